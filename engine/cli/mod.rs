@@ -1,0 +1,242 @@
+//! The command line: clap definitions, and a verb's exit code. What a verb does is in `command`.
+
+use crate::command::{self, PlanArgs, ended};
+use crate::event::Exit;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A declarative workflow engine for PostgreSQL: clone, prove, rehearse, seal, ask.
+#[derive(Debug, Parser)]
+#[command(name = "engine", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Check plans offline: parse, types, names, DAG, templates, SQL, lock; all problems in one go
+    Check {
+        /// Plan files
+        #[arg(required = true)]
+        plans: Vec<PathBuf>,
+        #[command(flatten)]
+        vars: Vars,
+        /// Problems as JSON lines on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show, read-only, what a plan would do now: identities, readings, guards as they stand
+    Plan {
+        #[command(flatten)]
+        plan: PlanArg,
+        /// Readings as JSON lines on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the lock: the exact SQL of every stage under sql/<plan>/
+    Render {
+        #[command(flatten)]
+        plan: PlanArg,
+        /// Only say whether the lock is fresh (exit 11 when it is not)
+        #[arg(long)]
+        check: bool,
+    },
+    /// Draw the plan's graph
+    Graph {
+        #[command(flatten)]
+        plan: PlanArg,
+        /// What to draw it as
+        #[arg(long, value_enum, default_value = "text")]
+        format: GraphForm,
+    },
+    /// Examine the targets: reachable, as whom, with which powers, and the GRANTs that make it right
+    Doctor {
+        #[command(flatten)]
+        plan: PlanArg,
+    },
+    /// Apply a plan
+    Apply {
+        #[command(flatten)]
+        plan: PlanArg,
+        /// Stop after this stage (and all it needs)
+        #[arg(long, value_name = "STAGE")]
+        until: Option<String>,
+        /// Refuse unless the lock under sql/<plan>/ is what would run (exit 11)
+        #[arg(long)]
+        locked: bool,
+        /// Most stages at work at a time
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+        jobs: u16,
+        /// Do not ask (nothing asks today; for scripts that will outlive that)
+        #[arg(long)]
+        yes: bool,
+        /// Drop this plan's own unused clone of that name first
+        #[arg(long)]
+        replace: bool,
+        /// Run on a throw-away PostgreSQL with the sample production
+        #[arg(long)]
+        sandbox: bool,
+        /// Events as JSON lines on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Continue a run from its journal
+    Resume {
+        /// Any unique prefix of a run id, or `latest`
+        #[arg(default_value = "latest")]
+        run: String,
+        /// Stages that are not committed yet may differ from what the run began with
+        #[arg(long)]
+        accept_changes: bool,
+        /// Most stages at work at a time
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+        jobs: u16,
+        /// Events as JSON lines on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show where a run stands
+    Status {
+        /// Any unique prefix of a run id, or `latest`
+        #[arg(default_value = "latest")]
+        run: String,
+    },
+    /// List the runs of this directory
+    Runs {
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a run, or one of its stages: SQL, readings, proofs, timings
+    Show {
+        /// Any unique prefix of a run id, or `latest`
+        run: String,
+        /// A stage of it
+        stage: Option<String>,
+        /// Its events as JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Verify a run's journal and files, or a sealed packet
+    Verify {
+        /// A run, a packet's id or its folder
+        what: String,
+    },
+    /// Drop the databases a run made (and no other)
+    Drop {
+        /// Any unique prefix of a run id, or `latest`
+        run: String,
+    },
+    /// A throw-away local PostgreSQL with the sample productions; it vanishes with this process
+    Sandbox {
+        /// Run this with the sandbox's environment, and end with it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GraphForm {
+    Text,
+    Mermaid,
+    Dot,
+}
+
+#[derive(Clone, Debug, Args)]
+struct PlanArg {
+    /// The plan file, as in plans/clone_a_to_g.toml
+    plan: PathBuf,
+    #[command(flatten)]
+    vars: Vars,
+}
+
+#[derive(Clone, Debug, Args)]
+struct Vars {
+    /// A variable's value
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair)]
+    vars: Vec<(String, String)>,
+    /// A TOML file of variables
+    #[arg(long, value_name = "FILE")]
+    vars_file: Option<PathBuf>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl From<PlanArg> for PlanArgs {
+    fn from(arg: PlanArg) -> PlanArgs {
+        PlanArgs { plan: arg.plan, vars: arg.vars.vars, vars_file: arg.vars.vars_file }
+    }
+}
+
+/// Parses the command line, runs the verb, answers the exit code.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            command::tell(&format!("failed: no runtime could be started: {error}\n"));
+            return Exit::Io;
+        }
+    };
+    let exit = runtime.block_on(run(cli.verb));
+    // A blocking child of the sandbox must not hold the process back.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    exit
+}
+
+async fn run(verb: Verb) -> Exit {
+    match verb {
+        Verb::Check { plans, vars, json } => {
+            let plans: Vec<PlanArgs> = plans
+                .into_iter()
+                .map(|plan| PlanArgs { plan, vars: vars.vars.clone(), vars_file: vars.vars_file.clone() })
+                .collect();
+            ended(command::check::run(&plans, json), json)
+        }
+        Verb::Plan { plan, json } => ended(command::plan::run(&plan.into(), json).await, json),
+        Verb::Render { plan, check } => ended(command::render::run(&plan.into(), check, false), false),
+        Verb::Graph { plan, format } => {
+            let form = match format {
+                GraphForm::Text => command::graph::Form::Text,
+                GraphForm::Mermaid => command::graph::Form::Mermaid,
+                GraphForm::Dot => command::graph::Form::Dot,
+            };
+            ended(command::graph::run(&plan.into(), form), false)
+        }
+        Verb::Doctor { plan } => ended(command::doctor::run(&plan.into()).await, false),
+        Verb::Apply { plan, until, locked, jobs, yes: _, replace, sandbox, json } => {
+            let args = command::apply::Args { plan: plan.into(), until, locked, jobs: jobs.into(), replace, sandbox, json };
+            ended(command::apply::run(&args).await, json)
+        }
+        Verb::Resume { run, accept_changes, jobs, json } => {
+            let args = command::resume::Args { run, accept_changes, jobs: jobs.into(), json };
+            ended(command::resume::run(&args).await, json)
+        }
+        Verb::Status { run } => ended(command::status::run(&run), false),
+        Verb::Runs { json } => ended(command::runs::run(json), json),
+        Verb::Show { run, stage, json } => ended(command::show::run(&run, stage.as_deref(), json), json),
+        Verb::Verify { what } => ended(command::verify::run(&what), false),
+        Verb::Drop { run } => ended(command::drop::run(&run).await, false),
+        Verb::Sandbox { command } => ended(command::sandbox::run(&command).await, false),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "engine", &mut std::io::stdout());
+            Exit::Ok
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `apply PLAN`: the run.
+
+use super::sandbox::{self, Sandbox};
+use super::{PlanArgs, compiled, render, tell};
+use crate::compile;
+use crate::event::{Event, Exit, Failure, RunState};
+use crate::journal::{self, store};
+use crate::run::{self, Options};
+use crate::ui::{Screen, Style};
+use std::path::Path;
+
+/// How a plan is applied.
+#[derive(Clone, Debug)]
+pub struct Args {
+    /// The plan.
+    pub plan: PlanArgs,
+    /// Stop after this stage.
+    pub until: Option<String>,
+    /// Refuse a stale lock.
+    pub locked: bool,
+    /// Most stages at a time.
+    pub jobs: usize,
+    /// Drop this plan's clone of that name first.
+    pub replace: bool,
+    /// On a throw-away server with the sample.
+    pub sandbox: bool,
+    /// Events on stdout.
+    pub json: bool,
+}
+
+/// Applies a plan.
+///
+/// # Errors
+/// Whatever kept the run from beginning; what happened within it is in its exit code.
+pub async fn run(args: &Args) -> Result<Exit, Failure> {
+    let workflow = match compiled(&args.plan, args.json)? {
+        Ok(workflow) => workflow,
+        Err(exit) => return Ok(exit),
+    };
+    let plan = args.plan.plan.display().to_string();
+    if args.locked {
+        let stale = compile::stale(&workflow.lock_dir, &workflow.lock)?;
+        if !stale.is_empty() {
+            tell(&render::stale_text(&workflow.lock_dir.display().to_string(), &stale, &plan));
+            return Ok(Exit::LockStale);
+        }
+    }
+    if let Some(until) = args.until.as_ref().filter(|until| workflow.index(until).is_none()) {
+        return Err(Failure::new(Exit::Usage, format!("--until {until}: this plan has no such stage")).changed("nothing was changed"));
+    }
+    let _sandbox: Option<Sandbox> = if args.sandbox { Some(sandbox::lend_for(&workflow.plan).await?) } else { None };
+    let screen = Screen::new(Style::detect(args.json));
+    let options = Options {
+        jobs: args.jobs,
+        until: args.until.clone(),
+        replace: args.replace,
+        sink: screen.sink(),
+        progress: screen.progress(),
+    };
+    let (run, exit) = run::start(workflow, &options).await?;
+    close(&screen, &run, exit, &plan)?;
+    Ok(exit)
+}
+
+/// The last lines: every failure with its story, and what to type.
+pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str) -> Result<(), Failure> {
+    let dir = Path::new(store::RUNS).join(run);
+    let history = journal::read(&dir)?;
+    let state = RunState::of(history.events());
+    for (name, stage) in &state.stages {
+        use crate::event::Status;
+        if let Status::Blocked(failure) | Status::Failed(failure) = &stage.status {
+            let mut failure = failure.clone();
+            if failure.next.is_empty() {
+                failure = failure
+                    .next("look", format!("engine show {run} {name}"))
+                    .next("then", format!("put right what it says and run: engine resume {run}"));
+            }
+            screen.failure(&failure);
+        }
+    }
+    // A committed stage whose proof failed is not in a failed state; its failure is the journal's.
+    for event in history.events() {
+        if let Event::StageFailed { stage, failure, .. } = event {
+            if state.stage(stage).status == crate::event::Status::Committed {
+                screen.failure(failure);
+            }
+        }
+    }
+    let sealed = state.stages.values().find_map(|s| s.packet.clone());
+    if let (Exit::Ok, Some((id, _))) = (exit, sealed) {
+        let short = crate::digest::short(&id);
+        screen.say(&format!("  next   engine apply plans/production_rollout.toml --var packet={short}   once it is ratified"));
+    }
+    if matches!(exit, Exit::Interrupted | Exit::Terminated) {
+        screen.say(&format!("  next   engine resume {run}"));
+    }
+    let _ = plan;
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! `check PLAN...`: everything that can be known without a database, all problems in one go.
+
+use super::{PlanArgs, compiled, print};
+use crate::compile;
+use crate::event::{Exit, Failure};
+
+/// Checks plans.
+///
+/// # Errors
+/// A variables file that cannot be read.
+pub fn run(plans: &[PlanArgs], json: bool) -> Result<Exit, Failure> {
+    let mut exit = Exit::Ok;
+    for args in plans {
+        match compiled(args, json)? {
+            Err(invalid) => exit = exit.worse(invalid),
+            Ok(workflow) => {
+                let stale = if workflow.lock_dir.is_dir() { compile::stale(&workflow.lock_dir, &workflow.lock)? } else { Vec::new() };
+                let lock = match (workflow.lock_dir.is_dir(), stale.len()) {
+                    (false, _) => "no lock yet: engine render".to_owned(),
+                    (true, 0) => "lock fresh".to_owned(),
+                    (true, n) => format!("lock STALE in {n} files: engine render {}", args.plan.display()),
+                };
+                if !json {
+                    print(&format!(
+                        "{}: ok, {} stages, {} probes, {lock}\n",
+                        args.plan.display(),
+                        workflow.plan.stages.len(),
+                        workflow.plan.probes.len()
+                    ));
+                }
+            }
+        }
+    }
+    Ok(exit)
+}

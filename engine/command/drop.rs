@@ -1,0 +1,33 @@
+//! `drop RUN`: disposes of the databases a run made; nothing without its marker is dropped.
+
+use super::{PlanArgs, compiled, print};
+use crate::event::{Event, Exit, Failure, RunState};
+use crate::journal::{self, store};
+use crate::run;
+
+/// Drops a run's clones.
+///
+/// # Errors
+/// A process works on the run (60), or a database is not its own (63).
+pub async fn run(word: &str) -> Result<Exit, Failure> {
+    let (id, dir) = store::find_run(word)?;
+    let _lock = store::lock(&dir)?;
+    let history = journal::read(&dir)?;
+    let state = RunState::of(history.events());
+    let Some(Event::RunStarted { plan_path, vars, .. }) = state.started.clone() else {
+        return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty")));
+    };
+    let plan = PlanArgs { plan: plan_path.into(), vars: vars.into_iter().collect(), vars_file: None };
+    let workflow = match compiled(&plan, false)? {
+        Ok(workflow) => workflow,
+        Err(exit) => return Ok(exit),
+    };
+    let dropped = run::drop_clones(&workflow, &state).await?;
+    if dropped.is_empty() {
+        print(&format!("run {id} has no database left\n"));
+    }
+    for database in dropped {
+        print(&format!("dropped {database}\n"));
+    }
+    Ok(Exit::Ok)
+}

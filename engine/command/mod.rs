@@ -1,0 +1,114 @@
+//! One file a verb: parse, call, show. Everything a verb prints goes through here or `ui`.
+//!
+//! A verb answers an `Exit`; a `Failure` becomes its screen and its exit code in one place, `ended`.
+
+pub mod apply;
+pub mod check;
+pub mod doctor;
+pub mod drop;
+pub mod graph;
+pub mod plan;
+pub mod render;
+pub mod resume;
+pub mod runs;
+pub mod sandbox;
+pub mod show;
+pub mod status;
+pub mod verify;
+
+use crate::compile::{self, Given, Workflow};
+use crate::diag::Diagnostics;
+use crate::event::{Exit, Failure};
+use crate::ui;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+/// A plan and values for its variables, as the command line names them.
+#[derive(Clone, Debug)]
+pub struct PlanArgs {
+    /// The plan file.
+    pub plan: std::path::PathBuf,
+    /// `--var NAME=VALUE`.
+    pub vars: Vec<(String, String)>,
+    /// `--vars-file`.
+    pub vars_file: Option<std::path::PathBuf>,
+}
+
+/// Prints to stdout; a reader that went away is no error of ours.
+pub(crate) fn print(text: &str) {
+    let _ = write!(std::io::stdout().lock(), "{text}");
+}
+
+/// Prints to stderr.
+pub(crate) fn tell(text: &str) {
+    let _ = write!(std::io::stderr().lock(), "{text}");
+}
+
+/// Turns the end of a verb into its exit code, its failure into its screen.
+pub fn ended(result: Result<Exit, Failure>, json: bool) -> Exit {
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if json {
+                let line = serde_json::json!({ "v": 1, "type": "failure", "failure": failure });
+                print(&format!("{line}\n"));
+            }
+            tell(&format!("{}\n", ui::draw(&failure)));
+            failure.exit
+        }
+    }
+}
+
+/// Compiles a plan; problems are drawn and make exit 10.
+pub(crate) fn compiled(args: &PlanArgs, json: bool) -> Result<Result<Workflow, Exit>, Failure> {
+    let given = given(args)?;
+    match compile::workflow(&args.plan, &given) {
+        Ok(workflow) => {
+            draw(&workflow.warnings, json);
+            Ok(Ok(workflow))
+        }
+        Err(problems) => {
+            draw(&problems, json);
+            Ok(Err(Exit::PlanInvalid))
+        }
+    }
+}
+
+/// Draws diagnostics where people read, and as lines where machines do.
+pub(crate) fn draw(problems: &Diagnostics, json: bool) {
+    if json {
+        for line in problems.json_lines() {
+            print(&format!("{line}\n"));
+        }
+    }
+    tell(&problems.draw(std::io::stderr().is_terminal()));
+}
+
+/// `--vars-file` first, then `--var`: the later one counts.
+fn given(args: &PlanArgs) -> Result<Given, Failure> {
+    let mut given: Vec<(String, String)> = Vec::new();
+    if let Some(path) = &args.vars_file {
+        given.extend(vars_file(path)?);
+    }
+    for (name, value) in &args.vars {
+        given.retain(|(known, _)| known != name);
+        given.push((name.clone(), value.clone()));
+    }
+    Ok(Given(given))
+}
+
+/// A TOML table of names and plain values.
+fn vars_file(path: &Path) -> Result<Vec<(String, String)>, Failure> {
+    let refuse = |why: String| Failure::new(Exit::Usage, format!("--vars-file {}: {why}", path.display())).changed("nothing was changed");
+    let text = std::fs::read_to_string(path).map_err(|e| refuse(e.to_string()))?;
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| refuse(e.message().to_owned()))?;
+    table
+        .into_iter()
+        .map(|(name, value)| match value {
+            toml::Value::String(text) => Ok((name, text)),
+            toml::Value::Integer(int) => Ok((name, int.to_string())),
+            toml::Value::Boolean(flag) => Ok((name, flag.to_string())),
+            other => Err(refuse(format!("`{name}` is {}, and a variable is a text, an integer or a boolean", other.type_str()))),
+        })
+        .collect()
+}

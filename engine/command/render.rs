@@ -1,0 +1,37 @@
+//! `render PLAN [--check]`: writes the lock under `sql/<plan>/`, or says whether it is fresh.
+
+use super::{PlanArgs, compiled, print, tell};
+use crate::compile;
+use crate::event::{Exit, Failure};
+use crate::render::lock;
+
+/// Renders a plan.
+///
+/// # Errors
+/// The lock cannot be read or written.
+pub fn run(args: &PlanArgs, only_check: bool, json: bool) -> Result<Exit, Failure> {
+    let workflow = match compiled(args, json)? {
+        Ok(workflow) => workflow,
+        Err(exit) => return Ok(exit),
+    };
+    let dir = workflow.lock_dir.display().to_string();
+    if only_check {
+        let stale = compile::stale(&workflow.lock_dir, &workflow.lock)?;
+        if stale.is_empty() {
+            print(&format!("{dir}: fresh, {} files\n", workflow.lock.len()));
+            return Ok(Exit::Ok);
+        }
+        tell(&stale_text(&dir, &stale, &args.plan.display().to_string()));
+        return Ok(Exit::LockStale);
+    }
+    lock::write(&workflow.lock_dir, &workflow.lock)
+        .map_err(|e| Failure::new(Exit::Io, format!("the lock {dir} cannot be written: {e}")))?;
+    print(&format!("{dir}: {} files\n", workflow.lock.len()));
+    Ok(Exit::Ok)
+}
+
+/// What a stale lock says.
+pub(super) fn stale_text(dir: &str, stale: &[String], plan: &str) -> String {
+    let lines: String = stale.iter().map(|s| format!("  {s}\n")).collect();
+    format!("the lock {dir} is stale: what was reviewed is not what would run\n{lines}\nnothing was changed\n  then  engine render {plan}   and have the difference reviewed\n")
+}

@@ -1,0 +1,46 @@
+//! `resume [RUN]`: continues a run from its journal, with the plan and variables it began with.
+
+use super::{PlanArgs, compiled};
+use crate::event::{Event, Exit, Failure};
+use crate::journal::{self, store};
+use crate::run::{self, Options, Resumption};
+use crate::ui::{Screen, Style};
+
+/// How a run is taken up again.
+#[derive(Clone, Debug)]
+pub struct Args {
+    /// The run.
+    pub run: String,
+    /// Later stages may differ.
+    pub accept_changes: bool,
+    /// Most stages at a time.
+    pub jobs: usize,
+    /// Events on stdout.
+    pub json: bool,
+}
+
+/// Resumes a run.
+///
+/// # Errors
+/// It is not there, its inputs moved, another process works on it.
+pub async fn run(args: &Args) -> Result<Exit, Failure> {
+    let (id, dir) = store::find_run(&args.run)?;
+    let history = journal::read(&dir)?;
+    let Some(Event::RunStarted { plan_path, vars, .. }) = history.events().next().cloned() else {
+        return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty")).changed("nothing was changed"));
+    };
+    let plan = PlanArgs { plan: plan_path.clone().into(), vars: vars.into_iter().collect(), vars_file: None };
+    let workflow = match compiled(&plan, args.json)? {
+        Ok(workflow) => workflow,
+        Err(exit) => return Ok(exit),
+    };
+    let screen = Screen::new(Style::detect(args.json));
+    screen.say(&format!("{} · run {id} · {} events in its journal, whole", workflow.plan.name, history.lines.len()));
+    screen.know(&id, &workflow.plan.name, &workflow.briefs);
+    let options =
+        Options { jobs: args.jobs, until: None, replace: false, sink: screen.sink(), progress: screen.progress() };
+    let how = Resumption { accept_changes: args.accept_changes };
+    let exit = run::resume(workflow, dir, history, how, &options).await?;
+    super::apply::close(&screen, &id, exit, &plan_path)?;
+    Ok(exit)
+}

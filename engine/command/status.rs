@@ -1,0 +1,40 @@
+//! `status`: the newest run, and what it is doing if some process works on it.
+
+use super::print;
+use crate::event::{Event, Exit, Failure, RunState, Status};
+use crate::journal::{self, store};
+use crate::report::dossier;
+
+/// Shows the state of a run.
+///
+/// # Errors
+/// There is none.
+pub fn run(word: &str) -> Result<Exit, Failure> {
+    let (id, dir) = store::find_run(word)?;
+    let history = journal::read(&dir)?;
+    let events: Vec<Event> = history.events().cloned().collect();
+    let state = RunState::of(&events);
+    let stages = dossier::stages(&events);
+    let done = stages.iter().filter(|s| state.is_done(&s.name)).count();
+    let (plan, host, pid) = match &state.started {
+        Some(Event::RunStarted { plan, host, pid, .. }) => (plan.clone(), host.clone(), *pid),
+        _ => ("?".into(), "?".into(), 0),
+    };
+    let word = match (&state.ended, store::is_running(&dir)) {
+        (_, true) => format!("running on {host} (pid {pid})"),
+        (Some(Event::RunEnded { verdict, .. }), _) => verdict.clone(),
+        _ => format!("ended without a farewell (pid {pid} on {host}); next: engine resume {id}"),
+    };
+    print(&format!("{id} {plan} · {word} · {done} of {} done\n", stages.len()));
+    for (index, stage) in stages.iter().enumerate() {
+        let known = state.stage(&stage.name);
+        if known.status != Status::Waiting {
+            let said = match &known.status {
+                Status::Blocked(f) | Status::Failed(f) => f.what.clone(),
+                _ => known.summary.clone(),
+            };
+            print(&format!("{:>4} {:<20} {:<22} {said}\n", index + 1, stage.name, dossier::status_word(&known.status)));
+        }
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,79 @@
+//! Variables: defaults, `--vars-file`, `--var`, in that order; each value checked against its type.
+
+use crate::clock;
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::name;
+use crate::plan::{Plan, Value, Var, VarKind};
+use crate::render;
+use std::collections::BTreeMap;
+
+/// Values from the command line, as typed.
+#[derive(Clone, Debug, Default)]
+pub struct Given(pub Vec<(String, String)>);
+
+/// Values of all variables.
+pub fn resolve(plan: &Plan, given: &Given, out: &mut Diagnostics) -> BTreeMap<String, Value> {
+    let mut values: BTreeMap<String, Value> = BTreeMap::new();
+    for (key, text) in &given.0 {
+        let Some(var) = plan.var(key) else {
+            let near = name::nearest(key, plan.vars.iter().map(|v| v.name.value.as_str()));
+            let help = near.map_or_else(
+                || format!("this plan's variables are: {}", plan.vars.iter().map(|v| v.name.value.as_str()).collect::<Vec<_>>().join(", ")),
+                |near| format!("did you mean `--var {near}=...`?"),
+            );
+            out.push(Diagnostic::nowhere("unknown-variable", format!("--var {key}: this plan has no such variable")).help(help));
+            continue;
+        };
+        match var.parse(text) {
+            Ok(value) => drop(values.insert(key.clone(), value)),
+            Err(why) => out.push(Diagnostic::new("variable-value", format!("--var {key}: {why}"), var.name.place.clone()).label("declared here")),
+        }
+    }
+    for var in &plan.vars {
+        let name = &var.name.value;
+        if values.contains_key(name) || given.0.iter().any(|(key, _)| key == name) {
+            continue;
+        }
+        match &var.default {
+            Some(default) => drop(values.insert(name.clone(), default.value.clone())),
+            None => out.push(
+                Diagnostic::new("variable-missing", format!("variable `{name}` has no value"), var.name.place.clone())
+                    .label("no default")
+                    .help(format!("give one: --var {name}=VALUE")),
+            ),
+        }
+    }
+    values
+}
+
+/// As templates see them.
+pub fn for_templates(plan: &Plan, values: &BTreeMap<String, Value>) -> BTreeMap<String, render::Value> {
+    let kind = |name: &str| plan.var(name).map(|v| v.kind.clone());
+    values
+        .iter()
+        .map(|(name, value)| {
+            let value = match (value, kind(name)) {
+                (Value::Int(i), _) => render::Value::Int(*i),
+                (Value::Bool(b), _) => render::Value::Bool(*b),
+                (Value::Text(t), Some(VarKind::Ident)) => render::Value::Ident(t.clone()),
+                (Value::Text(t), _) => render::Value::Text(t.clone()),
+            };
+            (name.clone(), value)
+        })
+        .collect()
+}
+
+/// As predicates see them: PostgreSQL's type and the value's text.
+pub fn texts(plan: &Plan, values: &BTreeMap<String, Value>) -> BTreeMap<String, (String, String)> {
+    let text = |var: &Var, value: &Value| match var.kind {
+        VarKind::Int => ("int8".to_owned(), value.to_string()),
+        VarKind::Bool => ("bool".to_owned(), value.to_string()),
+        VarKind::Timestamp => ("timestamptz".to_owned(), value.to_string()),
+        VarKind::Duration => {
+            let ms = clock::parse_duration(&value.to_string()).map_or(0, |d| d.as_millis());
+            ("interval".to_owned(), format!("{ms} milliseconds"))
+        }
+        VarKind::Text | VarKind::Ident | VarKind::Packet | VarKind::Enum(_) => ("text".to_owned(), value.to_string()),
+    };
+    plan.vars.iter().filter_map(|v| Some((v.name.value.clone(), text(v, values.get(&v.name.value)?)))).collect()
+}

@@ -1,0 +1,93 @@
+//! Databases as events speak of them: identity, marker, the record of a transaction.
+
+use serde::{Deserialize, Serialize};
+
+/// A database as the server itself names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// `pg_control_system().system_identifier`.
+    pub system_identifier: String,
+    /// Timeline of the last checkpoint.
+    pub timeline: i32,
+    /// Name.
+    pub database: String,
+    /// Oid of the database.
+    pub oid: i64,
+    /// `server_version`, as in `16.14`.
+    pub version: String,
+    /// `server_version_num`, as in `160014`.
+    pub version_num: i32,
+    /// `pg_postmaster_start_time()`.
+    pub started: String,
+    /// The role that logged in.
+    pub session_user: String,
+    /// The role that works.
+    pub current_user: String,
+    /// A standby.
+    pub in_recovery: bool,
+    /// The database's comment, when it is one of our markers.
+    pub marker: Option<Marker>,
+}
+
+impl Identity {
+    /// The same database of the same server?
+    pub fn same_database(&self, other: &Identity) -> bool {
+        self.system_identifier == other.system_identifier && self.oid == other.oid
+    }
+}
+
+/// What `COMMENT ON DATABASE` of a clone says. Without it nothing is dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// Version of this format: 1.
+    pub engine: u32,
+    /// Run that made it.
+    pub run: String,
+    /// Plan that made it.
+    pub plan: String,
+    /// `clone` or `copy`.
+    pub role: String,
+    /// System identifier, oid and name of the source.
+    pub source: (String, i64, String),
+    /// RFC 3339.
+    pub created: String,
+    /// RFC 3339; `None`: never.
+    pub expires: Option<String>,
+    /// The run that made it has ended.
+    #[serde(default)]
+    pub finished: bool,
+    /// Head of the journal when the marker was written: number of lines and hash.
+    #[serde(default)]
+    pub head: Option<(u64, String)>,
+}
+
+impl Marker {
+    /// Reads a database comment; `None` when it is not ours.
+    pub fn parse(comment: &str) -> Option<Marker> {
+        serde_json::from_str::<Marker>(comment).ok().filter(|marker| marker.engine == 1)
+    }
+
+    /// The comment's text.
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).expect("invariant: a marker is JSON")
+    }
+}
+
+/// What is known of a read-only transaction when it has ended: one journal line.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct TxRecord {
+    /// Target it ran on.
+    pub target: String,
+    /// What it was for.
+    pub purpose: String,
+    /// Statements sent, without the watching ones.
+    pub statements: u32,
+    /// Milliseconds it was open.
+    pub open_ms: u64,
+    /// `transaction_read_only` was on at the end.
+    pub read_only: bool,
+    /// The transaction that ended is the one that was begun.
+    pub same_transaction: bool,
+    /// Its transaction id: `None` means that it wrote nothing.
+    pub xid: Option<String>,
+}

@@ -1,0 +1,179 @@
+//! The vocabulary of what happened: exit codes, failures, events, and what folding them means.
+//!
+//! `Event` is closed: every consumer matches all of it. Start there, then `fold`, the only meaning of history.
+//! No I/O here; `journal` makes events durable, `report` shows them.
+
+mod database;
+mod exit;
+mod facts;
+mod failure;
+mod fold;
+
+pub use database::{Identity, Marker, TxRecord};
+pub use exit::Exit;
+pub use facts::{
+    Executed, Judgement, Moment, Reading, RejectResult, Role, SequenceMove, StageBrief, TableWrite, Truth, Unchanged,
+};
+pub use failure::Failure;
+pub use fold::{RunState, StageState, Status};
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Something that happened in a run. `stage` fields hold the stage's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[allow(missing_docs)] // the field names are the documentation; docs/journal.md has the table
+pub enum Event {
+    /// First line of every journal.
+    RunStarted {
+        run: String,
+        plan: String,
+        plan_path: String,
+        doc: Option<String>,
+        engine_version: String,
+        as_of: String,
+        genesis: String,
+        vars: BTreeMap<String, String>,
+        inputs: BTreeMap<String, String>,
+        stages: Vec<StageBrief>,
+        host: String,
+        pid: u32,
+    },
+    /// The same run goes on in another process. `torn`: bytes of a half-written last line that were cut.
+    RunResumed { host: String, pid: u32, torn: Option<u64>, accepted: Vec<String> },
+    /// A database was reached and identified. For a clone: its name, and the maker in the maintenance database.
+    TargetBound { target: String, place: String, clone: Option<String>, identity: Identity, powers: Vec<String> },
+    StageStarted { stage: String },
+    /// One try of a transactional stage, before its BEGIN.
+    AttemptStarted { stage: String, attempt: u32, backend_pid: i32, backend_start: String },
+    /// Values of probes.
+    Readings { stage: String, moment: Moment, values: Vec<Reading> },
+    /// Predicates and what they came to.
+    Judged { stage: String, role: Role, judgements: Vec<Judgement> },
+    /// Statements that were sent and answered.
+    Statements { stage: String, purpose: String, statements: Vec<Executed> },
+    /// What the transaction really changed, before COMMIT.
+    Measured {
+        stage: String,
+        purpose: String,
+        writes: Vec<TableWrite>,
+        altered: Vec<String>,
+        sequences: Vec<SequenceMove>,
+        locks: Vec<String>,
+    },
+    /// Statements the database had to refuse, and their permitted twins.
+    Rejects { stage: String, results: Vec<RejectResult> },
+    /// Durable before COMMIT is sent.
+    CommitIntended { stage: String, xid: String, system_identifier: String, timeline: i32, database_oid: i64 },
+    /// The server says so. `xid` is `None` when nothing transactional was written.
+    StageCommitted { stage: String, xid: Option<String> },
+    /// A demanded property, demonstrated or not.
+    Proved { stage: String, proof: String, passed: bool, grade: String, observations: Vec<String>, ms: u64 },
+    /// Between CREATE DATABASE and the rename, so that a resume can drop what is half made.
+    CloneBegun { stage: String, target: String, database: String },
+    CloneMade {
+        stage: String,
+        target: String,
+        database: String,
+        oid: i64,
+        source: Identity,
+        expires: Option<String>,
+        tables: u64,
+        rows: u64,
+        bytes: u64,
+        left_out: Vec<String>,
+        owner: String,
+        source_owners: Vec<String>,
+        snapshot_ms: u64,
+    },
+    /// A fingerprint was taken and stored under `file` in the run's folder.
+    FingerprintTaken {
+        stage: String,
+        target: String,
+        label: String,
+        level: String,
+        digest: String,
+        file: String,
+        file_sha256: String,
+        tables: u64,
+        rows: u64,
+        bytes: u64,
+        excluded: Vec<String>,
+        ms: u64,
+    },
+    /// Two fingerprints were compared.
+    Compared { stage: String, label: String, equal: bool, differences: Vec<String>, masks: Vec<String> },
+    /// What became of production since it was first read.
+    ProductionChecked { stage: String, target: String, verdict: Unchanged, tables: Vec<String>, transactions: u64 },
+    /// A read-only transaction that ended as it should.
+    Transaction { record: TxRecord },
+    /// A child such as pg_dump ran on a target in transactions of its own.
+    Child { target: String, program: String, purpose: String, ms: u64 },
+    /// A rehearsal's steps and results.
+    Rehearsed { stage: String, back: Vec<String>, forward: Vec<String>, back_ms: u64, forward_ms: u64, passed: bool },
+    PacketSealed { stage: String, id: String, path: String, technical_go: bool, reasons: Vec<String> },
+    /// A packet was applied to its target, or had been already.
+    RolledOut { stage: String, packet: String, already: bool, held: Vec<String>, writes: Vec<TableWrite> },
+    /// One line for people: what the stage came to.
+    StageDone { stage: String, summary: String, ms: u64 },
+    StageBlocked { stage: String, failure: Failure, ms: u64 },
+    StageFailed { stage: String, failure: Failure, ms: u64 },
+    /// A signal, or another stage's failure, stopped the run.
+    Interrupted { signal: String },
+    RunEnded { exit: Exit, verdict: String, reasons: Vec<String>, ms: u64 },
+}
+
+impl Event {
+    /// The stage it is about.
+    pub fn stage(&self) -> Option<&str> {
+        match self {
+            Event::RunStarted { .. }
+            | Event::RunResumed { .. }
+            | Event::TargetBound { .. }
+            | Event::Transaction { .. }
+            | Event::Child { .. }
+            | Event::Interrupted { .. }
+            | Event::RunEnded { .. } => None,
+            Event::StageStarted { stage }
+            | Event::AttemptStarted { stage, .. }
+            | Event::Readings { stage, .. }
+            | Event::Judged { stage, .. }
+            | Event::Statements { stage, .. }
+            | Event::Measured { stage, .. }
+            | Event::Rejects { stage, .. }
+            | Event::CommitIntended { stage, .. }
+            | Event::StageCommitted { stage, .. }
+            | Event::Proved { stage, .. }
+            | Event::CloneBegun { stage, .. }
+            | Event::CloneMade { stage, .. }
+            | Event::FingerprintTaken { stage, .. }
+            | Event::Compared { stage, .. }
+            | Event::ProductionChecked { stage, .. }
+            | Event::Rehearsed { stage, .. }
+            | Event::PacketSealed { stage, .. }
+            | Event::RolledOut { stage, .. }
+            | Event::StageDone { stage, .. }
+            | Event::StageBlocked { stage, .. }
+            | Event::StageFailed { stage, .. } => Some(stage),
+        }
+    }
+}
+
+/// One line of a journal: an event, when, and the link to the line before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Version of the format: 1.
+    pub v: u32,
+    /// From 0, without gaps.
+    pub seq: u64,
+    /// Wall clock, RFC 3339; order is `seq`, never this.
+    pub at: String,
+    /// Nanoseconds since the process that wrote it started the run.
+    pub mono_ns: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+    /// Hash of the line before; the genesis for the first.
+    pub prev: String,
+}

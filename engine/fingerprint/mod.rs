@@ -1,0 +1,32 @@
+//! Fingerprints (format fp1): what a database is, so that a difference can be named.
+//!
+//! `take` reads one database in one transaction; `differences` compares two results, exactly or through the masks a
+//! clone needs. `objects`, `tables` and `sequences` read parts of it, also inside a stage's transaction.
+//! `Watermark` tells in about the time of `count(*)` which tables cannot have changed.
+//! SQL is in sql/engine/fingerprint; it runs under a `search_path` pinned by `pinned`. Nothing here writes.
+
+mod compare;
+mod content;
+mod detail;
+mod frames;
+mod in_list;
+mod leaves;
+mod lines;
+mod masks;
+mod objects;
+mod pinned;
+mod print;
+mod roles;
+mod sequences;
+mod take;
+mod watermark;
+
+pub use compare::{Compare, Comparison, Difference, differences};
+pub use content::{Ignored, tables};
+pub use frames::{CopyRows, Torn};
+pub use leaves::{Leaf, LeafColumn, leaves};
+pub use objects::objects;
+pub use print::{Fingerprint, LargeObjects, Level, SchemaObject, Scope, SequencePrint, TableKind, TablePrint};
+pub use sequences::{SequenceState, sequences};
+pub use take::take;
+pub use watermark::{TableMark, TableVerdict, Verdict, Watermark, unchanged_since, watermark};

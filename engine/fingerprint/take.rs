@@ -1,0 +1,94 @@
+//! Taking a fingerprint: schema, rows, sequences, in one transaction.
+
+use super::content;
+use super::leaves::{self, Leaf};
+use super::lines;
+use super::objects;
+use super::pinned::Pinned;
+use super::print::{Fingerprint, LargeObjects, Level, Scope, SequencePrint, TablePrint};
+use super::sequences::{self, SequenceState};
+use crate::event::{Exit, Failure};
+use crate::target::{Tx, identify};
+
+/// Fingerprints the database of `tx`, which should hold one snapshot.
+///
+/// # Errors
+/// The server's; or the scope names a table or column that is not there.
+pub async fn take(tx: &Tx, scope: &Scope) -> Result<Fingerprint, Failure> {
+    let pinned = Pinned::pin(tx).await?;
+    let taken = within(tx, scope).await;
+    pinned.restore(tx, taken).await
+}
+
+async fn within(tx: &Tx, scope: &Scope) -> Result<Fingerprint, Failure> {
+    let database = identify(tx).await?;
+    let objects = objects::list(tx).await?;
+    let rows = if scope.level == Level::Schema { Rows::default() } else { rows(tx, scope).await? };
+    let digest = lines::digest(&objects, &rows.tables, &rows.sequences, rows.large_objects.as_ref());
+    Ok(Fingerprint {
+        version: "fp1".to_owned(),
+        level: scope.level,
+        digest,
+        database,
+        tables: rows.tables,
+        sequences: rows.sequences,
+        large_objects: rows.large_objects,
+        objects,
+        excluded: rows.excluded,
+    })
+}
+
+#[derive(Default)]
+struct Rows {
+    tables: Vec<TablePrint>,
+    sequences: Vec<SequencePrint>,
+    large_objects: Option<LargeObjects>,
+    excluded: Vec<String>,
+}
+
+async fn rows(tx: &Tx, scope: &Scope) -> Result<Rows, Failure> {
+    let leaves = leaves::list(tx).await?;
+    all_named_are_there(scope, &leaves)?;
+    let mut rows = Rows::default();
+    for leaf in &leaves {
+        match wanted(leaf, scope) {
+            Ok(kind) => rows.tables.push(content::print(tx, leaf, kind, (scope.level, &scope.ignore)).await?),
+            Err(why) => rows.excluded.push(format!("{}: {why}", leaf.name)),
+        }
+    }
+    rows.sequences = sequences::list(tx).await?.into_iter().map(SequenceState::print).collect();
+    match content::large_objects(tx, scope.level).await? {
+        Ok(found) => rows.large_objects = found,
+        Err(why) => rows.excluded.push(why),
+    }
+    Ok(rows)
+}
+
+fn wanted(leaf: &Leaf, scope: &Scope) -> Result<super::TableKind, String> {
+    let kind = leaf.kind.clone()?;
+    if leaf.is_one_of(&scope.exclude) || !(scope.include.is_empty() || leaf.is_one_of(&scope.include)) {
+        return Err("not in the scope".to_owned());
+    }
+    Ok(kind)
+}
+
+/// A misspelt name in a scope would make a fingerprint say less than it seems to.
+fn all_named_are_there(scope: &Scope, leaves: &[Leaf]) -> Result<(), Failure> {
+    let refuse = |what: String| {
+        let failure =
+            Failure::new(Exit::StageFailed, format!("the scope of a fingerprint names {what}, which is not there"));
+        Err(failure.changed("nothing was changed"))
+    };
+    for name in scope.include.iter().chain(&scope.exclude) {
+        if !leaves.iter().any(|leaf| leaf.answers.contains(name)) {
+            return refuse(format!("the table `{name}`"));
+        }
+    }
+    for (table, column) in &scope.ignore {
+        let mut of_table = leaves.iter().filter(|leaf| leaf.answers.contains(table));
+        if !of_table.any(|leaf| leaf.columns.iter().any(|c| c.name == *column)) {
+            return refuse(format!("the column `{table}.{column}`"));
+        }
+    }
+    Ok(())
+}

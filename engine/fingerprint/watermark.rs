@@ -1,0 +1,246 @@
+//! Has anything changed? An exact answer at about the price of `count(*)`.
+//!
+//! W is the horizon of a snapshot: every transaction before it had ended. Later, in one snapshot, a table with the
+//! same oid, columns, enum labels and number of rows, and with the same *recent* rows (their xmin at or after W), has
+//! the same visible rows: older ones can only disappear, and everything new is recent. docs: clone-and-fingerprint.
+
+use super::content;
+use super::leaves::{self, Leaf};
+use super::pinned::Pinned;
+use crate::digest;
+use crate::event::{Exit, Failure, Identity};
+use crate::target::{Tx, identify};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// After this many transaction ids, new rows look old.
+const HALF: u64 = 1 << 31;
+
+/// A database at one snapshot, cheap to compare with later ones of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermark {
+    /// Horizon, a 64 bit transaction id.
+    pub horizon: u64,
+    /// Which database of which server, started when.
+    pub database: Identity,
+    /// Moved by a crash of any backend: a lost asynchronous commit takes rows back and frees transaction ids.
+    pub stats_reset: String,
+    /// Its leaf tables, by name.
+    pub tables: Vec<TableMark>,
+}
+
+/// A table at a watermark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableMark {
+    /// Oid: names can be swapped.
+    pub oid: i64,
+    /// `schema.table`.
+    pub name: String,
+    /// Hash of its columns (number, name, type) and of the labels of its enums.
+    pub shape: String,
+    /// Rows.
+    pub rows: u64,
+    /// Rows at or after the horizon.
+    pub recent: u64,
+    /// Sum of their hashes.
+    pub recent_sum: String,
+}
+
+/// What became of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableVerdict {
+    /// `schema.table`, as it is called now; as it was called when it is gone.
+    pub name: String,
+    /// Oid.
+    pub oid: i64,
+    /// Unchanged, or why that cannot be said.
+    pub verdict: Verdict,
+}
+
+/// Unchanged, or why that cannot be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its visible rows are the same.
+    Unchanged,
+    /// They may differ: the content must be compared. Says what moved.
+    Unknown(String),
+    /// There was no such table.
+    New,
+    /// There is no such table.
+    Gone,
+}
+
+/// Takes the watermark of a snapshot. Tables that are not heap are left out, and will be `New` later.
+///
+/// # Errors
+/// The server's.
+pub async fn watermark(tx: &Tx) -> Result<Watermark, Failure> {
+    let pinned = Pinned::pin(tx).await?;
+    let taken = mark(tx).await;
+    pinned.restore(tx, taken).await
+}
+
+/// Compares with an earlier watermark, within one snapshot. If nothing that was said then can be relied on any more,
+/// every table is `Unknown`.
+///
+/// # Errors
+/// The server's.
+pub async fn unchanged_since(tx: &Tx, then: &Watermark) -> Result<Vec<TableVerdict>, Failure> {
+    let pinned = Pinned::pin(tx).await?;
+    let told = verdicts(tx, then).await;
+    pinned.restore(tx, told).await
+}
+
+async fn mark(tx: &Tx) -> Result<Watermark, Failure> {
+    let moment = moment(tx).await?;
+    let database = identify(tx).await?;
+    let mut tables = Vec::new();
+    for (leaf, shape) in shaped(tx).await? {
+        tables.push(table(tx, &leaf, shape, moment.horizon).await?);
+    }
+    Ok(Watermark { horizon: moment.horizon, database, stats_reset: moment.stats_reset, tables })
+}
+
+struct Moment {
+    horizon: u64,
+    next: u64,
+    stats_reset: String,
+}
+
+async fn moment(tx: &Tx) -> Result<Moment, Failure> {
+    let row = tx.query_one(include_str!("../../sql/engine/fingerprint/moment.sql"), &[]).await?;
+    let xid = |text: String| {
+        text.parse().map_err(|_| Failure::new(Exit::Io, format!("`{text}` of `{}` is no transaction id", tx.target())))
+    };
+    Ok(Moment { horizon: xid(row.get(0))?, next: xid(row.get(1))?, stats_reset: row.get(2) })
+}
+
+/// Leaves that are heap tables, with their shapes.
+async fn shaped(tx: &Tx) -> Result<Vec<(Leaf, String)>, Failure> {
+    let rows = tx.query(include_str!("../../sql/engine/fingerprint/shapes.sql"), &[]).await?;
+    let shapes: BTreeMap<i64, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let shape = |leaf: &Leaf| digest::hex(shapes.get(&leaf.oid).map_or("", String::as_str).as_bytes());
+    let leaves = leaves::list(tx).await?.into_iter().filter(|leaf| leaf.kind.is_ok());
+    Ok(leaves.map(|leaf| (shape(&leaf), leaf)).map(|(shape, leaf)| (leaf, shape)).collect())
+}
+
+async fn table(tx: &Tx, leaf: &Leaf, shape: String, horizon: u64) -> Result<TableMark, Failure> {
+    let context = |failure: Failure| failure.fact(format!("looking at {}", leaf.name));
+    let recent_rows = recent(horizon);
+    let count =
+        format!("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE {recent_rows}) FROM ONLY {}", leaf.name);
+    let row = tx.query_one(&count, &[]).await.map_err(context)?;
+    let (rows, recent): (i64, i64) = (row.get(0), row.get(1));
+    let recent_sum = if recent == 0 {
+        crate::digest::RowSum::default()
+    } else {
+        content::sum(tx, &format!("{} WHERE {recent_rows}", leaf.select(&[]))).await.map_err(context)?
+    };
+    let (oid, name) = (leaf.oid, leaf.name.clone());
+    Ok(TableMark {
+        oid,
+        name,
+        shape,
+        rows: rows.unsigned_abs(),
+        recent: recent.unsigned_abs(),
+        recent_sum: recent_sum.hex(),
+    })
+}
+
+/// The condition for a row's xmin to be at or after the horizon, modulo 2^32. The sub-select is evaluated once.
+fn recent(horizon: u64) -> String {
+    format!(
+        "(((SELECT pg_catalog.age('{horizon}'::pg_catalog.xid8::pg_catalog.xid))::pg_catalog.int8 \
+         - pg_catalog.age(xmin)) & 4294967295) < 2147483648"
+    )
+}
+
+async fn verdicts(tx: &Tx, then: &Watermark) -> Result<Vec<TableVerdict>, Failure> {
+    let moved = moved(&moment(tx).await?, &identify(tx).await?, then);
+    let mut before: BTreeMap<i64, &TableMark> = then.tables.iter().map(|mark| (mark.oid, mark)).collect();
+    let mut told = Vec::new();
+    for (leaf, shape) in shaped(tx).await? {
+        let verdict = match (before.remove(&leaf.oid), &moved) {
+            (None, _) => Verdict::New,
+            (Some(_), Some(why)) => Verdict::Unknown(why.clone()),
+            (Some(mark), None) if mark.shape != shape => Verdict::Unknown("its columns or enum labels changed".into()),
+            (Some(mark), None) => judged(mark, &table(tx, &leaf, shape, then.horizon).await?),
+        };
+        told.push(TableVerdict { name: leaf.name, oid: leaf.oid, verdict });
+    }
+    let gone = |mark: &TableMark| TableVerdict { name: mark.name.clone(), oid: mark.oid, verdict: Verdict::Gone };
+    told.extend(before.into_values().map(gone));
+    Ok(told)
+}
+
+fn judged(then: &TableMark, now: &TableMark) -> Verdict {
+    let unknown = |why: String| Verdict::Unknown(why);
+    if then.name != now.name {
+        unknown(format!("it was called {}", then.name))
+    } else if then.rows != now.rows {
+        unknown(format!("rows {} -> {}", then.rows, now.rows))
+    } else if (then.recent, &then.recent_sum) != (now.recent, &now.recent_sum) {
+        unknown(format!("{} of its {} rows were written since", now.recent, now.rows))
+    } else {
+        Verdict::Unchanged
+    }
+}
+
+/// Why nothing of the watermark can be relied on any more.
+fn moved(now: &Moment, database: &Identity, then: &Watermark) -> Option<String> {
+    if !database.same_database(&then.database) {
+        Some("it is another database".into())
+    } else if database.timeline != then.database.timeline {
+        Some(format!("the timeline went from {} to {}", then.database.timeline, database.timeline))
+    } else if database.started != then.database.started {
+        Some("the server was restarted".into())
+    } else if now.stats_reset != then.stats_reset {
+        Some("the server recovered from a crash, or its statistics were reset".into())
+    } else if now.next < then.horizon || now.next - then.horizon >= HALF {
+        Some("too many transactions have run".into())
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity {
+            system_identifier: "7".into(),
+            timeline: 1,
+            database: "d".into(),
+            oid: 5,
+            version: "16.1".into(),
+            version_num: 160_001,
+            started: "then".into(),
+            session_user: "r".into(),
+            current_user: "r".into(),
+            in_recovery: false,
+            marker: None,
+        }
+    }
+
+    fn at(next: u64) -> Moment {
+        Moment { horizon: next, next, stats_reset: "never".into() }
+    }
+
+    #[test]
+    fn a_watermark_is_not_valid_for_ever() {
+        let then = Watermark { horizon: 100, database: identity(), stats_reset: "never".into(), tables: Vec::new() };
+        assert_eq!(moved(&at(100), &identity(), &then), None);
+        assert_eq!(moved(&at(99 + HALF), &identity(), &then), None);
+        assert!(moved(&at(100 + HALF), &identity(), &then).is_some());
+        assert!(moved(&at(99), &identity(), &then).is_some());
+        assert!(moved(&Moment { stats_reset: "now".into(), ..at(100) }, &identity(), &then).is_some());
+        for other in [
+            Identity { started: "now".into(), ..identity() },
+            Identity { timeline: 2, ..identity() },
+            Identity { oid: 6, ..identity() },
+        ] {
+            assert!(moved(&at(100), &other, &then).is_some());
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Reading a journal back: cut what is torn, refuse what was tampered with.
+
+use super::{FILE, link};
+use crate::event::{Event, Exit, Failure, Line};
+use std::path::Path;
+
+/// A journal as it was read.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// All whole lines.
+    pub lines: Vec<Line>,
+    /// Hash of the last line; the genesis when there is none.
+    pub head: String,
+    /// Hash after each line, in order.
+    pub hashes: Vec<String>,
+    /// Bytes of the whole lines.
+    pub whole_bytes: u64,
+    /// Bytes of a last line without newline: the writer was killed within its write.
+    pub torn_bytes: u64,
+}
+
+impl History {
+    /// The events in order.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.lines.iter().map(|line| &line.event)
+    }
+}
+
+/// A journal that cannot be relied on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Line, from 1.
+    pub line: u64,
+    /// What does not fit.
+    pub what: String,
+}
+
+/// Reads the journal of a run's folder.
+///
+/// # Errors
+/// It cannot be read (exit 1), or a line does not fit the chain (exit 62: TAMPERED, nothing is repaired).
+pub fn read(dir: &Path) -> Result<History, Failure> {
+    let path = dir.join(FILE);
+    let bytes = std::fs::read(&path)
+        .map_err(|e| Failure::new(Exit::Io, format!("the journal {} cannot be read: {e}", path.display())))?;
+    parse(&bytes).map_err(|trouble| {
+        Failure::new(Exit::InputsChanged, format!("the journal {} was TAMPERED with", path.display()))
+            .fact(format!("line {}: {}", trouble.line, trouble.what))
+            .changed("nothing was changed; a journal is never repaired")
+    })
+}
+
+fn parse(bytes: &[u8]) -> Result<History, Trouble> {
+    let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    let mut history = History {
+        lines: Vec::new(),
+        head: String::new(),
+        hashes: Vec::new(),
+        whole_bytes: whole as u64,
+        torn_bytes: (bytes.len() - whole) as u64,
+    };
+    let text = &bytes[..whole];
+    for (index, raw) in text.split(|b| *b == b'\n').take_while(|raw| !raw.is_empty()).enumerate() {
+        let at = |what: String| Trouble { line: index as u64 + 1, what };
+        let line: Line = serde_json::from_slice(raw).map_err(|e| at(format!("is no event: {e}")))?;
+        if line.v != 1 {
+            return Err(at(format!("format {} is not known to this engine", line.v)));
+        }
+        if index == 0 {
+            match &line.event {
+                Event::RunStarted { genesis, .. } if *genesis == line.prev => history.head.clone_from(genesis),
+                _ => return Err(at("the first line does not begin the run that its hash names".into())),
+            }
+        }
+        if line.prev != history.head {
+            return Err(at("does not follow the line before it".into()));
+        }
+        if line.seq != index as u64 {
+            return Err(at(format!("is numbered {} where {index} was expected", line.seq)));
+        }
+        history.head = link(&history.head, raw);
+        history.hashes.push(history.head.clone());
+        history.lines.push(line);
+    }
+    let read: usize = text.iter().filter(|b| **b == b'\n').count();
+    if read != history.lines.len() {
+        return Err(Trouble { line: history.lines.len() as u64 + 1, what: "an empty line".into() });
+    }
+    Ok(history)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Journal;
+
+    fn begun() -> Event {
+        Event::RunStarted {
+            run: "a".into(),
+            plan: "p".into(),
+            plan_path: "p.toml".into(),
+            doc: None,
+            engine_version: "0".into(),
+            as_of: "2026-01-01T00:00:00Z".into(),
+            genesis: "g".into(),
+            vars: std::collections::BTreeMap::new(),
+            inputs: std::collections::BTreeMap::new(),
+            stages: Vec::new(),
+            host: "h".into(),
+            pid: 1,
+        }
+    }
+
+    fn written(dir: &Path, more: usize) -> Vec<u8> {
+        let journal = Journal::create(dir, "g").expect("create");
+        journal.append(begun()).expect("append");
+        for n in 0..more {
+            journal.append(Event::StageStarted { stage: format!("s{n}") }).expect("append");
+        }
+        std::fs::read(dir.join(FILE)).expect("read")
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_continued() {
+        let dir = tempfile::tempdir().expect("dir");
+        written(dir.path(), 2);
+        let history = read(dir.path()).expect("whole");
+        assert_eq!(history.lines.len(), 3);
+        let journal = Journal::reopen(dir.path(), &history).expect("reopen");
+        journal.append(Event::StageStarted { stage: "later".into() }).expect("append");
+        assert_eq!(read(dir.path()).expect("whole").lines.len(), 4);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut() {
+        let dir = tempfile::tempdir().expect("dir");
+        let bytes = written(dir.path(), 2);
+        for cut in 1..60 {
+            let history = parse(&bytes[..bytes.len() - cut]).expect("torn, not tampered");
+            assert_eq!(history.lines.len(), 2, "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn any_changed_byte_is_seen() {
+        let dir = tempfile::tempdir().expect("dir");
+        let bytes = written(dir.path(), 3);
+        // The last line has no successor: its own bytes are held by the anchors, not by the chain.
+        let last = bytes[..bytes.len() - 1].iter().rposition(|b| *b == b'\n').expect("lines");
+        for at in 0..last {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(parse(&changed).is_err() || changed[at] == bytes[at], "byte {at}");
+        }
+        let removed: Vec<u8> = bytes.splitn(3, |b| *b == b'\n').nth(2).expect("lines").to_vec();
+        assert!(parse(&removed).is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! Whole files in a run's folder: written aside, synced, renamed, folder synced.
+
+use crate::event::{Exit, Failure};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Where runs live, relative to the working directory.
+pub const RUNS: &str = ".engine/runs";
+
+/// Writes a file so that it is either there whole or not at all.
+///
+/// # Errors
+/// The disk did not take it (exit 1).
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("{} cannot be written: {e}", path.display()));
+    std::fs::create_dir_all(dir).map_err(lost)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(lost)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(lost)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(mode).map_err(lost)?;
+    file.persist(path).map_err(|e| lost(e.error))?;
+    sync_dir(dir)
+}
+
+/// Makes a folder's entries durable.
+///
+/// # Errors
+/// The disk did not take it (exit 1).
+pub fn sync_dir(dir: &Path) -> Result<(), Failure> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    File::open(dir)
+        .and_then(|d| d.sync_all())
+        .map_err(|e| Failure::new(Exit::Io, format!("the folder {} cannot be synced: {e}", dir.display())))
+}
+
+/// Makes the folder of a new run.
+///
+/// # Errors
+/// It exists or cannot be made (exit 1).
+pub fn new_run(id: &str) -> Result<PathBuf, Failure> {
+    let runs = Path::new(RUNS);
+    let dir = runs.join(id);
+    let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("{} cannot be made: {e}", dir.display()));
+    std::fs::create_dir_all(runs).map_err(lost)?;
+    std::fs::create_dir(&dir).map_err(lost)?;
+    sync_dir(runs)?;
+    Ok(dir)
+}
+
+/// All runs of this working directory: id and folder, oldest first.
+///
+/// # Errors
+/// The folder cannot be read (exit 1); that it is missing is no error.
+pub fn runs() -> Result<Vec<(String, PathBuf)>, Failure> {
+    let entries = match std::fs::read_dir(RUNS) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Failure::new(Exit::Io, format!("{RUNS} cannot be read: {e}"))),
+    };
+    let mut found: Vec<(std::time::SystemTime, String, PathBuf)> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().join(super::FILE).is_file())
+        .map(|entry| {
+            let born = first_written(&entry.path());
+            (born, entry.file_name().to_string_lossy().into_owned(), entry.path())
+        })
+        .collect();
+    found.sort();
+    Ok(found.into_iter().map(|(_, id, path)| (id, path)).collect())
+}
+
+/// When the run began: its lock file is made first and never written again.
+fn first_written(dir: &Path) -> std::time::SystemTime {
+    let stamp = |path: PathBuf| std::fs::metadata(path).and_then(|m| m.modified());
+    stamp(dir.join("lock")).or_else(|_| stamp(dir.join(super::FILE))).unwrap_or(std::time::UNIX_EPOCH)
+}
+
+/// The run a person means: any unique prefix of an id, or `latest`.
+///
+/// # Errors
+/// None or several match (exit 2): lists them.
+pub fn find_run(word: &str) -> Result<(String, PathBuf), Failure> {
+    let all = runs()?;
+    if word == "latest" {
+        return all.into_iter().next_back().ok_or_else(|| {
+            Failure::new(Exit::Usage, "there is no run here yet")
+                .fact(format!("looked in {RUNS}"))
+                .next("start", "engine apply PLAN")
+        });
+    }
+    let hits: Vec<_> = all.iter().filter(|(id, _)| id.starts_with(word)).cloned().collect();
+    match hits.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::new(Exit::Usage, format!("no run is called `{word}`")).next("look", "engine runs")),
+        many => Err(Failure::new(Exit::Usage, format!("`{word}` means {} runs", many.len()))
+            .fact(many.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(", "))
+            .next("type", "more of the id")),
+    }
+}
+
+/// The run's own lock: held while a process works on it.
+#[derive(Debug)]
+pub struct RunFolderLock {
+    _file: File,
+}
+
+/// Takes the folder's lock.
+///
+/// # Errors
+/// Another process holds it (exit 60) or the file cannot be made (exit 1).
+pub fn lock(dir: &Path) -> Result<RunFolderLock, Failure> {
+    let path = dir.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| Failure::new(Exit::Io, format!("{} cannot be opened: {e}", path.display())))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(RunFolderLock { _file: file }),
+        Err(_) => Err(Failure::new(Exit::Held, format!("another process works on {}", dir.display()))
+            .changed("nothing was changed")
+            .next("look", "engine status")),
+    }
+}
+
+/// Does some process hold the folder's lock?
+pub fn is_running(dir: &Path) -> bool {
+    matches!(lock(dir), Err(failure) if failure.exit == Exit::Held)
+}

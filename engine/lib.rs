@@ -1,0 +1,48 @@
+//! `engine`: a declarative workflow engine for PostgreSQL, driven by TOML plans. This page is the map.
+//!
+//! ```text
+//! plan.toml -> plan -> compile -> target (bind) -> run -> journal -> event (fold) -> report
+//! ```
+//!
+//! Rooms stand on floors; a room may use rooms on lower floors only, and two on one floor may not use each other.
+//! `tests/tidy` reads the sources and enforces it.
+//!
+//! | floor | rooms |
+//! | --- | --- |
+//! | 9 | `cli`: clap definitions, exit codes |
+//! | 8 | `command`: one file a verb: parse, call, show |
+//! | 7 | `run`, `ui`, `sandbox`: time, the terminal, a throw-away server |
+//! | 6 | `compile`: plan and kinds become a workflow |
+//! | 5 | `stage`: the kinds, one file each |
+//! | 4 | `guard`, `proof`: may it start, did it keep its promise |
+//! | 3 | `probe`, `journal`, `fingerprint`: readings, what happened, what is in a database |
+//! | 2 | `target`, `report`: the door to PostgreSQL, renderings of events |
+//! | 1 | `plan`, `event`, `render`, `sql`: paper, the vocabulary of what happened, templates, statements |
+//! | 0 | `name`, `digest`, `diag`, `clock`, `quote`, `programs`: words and tools |
+//!
+//! Start at `stage` to see what a stage does, at `run` to see how stages become a run.
+
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod compile;
+pub mod diag;
+pub mod digest;
+pub mod event;
+pub mod fingerprint;
+pub mod guard;
+pub mod journal;
+pub mod name;
+pub mod plan;
+pub mod probe;
+pub mod programs;
+pub mod proof;
+pub mod quote;
+pub mod render;
+pub mod report;
+pub mod run;
+pub mod sandbox;
+pub mod sql;
+pub mod stage;
+pub mod target;
+pub mod ui;

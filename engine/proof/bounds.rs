@@ -1,0 +1,186 @@
+//! The write bound: `writes` and `alters` over everything the transaction really did, by whatever path.
+
+use super::measure::Delta;
+use super::{Bound, Work};
+use crate::event::{Exit, Failure, TableWrite};
+use crate::target::Tx;
+use std::collections::BTreeMap;
+
+/// A work's bounds with names resolved in the database it runs on.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// `schema.table` to the bound; `None` is any.
+    tables: BTreeMap<String, Bound>,
+    alters: Vec<String>,
+    never: Vec<String>,
+}
+
+const RESOLVE: &str = include_str!("../../sql/engine/measure/resolve.sql");
+
+/// Finds every declared table once, in the session's search path.
+///
+/// # Errors
+/// A table in `writes` does not exist and `alters` does not name it either (exit 40).
+pub async fn resolve(tx: &Tx, work: &Work) -> Result<Resolved, Failure> {
+    let mut resolved = Resolved::default();
+    for bound in &work.writes {
+        match find(tx, &bound.table).await? {
+            Some(name) => drop(resolved.tables.insert(name, bound.clone())),
+            None if work.alters.contains(&bound.table) => {
+                resolved.tables.insert(default_schema(&bound.table), bound.clone());
+            }
+            None => {
+                return Err(Failure::new(
+                    Exit::StageFailed,
+                    format!("stage `{}` declares `writes.{}`, and there is no such table", work.stage, bound.table),
+                )
+                .fact(bound.place.clone()));
+            }
+        }
+    }
+    for name in &work.alters {
+        resolved.alters.push(find(tx, name).await?.unwrap_or_else(|| default_schema(name)));
+    }
+    for name in &work.never {
+        resolved.never.push(find(tx, name).await?.unwrap_or_else(|| default_schema(name)));
+    }
+    Ok(resolved)
+}
+
+/// The resolved name of a declared table, if it has one.
+///
+/// # Errors
+/// The server's.
+pub async fn find(tx: &Tx, name: &str) -> Result<Option<String>, Failure> {
+    // A function's signature or a quoted word that is no relation name answers NULL or an error of form.
+    if name.contains('(') {
+        return Ok(None);
+    }
+    Ok(tx.query(RESOLVE, &[&name]).await?.first().map(|row| row.get(0)))
+}
+
+fn default_schema(name: &str) -> String {
+    if name.contains('.') { name.to_owned() } else { format!("public.{name}") }
+}
+
+impl Resolved {
+    /// `schema.table` of all declared tables.
+    pub fn tables(&self) -> Vec<String> {
+        self.tables.keys().cloned().collect()
+    }
+
+    /// Row changes by table, declared ones first with their bounds.
+    pub fn writes(&self, delta: &Delta) -> Vec<TableWrite> {
+        let row = |table: &str, bound: Option<&Bound>| {
+            let [inserted, updated, deleted] = delta.rows.get(table).copied().unwrap_or_default();
+            let bound = bound.map(|b| b.most.map_or("all".to_owned(), |n| n.to_string()));
+            TableWrite { table: table.to_owned(), inserted, updated, deleted, bound }
+        };
+        let declared = self.tables.iter().map(|(table, bound)| row(table, Some(bound)));
+        let others = delta.rows.keys().filter(|t| !self.tables.contains_key(*t)).map(|table| row(table, None));
+        declared.chain(others).collect()
+    }
+
+    /// Row changes by the name the plan uses, for `wrote.TABLE`.
+    pub fn wrote(&self, delta: &Delta) -> BTreeMap<String, u64> {
+        self.tables
+            .iter()
+            .map(|(table, bound)| (bound.table.clone(), delta.rows.get(table).map_or(0, |c| c.iter().sum())))
+            .collect()
+    }
+
+    /// Demands that a delta stays within the bounds.
+    ///
+    /// # Errors
+    /// Every breach, with counts (exit 42).
+    pub fn hold(&self, stage: &str, delta: &Delta) -> Result<(), Failure> {
+        let mut breaches = Vec::new();
+        for write in self.writes(delta) {
+            let bound = self.tables.get(&write.table);
+            let most = bound.map_or(Some(0), |b| b.most);
+            if most.is_some_and(|most| write.total() > most) {
+                let place = bound.map_or("not declared".to_owned(), |b| b.place.clone());
+                breaches.push(format!("{}  {} of {}  {place}", write.table, write.total(), most.unwrap_or(0)));
+            }
+            if self.never.contains(&write.table) && write.total() > 0 {
+                breaches.push(format!("{}  {} row changes, and the target says never", write.table, write.total()));
+            }
+        }
+        for (table, what) in &delta.files {
+            let any = self.tables.get(table).is_some_and(|b| b.most.is_none());
+            let altered = self.alters.iter().any(|a| a == table);
+            if !(any && *what == "truncated or rewritten") && !altered {
+                breaches.push(format!("{table}  was {what}, not declared in `writes` or `alters`"));
+            }
+        }
+        breaches.extend(self.definition_breaches(delta));
+        if breaches.is_empty() {
+            return Ok(());
+        }
+        let mut failure = Failure::new(Exit::BoundExceeded, format!("stage `{stage}` changed more than it declared"));
+        failure.facts = breaches;
+        Err(failure)
+    }
+
+    fn definition_breaches(&self, delta: &Delta) -> Vec<String> {
+        if self.alters.is_empty() {
+            let moved: Vec<String> = delta.catalogs.iter().map(|(name, rows)| format!("{name} {rows}")).collect();
+            let breach = format!("definitions changed and `alters` is empty: row changes in {}", moved.join(", "));
+            return if moved.is_empty() { Vec::new() } else { vec![breach] };
+        }
+        let covered = |identity: &str, parent: Option<&str>| {
+            self.alters.iter().any(|a| parent == Some(a) || identity == a || identity.ends_with(&format!(" {a}")))
+        };
+        delta
+            .objects
+            .iter()
+            .filter(|(identity, parent)| !covered(identity, parent.as_deref()))
+            .map(|(identity, _)| format!("{identity}  changed, not declared in `alters`"))
+            .collect()
+    }
+
+    /// Definitions that changed as declared.
+    pub fn altered(delta: &Delta) -> Vec<String> {
+        delta.objects.iter().map(|(identity, _)| identity.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(most: Option<u64>) -> Resolved {
+        let bound = Bound { table: "t".into(), most, place: "p:1".into() };
+        Resolved { tables: [("public.t".to_owned(), bound)].into(), ..Resolved::default() }
+    }
+
+    fn wrote(table: &str, rows: u64) -> Delta {
+        Delta { rows: [(table.to_owned(), [rows, 0, 0])].into(), ..Delta::default() }
+    }
+
+    #[test]
+    fn a_bound_is_the_most_and_no_bound_is_none() {
+        assert!(resolved(Some(3)).hold("s", &wrote("public.t", 3)).is_ok());
+        let over = resolved(Some(3)).hold("s", &wrote("public.t", 4)).expect_err("over");
+        assert_eq!(over.exit, Exit::BoundExceeded);
+        assert!(over.facts[0].contains("4 of 3"), "{:?}", over.facts);
+        let undeclared = resolved(Some(3)).hold("s", &wrote("public.u", 1)).expect_err("undeclared");
+        assert!(undeclared.facts[0].contains("not declared"));
+    }
+
+    #[test]
+    fn a_rewrite_needs_all_and_ddl_needs_alters() {
+        let rewritten = Delta { files: [("public.t".to_owned(), "truncated or rewritten")].into(), ..Delta::default() };
+        assert!(resolved(Some(9)).hold("s", &rewritten).is_err());
+        assert!(resolved(None).hold("s", &rewritten).is_ok());
+        let ddl = Delta { catalogs: [("pg_class".to_owned(), 1)].into(), ..Delta::default() };
+        assert!(resolved(None).hold("s", &ddl).is_err());
+    }
+
+    #[test]
+    fn never_wins_over_a_bound() {
+        let mut r = resolved(Some(9));
+        r.never.push("public.t".into());
+        assert!(r.hold("s", &wrote("public.t", 1)).is_err());
+    }
+}

@@ -1,0 +1,193 @@
+//! What a transaction really did: row counters of every relation including the catalogs, file nodes, sequences, locks.
+//!
+//! Deltas, because the counters of a session carry what earlier transactions did not flush yet. Attempts count,
+//! rolled-back savepoints included: a bound is an upper bound.
+
+use crate::event::{Exit, Failure, SequenceMove};
+use crate::fingerprint::{self, SchemaObject, SequenceState};
+use crate::target::Tx;
+use std::collections::BTreeMap;
+
+/// One relation's counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Counter {
+    schema: String,
+    name: String,
+    kind: String,
+    root: String,
+    changes: [i64; 3],
+    filenode: i64,
+}
+
+/// The state to compare with, taken before the SQL.
+#[derive(Clone, Debug)]
+pub struct Before {
+    counters: BTreeMap<i64, Counter>,
+    /// Sequences then.
+    pub sequences: Vec<SequenceState>,
+    /// Schema objects then, when definitions may change.
+    pub objects: Option<Vec<SchemaObject>>,
+}
+
+/// What happened in between.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// Inserted, updated, deleted by table (`schema.table`, partitions under their root).
+    pub rows: BTreeMap<String, [u64; 3]>,
+    /// Tables that were truncated, rewritten, that appeared or vanished: name and which.
+    pub files: BTreeMap<String, &'static str>,
+    /// Row changes of system catalogs: there was DDL, or a large object was written.
+    pub catalogs: BTreeMap<String, u64>,
+    /// Schema objects that differ: identity and parent relation. Only with `Before::objects`.
+    pub objects: Vec<(String, Option<String>)>,
+    /// Sequences that moved.
+    pub sequences: Vec<SequenceMove>,
+}
+
+impl Delta {
+    /// Nothing at all happened to tables or definitions.
+    pub fn is_nothing(&self) -> bool {
+        self.rows.is_empty() && self.files.is_empty() && self.catalogs.is_empty() && self.objects.is_empty()
+    }
+}
+
+const COUNTERS: &str = include_str!("../../sql/engine/measure/counters.sql");
+const LOCKS: &str = include_str!("../../sql/engine/measure/locks.sql");
+
+/// Catalogs that move without a change of definitions.
+const QUIET: [&str; 3] = ["pg_statistic", "pg_statistic_ext_data", "pg_stat_statements"];
+
+/// Takes the state before the SQL. `with_objects`: definitions may change, so they are listed too.
+///
+/// # Errors
+/// `track_counts` is off, so that nothing could be measured; or the server's.
+pub async fn before(tx: &Tx, with_objects: bool) -> Result<Before, Failure> {
+    let on: String = tx.query_one("SELECT pg_catalog.current_setting('track_counts')", &[]).await?.get(0);
+    if on != "on" {
+        return Err(Failure::new(Exit::StageFailed, "`track_counts` is off, so that nothing written could be counted")
+            .next("then", "ALTER SYSTEM SET track_counts = on, by the server's owner"));
+    }
+    let objects = if with_objects { Some(fingerprint::objects(tx).await?) } else { None };
+    Ok(Before { sequences: fingerprint::sequences(tx).await?, objects, counters: counters(tx).await? })
+}
+
+/// Measures what happened since.
+///
+/// # Errors
+/// The server's.
+pub async fn delta(tx: &Tx, before: &Before) -> Result<Delta, Failure> {
+    let now = counters(tx).await?;
+    let mut delta = Delta { sequences: moved(&before.sequences, &fingerprint::sequences(tx).await?), ..Delta::default() };
+    for (oid, counter) in &now {
+        let old = before.counters.get(oid);
+        let changes: [u64; 3] = std::array::from_fn(|i| {
+            u64::try_from(counter.changes[i] - old.map_or(0, |o| o.changes[i])).unwrap_or(0)
+        });
+        count(&mut delta, counter, changes);
+        if counter.schema != "pg_catalog" && counter.kind != "S" {
+            match old {
+                None => drop(delta.files.insert(counter.root.clone(), "appeared")),
+                Some(o) if o.filenode != counter.filenode => drop(delta.files.insert(counter.root.clone(), "truncated or rewritten")),
+                Some(_) => {}
+            }
+        }
+    }
+    for (oid, counter) in &before.counters {
+        if !now.contains_key(oid) && counter.kind != "S" {
+            delta.files.insert(counter.root.clone(), "dropped");
+        }
+    }
+    if let Some(objects) = before.objects.as_ref().filter(|_| !delta.catalogs.is_empty()) {
+        delta.objects = changed_objects(objects, &fingerprint::objects(tx).await?);
+    }
+    Ok(delta)
+}
+
+fn count(delta: &mut Delta, counter: &Counter, changes: [u64; 3]) {
+    let total: u64 = changes.iter().sum();
+    if total == 0 || counter.kind == "S" {
+        return;
+    }
+    if counter.schema == "pg_catalog" {
+        if !QUIET.contains(&counter.name.as_str()) {
+            *delta.catalogs.entry(counter.name.clone()).or_default() += total;
+        }
+        return;
+    }
+    let entry = delta.rows.entry(counter.root.clone()).or_default();
+    for (sum, change) in entry.iter_mut().zip(changes) {
+        *sum += change;
+    }
+}
+
+/// Relation locks this transaction holds, stronger than ACCESS SHARE: `public.t RowExclusiveLock`.
+///
+/// # Errors
+/// The server's.
+pub async fn locks(tx: &Tx) -> Result<Vec<String>, Failure> {
+    Ok(tx.query(LOCKS, &[]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// Sequences that differ between two states; one that appeared or vanished is a matter of definitions.
+pub fn moved(before: &[SequenceState], after: &[SequenceState]) -> Vec<SequenceMove> {
+    let old: BTreeMap<&str, &SequenceState> = before.iter().map(|s| (s.name.as_str(), s)).collect();
+    after
+        .iter()
+        .filter_map(|now| {
+            let then = old.get(now.name.as_str())?;
+            (then.next != now.next).then(|| SequenceMove {
+                sequence: now.name.clone(),
+                before: (then.last_value, then.is_called),
+                after: (now.last_value, now.is_called),
+            })
+        })
+        .collect()
+}
+
+/// Statements that put sequences back to what they were before.
+///
+/// # Errors
+/// A name that cannot be quoted.
+pub fn put_back(moves: &[SequenceMove]) -> Result<Vec<String>, Failure> {
+    moves
+        .iter()
+        .map(|m| {
+            let name = crate::quote::literal(&m.sequence)
+                .map_err(|why| Failure::new(Exit::Io, format!("sequence `{}`: {why}", m.sequence)))?;
+            Ok(format!("SELECT pg_catalog.setval({name}::pg_catalog.regclass, {}, {})", m.before.0, m.before.1))
+        })
+        .collect()
+}
+
+fn changed_objects(before: &[SchemaObject], after: &[SchemaObject]) -> Vec<(String, Option<String>)> {
+    let key = |o: &SchemaObject| (o.kind.clone(), o.identity.clone());
+    let old: BTreeMap<_, _> = before.iter().map(|o| (key(o), o)).collect();
+    let new: BTreeMap<_, _> = after.iter().map(|o| (key(o), o)).collect();
+    let mut changed: Vec<(String, Option<String>)> = new
+        .iter()
+        .filter(|(k, o)| old.get(*k).is_none_or(|before| before.definition != o.definition))
+        .map(|(_, o)| (o.identity.clone(), o.parent.clone()))
+        .collect();
+    changed.extend(old.iter().filter(|(k, _)| !new.contains_key(*k)).map(|(_, o)| (o.identity.clone(), o.parent.clone())));
+    changed.sort();
+    changed.dedup();
+    changed
+}
+
+async fn counters(tx: &Tx) -> Result<BTreeMap<i64, Counter>, Failure> {
+    let rows = tx.query(COUNTERS, &[]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let counter = Counter {
+                schema: row.get(1),
+                name: row.get(2),
+                kind: row.get(3),
+                root: row.get(4),
+                changes: [row.get(5), row.get(6), row.get(7)],
+                filenode: row.get(8),
+            };
+            (row.get(0), counter)
+        })
+        .collect())
+}

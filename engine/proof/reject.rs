@@ -1,0 +1,135 @@
+//! Rejects: what the database itself must refuse, and the same statement with permitted values, which must pass.
+//!
+//! Every case runs in a savepoint of the stage's transaction and is rolled back. "0 rows" is no refusal.
+
+use super::{Script, forward};
+use crate::event::{Exit, Failure, RejectResult};
+use crate::target::WriteTx;
+
+/// `[stage.x.reject.NAME]`, rendered.
+#[derive(Clone, Debug)]
+pub struct Reject {
+    /// Name.
+    pub name: String,
+    /// Set-up, in the same savepoint.
+    pub given: Option<Script>,
+    /// The permitted twin, unless there is none.
+    pub permit: Option<Script>,
+    /// What must be refused.
+    pub refuse: Vec<Refusal>,
+}
+
+/// One case that must be refused, and how.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Name.
+    pub name: String,
+    /// Its statements.
+    pub script: Script,
+    /// SQLSTATE.
+    pub error: String,
+    /// Constraint; a partition's leaf counts as its root's.
+    pub constraint: Option<String>,
+}
+
+/// SQLSTATEs that mean a typo, a missing right, a time-out, a lock or our own read-only refusal: never a refusal.
+pub const ACCIDENTS: [&str; 10] =
+    ["42601", "42P01", "42703", "42883", "42501", "57014", "55P03", "40P01", "40001", "25006"];
+
+const CONSTRAINT_ROOT: &str = include_str!("../../sql/engine/measure/constraint_root.sql");
+
+/// Runs all cases; answers every result.
+///
+/// # Errors
+/// The connection was lost, or the set-up itself failed (exit 40).
+pub async fn run(tx: &WriteTx, rejects: &[Reject]) -> Result<Vec<RejectResult>, Failure> {
+    let mut results = Vec::new();
+    for reject in rejects {
+        if let Some(permit) = &reject.permit {
+            results.push(permitted(tx, reject, permit).await?);
+        }
+        for refusal in &reject.refuse {
+            results.push(refused(tx, reject, refusal).await?);
+        }
+    }
+    Ok(results)
+}
+
+/// A failure naming every case that did not hold (exit 43); `None` when all hold.
+pub fn failure(stage: &str, results: &[RejectResult]) -> Option<Failure> {
+    let broken: Vec<&RejectResult> = results.iter().filter(|r| !r.held).collect();
+    let first = broken.first()?;
+    let mut failure =
+        Failure::new(Exit::NotRefused, format!("reject `{}` of stage `{stage}`: case `{}` did not hold", first.reject, first.case));
+    failure.facts = broken.iter().map(|r| format!("{}.{}  expected {}, found {}", r.reject, r.case, r.expected, r.found)).collect();
+    Some(failure)
+}
+
+async fn attempt(tx: &WriteTx, given: Option<&Script>, script: &Script) -> Result<Result<u64, Failure>, Failure> {
+    tx.control("SAVEPOINT engine_reject").await?;
+    let tried = async {
+        if let Some(given) = given {
+            if let Err(mut failure) = forward::send(tx, given).await {
+                failure.what = format!("the set-up of a reject failed: {}", failure.what);
+                return Err(failure);
+            }
+        }
+        let sent = match forward::send(tx, script).await {
+            Ok(sent) => forward::force_constraints(tx).await.map(|()| sent.iter().map(|s| s.rows).sum()),
+            Err(failure) => Err(failure),
+        };
+        Ok(sent)
+    }
+    .await;
+    tx.control("ROLLBACK TO SAVEPOINT engine_reject; RELEASE SAVEPOINT engine_reject").await?;
+    tried
+}
+
+async fn permitted(tx: &WriteTx, reject: &Reject, script: &Script) -> Result<RejectResult, Failure> {
+    let outcome = attempt(tx, reject.given.as_ref(), script).await?;
+    let (held, found) = match outcome {
+        Ok(0) => (false, "success, but no row was changed".to_owned()),
+        Ok(rows) => (true, format!("success, {rows} row changes")),
+        Err(failure) => (false, shown(&failure)),
+    };
+    Ok(RejectResult { reject: reject.name.clone(), case: "permit".into(), expected: "success and a row change".into(), found, held })
+}
+
+async fn refused(tx: &WriteTx, reject: &Reject, refusal: &Refusal) -> Result<RejectResult, Failure> {
+    let expected = match &refusal.constraint {
+        Some(constraint) => format!("{} {constraint}", refusal.error),
+        None => refusal.error.clone(),
+    };
+    let (held, found) = match attempt(tx, reject.given.as_ref(), &refusal.script).await? {
+        Ok(rows) => (false, format!("success, {rows} row changes")),
+        Err(failure) => {
+            if failure.sqlstate.is_none() {
+                return Err(failure);
+            }
+            let root = constraint_root(tx, &failure).await?;
+            let constraint_held = match &refusal.constraint {
+                None => true,
+                Some(c) => failure.constraint.as_ref() == Some(c) || root.as_ref() == Some(c),
+            };
+            let code = failure.sqlstate.as_deref().unwrap_or("");
+            let held = code == refusal.error && constraint_held && !ACCIDENTS.contains(&code);
+            (held, root.map_or_else(|| shown(&failure), |root| format!("{} (of {root})", shown(&failure))))
+        }
+    };
+    Ok(RejectResult { reject: reject.name.clone(), case: refusal.name.clone(), expected, found, held })
+}
+
+/// The partition root's name of the constraint that refused, when it is another one.
+async fn constraint_root(tx: &WriteTx, failure: &Failure) -> Result<Option<String>, Failure> {
+    let (Some(constraint), Some(table)) = (&failure.constraint, &failure.table) else { return Ok(None) };
+    let rows = tx.query(CONSTRAINT_ROOT, &[constraint, table]).await?;
+    Ok(rows.first().map(|row| row.get::<_, String>(0)).filter(|root| root != constraint))
+}
+
+fn shown(failure: &Failure) -> String {
+    let code = failure.sqlstate.as_deref().unwrap_or("no SQLSTATE");
+    match &failure.constraint {
+        Some(constraint) => format!("{code} {constraint}"),
+        None => format!("{code} {}", failure.what),
+    }
+}

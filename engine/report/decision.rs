@@ -1,0 +1,188 @@
+//! GO or NO-GO: a conjunction over an explicit list of criteria, each with its evidence. NO-GO is the default.
+
+use crate::event::{Event, Judgement, RunState, StageBrief, Status, Truth, Unchanged};
+use serde::{Deserialize, Serialize};
+
+/// One criterion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Criterion {
+    /// What must be so.
+    pub what: String,
+    /// `PASS`, `FAIL` or `NOT RUN`.
+    pub result: String,
+    /// How one knows.
+    pub evidence: String,
+}
+
+/// The verdict of a run over a set of stages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Every criterion passed.
+    pub technical_go: bool,
+    /// All criteria.
+    pub criteria: Vec<Criterion>,
+    /// Gates of the target as they stood.
+    pub gates: Vec<Judgement>,
+}
+
+impl Decision {
+    /// Decides about `stages` (all that lie upstream of the packet) from what happened.
+    pub fn over(stages: &[StageBrief], events: &[Event], gates: Vec<Judgement>) -> Decision {
+        let state = RunState::of(events);
+        let mut criteria: Vec<Criterion> = stages.iter().map(|s| stage_done(s, &state)).collect();
+        criteria.extend(stages.iter().flat_map(|s| proofs(s, events, &state)));
+        criteria.extend(comparisons(events));
+        criteria.push(rehearsed(events));
+        criteria.push(unchanged(events));
+        criteria.push(read_only(events));
+        let technical_go = criteria.iter().all(|c| c.result == "PASS");
+        Decision { technical_go, criteria, gates }
+    }
+
+    /// `technical GO, production BLOCKED: ospa = 0, needs ospa >= 1`.
+    pub fn line(&self, target: &str) -> String {
+        let technical = if self.technical_go { "technical GO" } else { "technical NO-GO" };
+        let closed: Vec<String> = self.gates.iter().filter(|g| g.truth != Truth::True).map(closed_gate).collect();
+        if !self.technical_go {
+            return technical.to_owned();
+        }
+        if closed.is_empty() {
+            let gates = self.gates.len();
+            return format!("{technical}, {target} OPEN: {gates} of {gates} gates hold, asked again when it is applied");
+        }
+        format!("{technical}, {target} BLOCKED: {}", closed.join("; "))
+    }
+
+    /// What did not pass.
+    pub fn reasons(&self) -> Vec<String> {
+        self.criteria.iter().filter(|c| c.result != "PASS").map(|c| format!("{}: {} ({})", c.what, c.result, c.evidence)).collect()
+    }
+}
+
+fn closed_gate(gate: &Judgement) -> String {
+    let operands: Vec<String> = gate.operands.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    format!("{}, needs {}", operands.join(", "), gate.text)
+}
+
+fn criterion(what: String, result: &str, evidence: String) -> Criterion {
+    Criterion { what, result: result.to_owned(), evidence }
+}
+
+fn stage_done(stage: &StageBrief, state: &RunState) -> Criterion {
+    let known = state.stage(&stage.name);
+    let what = format!("stage `{}` is done", stage.name);
+    match known.status {
+        Status::Done => criterion(what, "PASS", known.summary),
+        Status::Waiting | Status::Started => criterion(what, "NOT RUN", "it has no outcome in the journal".into()),
+        Status::Committed => criterion(what, "FAIL", "committed, and not proved".into()),
+        Status::Blocked(failure) | Status::Failed(failure) => criterion(what, "FAIL", failure.what),
+    }
+}
+
+fn proofs(stage: &StageBrief, events: &[Event], state: &RunState) -> Vec<Criterion> {
+    let of_stage = |event: &&Event| event.stage() == Some(stage.name.as_str());
+    stage
+        .demands
+        .iter()
+        .filter(|demand| *demand != "rehearsal")
+        .map(|demand| {
+            let what = format!("`{}` is proved {demand}", stage.name);
+            if demand == "reject" {
+                let results = events.iter().filter(of_stage).rev().find_map(|e| match e {
+                    Event::Rejects { results, .. } => Some(results),
+                    _ => None,
+                });
+                return match results {
+                    None => criterion(format!("`{}` is refused what it must be", stage.name), "NOT RUN", String::new()),
+                    Some(results) => {
+                        let held = results.iter().filter(|r| r.held).count();
+                        let result = if held == results.len() { "PASS" } else { "FAIL" };
+                        criterion(
+                            format!("the database refuses what `{}` says it must", stage.name),
+                            result,
+                            format!("{held} of {} cases held", results.len()),
+                        )
+                    }
+                };
+            }
+            let last = events.iter().filter(of_stage).rev().find_map(|e| match e {
+                Event::Proved { proof, passed, grade, observations, .. } if proof == demand => {
+                    Some((*passed, grade.clone(), observations.join("; ")))
+                }
+                _ => None,
+            });
+            let _ = state;
+            match last {
+                None => criterion(what, "NOT RUN", "demanded, and it did not run".into()),
+                Some((true, grade, seen)) => criterion(what, "PASS", format!("{grade}: {seen}")),
+                Some((false, _, seen)) => criterion(what, "FAIL", seen),
+            }
+        })
+        .collect()
+}
+
+fn comparisons(events: &[Event]) -> Vec<Criterion> {
+    let mut all: Vec<Criterion> = Vec::new();
+    for event in events {
+        let Event::Compared { stage, label, equal, differences, .. } = event else { continue };
+        if label.starts_with("now and at") {
+            // Production then and now has a criterion of its own, with other writers taken into account.
+            continue;
+        }
+        let result = if *equal { "PASS" } else { "FAIL" };
+        let evidence = if *equal { format!("fingerprints fp1, stage `{stage}`") } else { differences.join("; ") };
+        let what = format!("equal: {label}");
+        all.retain(|c| c.what != what);
+        all.push(criterion(what, result, evidence));
+    }
+    all
+}
+
+fn rehearsed(events: &[Event]) -> Criterion {
+    let what = "the full rollback was rehearsed".to_owned();
+    let last = events.iter().rev().find_map(|e| match e {
+        Event::Rehearsed { back, back_ms, passed, .. } => Some((back.join(", "), *back_ms, *passed)),
+        _ => None,
+    });
+    match last {
+        None => criterion(what, "NOT RUN", "no stage of kind `rehearse` has ended".into()),
+        Some((back, ms, passed)) => {
+            criterion(what, if passed { "PASS" } else { "FAIL" }, format!("back over {back} in {}", crate::clock::show_ms(ms)))
+        }
+    }
+}
+
+fn unchanged(events: &[Event]) -> Criterion {
+    let what = "production is what it was".to_owned();
+    let last = events.iter().rev().find_map(|e| match e {
+        Event::ProductionChecked { verdict, tables, .. } => Some((*verdict, tables.join("; "))),
+        _ => None,
+    });
+    match last {
+        None => criterion(what, "NOT RUN", "no fingerprint of production was compared".into()),
+        Some((Unchanged::ByWatermark | Unchanged::ByContent, _)) => criterion(what, "PASS", "fingerprints before and after are equal".into()),
+        Some((Unchanged::ChangedByOthers, tables)) => {
+            criterion(what, "PASS", format!("changed by others, while each of our transactions had no id: {tables}"))
+        }
+        Some((verdict, tables)) => criterion(what, "FAIL", format!("{}: {tables}", verdict.word())),
+    }
+}
+
+fn read_only(events: &[Event]) -> Criterion {
+    let mut count = 0u64;
+    let mut wrong = Vec::new();
+    for event in events {
+        if let Event::Transaction { record } = event {
+            count += 1;
+            if !record.read_only || !record.same_transaction || record.xid.is_some() {
+                wrong.push(format!("{} on {}", record.purpose, record.target));
+            }
+        }
+    }
+    let what = "our own transactions on production wrote nothing".to_owned();
+    match (count, wrong.is_empty()) {
+        (0, _) => criterion(what, "NOT RUN", "none was recorded".into()),
+        (_, true) => criterion(what, "PASS", format!("{count} transactions: read-only, the same from begin to end, without an id")),
+        (_, false) => criterion(what, "FAIL", wrong.join("; ")),
+    }
+}

@@ -1,0 +1,151 @@
+//! One stage's document, from its events.
+
+use super::status_word;
+use crate::clock;
+use crate::event::{Event, Executed, Judgement, Line, Reading, RunState, StageBrief, TableWrite, Truth};
+use crate::report::table::markdown;
+
+/// The document of one stage.
+pub fn stage_page(lines: &[Line], brief: &StageBrief) -> String {
+    let state = RunState::of(lines.iter().map(|l| &l.event));
+    let known = state.stage(&brief.name);
+    let mut text = format!(
+        "# {}: {}\n\n{}\n\nKind `{}`{}, needs {}. State: **{}**.\n",
+        brief.name,
+        known.summary,
+        brief.doc.as_deref().unwrap_or(""),
+        brief.kind,
+        brief.on.as_ref().map_or(String::new(), |on| format!(" on `{on}`")),
+        if brief.needs.is_empty() { "nothing".to_owned() } else { brief.needs.join(", ") },
+        status_word(&known.status)
+    );
+    text.extend(brief.reasons.iter().map(|r| format!("\n- {r}\n")));
+    for line in lines.iter().filter(|l| l.event.stage() == Some(brief.name.as_str())) {
+        text.push_str(&section(line));
+    }
+    text.push_str(&format!("\nDigest of what this stage is: `{}`.\n", brief.digest));
+    text
+}
+
+/// One event as a section; events that people need not read are left to the journal.
+pub fn section(line: &Line) -> String {
+    match &line.event {
+        Event::StageStarted { .. } => format!("\nBegun at {}.\n", line.at),
+        Event::AttemptStarted { attempt, .. } => format!("\n## Attempt {attempt}, at {}\n", line.at),
+        Event::Readings { moment, values, .. } => format!("\n## Readings ({moment:?})\n\n{}", readings(values)),
+        Event::Judged { role, judgements, .. } => format!("\n## {}s\n\n{}", role.word(), judged(judgements)),
+        Event::Statements { purpose, statements, .. } => format!("\n## Statements, {purpose}\n\n{}", executed(statements)),
+        Event::Measured { writes, altered, locks, sequences, .. } => {
+            let mut text = format!("\n## What it did\n\n{}", wrote(writes));
+            text.extend(altered.iter().map(|a| format!("- altered {a}\n")));
+            text.extend(locks.iter().map(|l| format!("- lock: {l}\n")));
+            text.extend(sequences.iter().map(|s| format!("- sequence {}: {:?} then {:?}\n", s.sequence, s.before, s.after)));
+            text
+        }
+        Event::Rejects { results, .. } => {
+            let rows: Vec<Vec<String>> = results
+                .iter()
+                .map(|r| vec![if r.held { "held" } else { "NOT HELD" }.into(), format!("{}.{}", r.reject, r.case), r.expected.clone(), r.found.clone()])
+                .collect();
+            format!("\n## What the database refuses\n\n{}", markdown(&["", "case", "expected", "found"], &rows))
+        }
+        Event::CommitIntended { xid, database_oid, .. } => {
+            format!("\nCommit intended: transaction {xid}, database oid {database_oid}, durable before COMMIT was sent.\n")
+        }
+        Event::StageCommitted { xid, .. } => match xid {
+            Some(xid) => format!("\nThe server says that transaction {xid} is committed.\n"),
+            None => "\nNothing transactional was written.\n".to_owned(),
+        },
+        Event::Proved { proof, passed, grade, observations, ms, .. } => {
+            let word = if *passed { "PASS" } else { "FAIL" };
+            let seen: String = observations.iter().map(|o| format!("- {o}\n")).collect();
+            format!("\n## Proof: {proof}: {word} ({grade}, {})\n\n{seen}", clock::show_ms(*ms))
+        }
+        Event::CloneMade { database, oid, tables, rows, bytes, left_out, owner, source_owners, snapshot_ms, .. } => {
+            let out: String = left_out.iter().map(|l| format!("- not restored: {l}\n")).collect();
+            format!(
+                "\n## The clone\n\n`{database}` (oid {oid}): {tables} tables, {rows} rows, {bytes} bytes of content. Snapshot open for {}.\n\n- everything is owned by `{owner}`, in production by {}\n{out}",
+                clock::show_ms(*snapshot_ms),
+                source_owners.join(", ")
+            )
+        }
+        Event::FingerprintTaken { target, label, level, digest, file, tables, rows, bytes, excluded, ms, .. } => {
+            let out: String = excluded.iter().map(|x| format!("- excluded: {x}\n")).collect();
+            format!(
+                "\n## Fingerprint of `{target}` ({label}, {level})\n\n`{digest}`\n\n{tables} tables, {rows} rows, {bytes} bytes, in {}; all of it in `{file}`.\n{out}",
+                clock::show_ms(*ms)
+            )
+        }
+        Event::Compared { label, equal, differences, masks, .. } => {
+            let word = if *equal { "equal" } else { "NOT EQUAL" };
+            let lines: String = differences.iter().map(|d| format!("- {d}\n")).chain(masks.iter().map(|m| format!("- mask: {m}\n"))).collect();
+            format!("\n## {label}: {word}\n\n{lines}")
+        }
+        Event::ProductionChecked { verdict, tables, transactions, .. } => {
+            let lines: String = tables.iter().map(|t| format!("- {t}\n")).collect();
+            format!("\n## Production: {}\n\nOur {transactions} transactions had no id.\n\n{lines}", verdict.word())
+        }
+        Event::Rehearsed { back, forward, back_ms, forward_ms, passed, .. } => format!(
+            "\n## Rehearsal: {}\n\nBack over {} in {}, forward over {} in {}, each step committed on a copy that was dropped.\n",
+            if *passed { "PASS" } else { "FAIL" },
+            back.join(", "),
+            clock::show_ms(*back_ms),
+            forward.join(", "),
+            clock::show_ms(*forward_ms)
+        ),
+        Event::PacketSealed { id, path, technical_go, reasons, .. } => {
+            let lines: String = reasons.iter().map(|r| format!("- {r}\n")).collect();
+            format!("\n## Packet\n\nId `{id}`, in `{path}`. Technical {}.\n\n{lines}", if *technical_go { "GO" } else { "NO-GO" })
+        }
+        Event::RolledOut { packet, already, held, writes, .. } => {
+            let held = if held.is_empty() { "approvals not locked".to_owned() } else { format!("held against change: {}", held.join(", ")) };
+            let word = if *already { "was applied already; nothing was sent" } else { "was applied in one transaction" };
+            format!("\n## Rollout\n\nPacket `{packet}` {word}; {held}.\n\n{}", wrote(writes))
+        }
+        Event::StageBlocked { failure, .. } | Event::StageFailed { failure, .. } => {
+            let facts: String = failure.facts.iter().map(|f| format!("    {f}\n")).collect();
+            format!("\n## {}\n\n{facts}\n{}\n", failure.what, failure.changed.as_deref().unwrap_or(""))
+        }
+        _ => String::new(),
+    }
+}
+
+fn readings(values: &[Reading]) -> String {
+    let rows: Vec<Vec<String>> = values.iter().map(|r| vec![r.probe.clone(), r.shown(), r.kind.clone()]).collect();
+    markdown(&["probe", "reading", "type"], &rows)
+}
+
+fn judged(judgements: &[Judgement]) -> String {
+    let rows: Vec<Vec<String>> = judgements
+        .iter()
+        .map(|j| {
+            let word = match (j.truth, &j.problem) {
+                (Truth::True, _) => "true".to_owned(),
+                (Truth::False, _) => "FALSE".to_owned(),
+                (Truth::NotEvaluable, why) => format!("NOT EVALUABLE: {}", why.as_deref().unwrap_or("")),
+            };
+            let operands: Vec<String> = j.operands.iter().map(|(n, v)| format!("{n} is {v}")).collect();
+            vec![word, j.name.clone(), format!("`{}`", j.text), operands.join(", "), j.place.clone()]
+        })
+        .collect();
+    markdown(&["", "name", "predicate", "readings", "place"], &rows)
+}
+
+fn executed(statements: &[Executed]) -> String {
+    let rows: Vec<Vec<String>> = statements
+        .iter()
+        .map(|s| vec![s.verb.clone(), s.rows.to_string(), format!("{} ms", s.ms), format!("`{}`", crate::digest::short(&s.sha256))])
+        .collect();
+    markdown(&["statement", "rows", "took", "sha256"], &rows)
+}
+
+fn wrote(writes: &[TableWrite]) -> String {
+    let rows: Vec<Vec<String>> = writes
+        .iter()
+        .map(|w| {
+            let bound = w.bound.clone().unwrap_or_else(|| "not declared".to_owned());
+            vec![w.table.clone(), w.inserted.to_string(), w.updated.to_string(), w.deleted.to_string(), bound]
+        })
+        .collect();
+    if rows.is_empty() { "It wrote nothing.\n".to_owned() } else { markdown(&["table", "inserted", "updated", "deleted", "bound"], &rows) }
+}

@@ -1,0 +1,148 @@
+//! Binding: every target is reached and identified, and refused if it is not the one meant or its role may too much.
+
+use crate::compile::Workflow;
+use crate::event::{Event, Exit, Failure, Identity};
+use crate::plan::{Access, ReaderPolicy, Target};
+use crate::target::{CloneTarget, Door, Isolation, Maker, Plain, Reader, Settings, Targets, Url, Writer, identify, powers};
+use std::time::Duration;
+
+/// Targets, and what is known of each.
+#[derive(Debug)]
+pub struct Binding {
+    /// The targets.
+    pub targets: Targets,
+    /// A `TargetBound` for each.
+    pub events: Vec<Event>,
+}
+
+/// Reaches every target of a workflow.
+///
+/// # Errors
+/// Unreachable (75), credentials or powers (1), or not the database that was meant (63). Nothing was changed.
+pub async fn bind(workflow: &Workflow) -> Result<Binding, Failure> {
+    let mut binding = Binding { targets: Targets::default(), events: Vec::new() };
+    for target in workflow.plan.targets.iter().filter(|t| t.clone_of.is_none()) {
+        let (plain, event) = patiently(|| plain(workflow, target)).await?;
+        binding.targets.plain.insert(target.name.value.clone(), plain);
+        binding.events.push(event);
+    }
+    for target in workflow.plan.targets.iter().filter(|t| t.clone_of.is_some()) {
+        let (clone, event) = patiently(|| clone(workflow, target, &binding.targets)).await?;
+        binding.targets.clones.insert(target.name.value.clone(), clone);
+        binding.events.push(event);
+    }
+    Ok(binding)
+}
+
+/// Three tries in six seconds, and only for what is temporary: three wrong passwords lock an account.
+async fn patiently<T, F: Future<Output = Result<T, Failure>>>(attempt: impl Fn() -> F) -> Result<T, Failure> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match attempt().await {
+            Err(failure) if failure.exit == Exit::Temporary && tries < 3 => tokio::time::sleep(Duration::from_secs(2)).await,
+            Err(failure) if failure.exit == Exit::Temporary => {
+                return Err(failure.fact(format!("tried {tries} times in 6 s")).changed("nothing was changed"));
+            }
+            Err(failure) if failure.changed.is_none() => return Err(failure.changed("nothing was changed")),
+            other => return other,
+        }
+    }
+}
+
+fn settings(workflow: &Workflow, read_only: bool) -> Settings {
+    Settings {
+        search_path: workflow.plan.search_path.clone(),
+        statement_timeout: Duration::from_secs(3_600),
+        lock_timeout: Duration::from_secs(5),
+        read_only,
+    }
+}
+
+async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Event), Failure> {
+    let name = target.name.value.as_str();
+    let url = Url::read(name, &target.url.value)?;
+    let door = Door::new(name, &url, None, &settings(workflow, true))?;
+    let place = door.address();
+    let reader = Reader::new(door);
+    let tx = reader.begin("who is there", Isolation::Snapshot).await?;
+    let identity = identify(&tx).await?;
+    let found = powers(&tx).await?;
+    tx.finish().await?;
+    let writer = match target.access {
+        Access::Read => {
+            confine(target, &identity, &found)?;
+            None
+        }
+        Access::Write => Some(Writer::to_rollout_target(Door::new(name, &url, None, &settings(workflow, false))?)),
+    };
+    let event = Event::TargetBound { target: name.to_owned(), place, clone: None, identity: identity.clone(), powers: found };
+    Ok((Plain { reader, writer, identity }, event))
+}
+
+fn confine(target: &Target, identity: &Identity, found: &[String]) -> Result<(), Failure> {
+    if found.is_empty() || target.reader == ReaderPolicy::Attested {
+        return Ok(());
+    }
+    let name = &target.name.value;
+    let mut failure = Failure::new(
+        Exit::Io,
+        format!("the role `{}` that reads `{name}` could change it, and the plan wants a confined reader", identity.session_user),
+    )
+    .changed("nothing was changed; no run was started")
+    .next("see", "engine doctor PLAN   prints the GRANTs and REVOKEs that make it right")
+    .next("or", format!("say in [target.{name}]: reader = \"attested\", and let the evidence list these powers"));
+    failure.facts = found.iter().take(12).cloned().collect();
+    if found.len() > 12 {
+        failure.facts.push(format!("and {} more", found.len() - 12));
+    }
+    Err(failure)
+}
+
+async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Result<(CloneTarget, Event), Failure> {
+    let name = target.name.value.as_str();
+    let source = target.clone_of.as_ref().map(|s| s.value.clone()).unwrap_or_default();
+    let url = Url::read(name, &target.url.value)?;
+    let maker_ref = target.maker_url.as_ref().map_or(&target.url.value, |m| &m.value);
+    let maker_url = Url::read(name, maker_ref)?;
+    let maker_settings = Settings { search_path: String::new(), ..settings(workflow, false) };
+    let maker = Maker::new(Door::new(name, &maker_url, None, &maker_settings)?);
+    let identity = maker.identity().await?;
+    let stage_role = Door::new(name, &url, None, &maker_settings)?.user().to_owned();
+    let owner_role = maker.owner_of(&stage_role).await?;
+    let database = workflow.databases.get(name).cloned().unwrap_or_default();
+    let production = targets.plain(&source)?;
+    refuse_same(&database, &identity, production)?;
+    let doors = maker.dangers(&stage_role, maker.door().user(), &production_name(&identity, production)).await?;
+    if !doors.is_empty() && workflow.plan.target(&source).is_none_or(|t| t.reader == ReaderPolicy::Confined) {
+        let mut failure = Failure::new(Exit::Io, format!("a role of the clone `{name}` could reach `{source}`"))
+            .changed("nothing was changed; no run was started")
+            .next("see", "engine doctor PLAN   prints the GRANTs and REVOKEs that make it right");
+        failure.facts = doors;
+        return Err(failure);
+    }
+    let place = maker.door().address();
+    let settings = settings(workflow, false);
+    let known = Some(database.clone());
+    let clone = CloneTarget::new(source, database, target.expires, maker, url, settings, owner_role, stage_role);
+    Ok((clone, Event::TargetBound { target: name.to_owned(), place, clone: known, identity, powers: Vec::new() }))
+}
+
+/// Production's name, when the clone lives in the same instance.
+fn production_name(maker: &Identity, production: &Plain) -> String {
+    if maker.system_identifier == production.identity.system_identifier { production.identity.database.clone() } else { String::new() }
+}
+
+fn refuse_same(database: &str, maker: &Identity, production: &Plain) -> Result<(), Failure> {
+    let same_server = maker.system_identifier == production.identity.system_identifier;
+    if same_server && database == production.identity.database {
+        return Err(Failure::new(Exit::WrongDatabase, format!("the clone would be called `{database}`, which is production itself"))
+            .changed("nothing was changed"));
+    }
+    if maker.version_num / 10_000 < production.identity.version_num / 10_000 {
+        return Err(Failure::new(Exit::WrongDatabase, "the clone's server is older than production's")
+            .fact(format!("production is PostgreSQL {}, the clone's server {}", production.identity.version, maker.version))
+            .changed("nothing was changed"));
+    }
+    Ok(())
+}

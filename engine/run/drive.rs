@@ -1,0 +1,176 @@
+//! Driving a workflow: ready stages run in parallel, one writer at a time per target, until nothing may start.
+
+use super::schedule::{Ready, ready};
+use crate::clock::Stopwatch;
+use crate::compile::Workflow;
+use crate::event::{Event, Exit, Failure};
+use crate::stage::{Cx, Done};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{Mutex, RwLock};
+use tokio::task::JoinSet;
+
+/// How driving ended.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Failures by stage, in the order they happened.
+    pub failures: Vec<(String, Failure)>,
+    /// Stages that are done.
+    pub done: usize,
+    /// Stages that never started.
+    pub not_started: usize,
+    /// A signal ended it.
+    pub interrupted: Option<Exit>,
+}
+
+/// Who may be at work on a target: writers exclude each other, a rehearsal excludes everybody.
+#[derive(Default)]
+struct Occupation {
+    writer: Mutex<()>,
+    presence: RwLock<()>,
+}
+
+/// What drives: shared by all stages at work.
+pub struct Machine {
+    /// The workflow.
+    pub workflow: Arc<Workflow>,
+    /// The context.
+    pub cx: Arc<Cx>,
+    /// Most stages at a time.
+    pub jobs: usize,
+    /// Stop before anything that depends on this one.
+    pub until: Option<usize>,
+}
+
+impl Machine {
+    /// Runs all that can be run.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub async fn drive(&self) -> Result<Outcome, Failure> {
+        let plan = &self.workflow.plan;
+        let mut states: Vec<Ready> = plan.stages.iter().map(|s| self.known(&s.name.value)).collect();
+        if let Some(until) = self.until {
+            for index in 0..states.len() {
+                if index != until && !plan.graph.upstream(until, index) && states[index] == Ready::Waiting {
+                    states[index] = Ready::Ended;
+                }
+            }
+        }
+        let occupied: Arc<BTreeMap<String, Occupation>> =
+            Arc::new(plan.targets.iter().map(|t| (t.name.value.clone(), Occupation::default())).collect());
+        let mut outcome = Outcome::default();
+        let mut running: JoinSet<(usize, Result<Done, Failure>, u64)> = JoinSet::new();
+        let mut signals = Signals::new()?;
+        loop {
+            for index in ready(&plan.graph, &states) {
+                if running.len() >= self.jobs {
+                    break;
+                }
+                states[index] = Ready::Running;
+                self.cx.record(Event::StageStarted { stage: plan.stages[index].name.value.clone() })?;
+                running.spawn(one(Arc::clone(&self.workflow), Arc::clone(&self.cx), Arc::clone(&occupied), index));
+            }
+            let (index, result, ms) = tokio::select! {
+                ended = running.join_next() => match ended {
+                    None => break,
+                    Some(Ok(ended)) => ended,
+                    Some(Err(error)) => return Err(Failure::new(Exit::Io, format!("a bug of the engine: a stage ended badly: {error}"))),
+                },
+                exit = signals.next() => {
+                    // Sessions close with their futures; the server ends what they were doing and rolls it back.
+                    running.shutdown().await;
+                    let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
+                    self.cx.record(Event::Interrupted { signal: signal.to_owned() })?;
+                    outcome.interrupted = Some(exit);
+                    break;
+                }
+            };
+            states[index] = self.settle(index, result, ms, &mut outcome)?;
+        }
+        outcome.done = states.iter().filter(|s| **s == Ready::Done).count();
+        outcome.not_started = states.iter().filter(|s| **s == Ready::Waiting).count();
+        Ok(outcome)
+    }
+
+    fn known(&self, stage: &str) -> Ready {
+        if self.cx.with_state(|state| state.is_done(stage)) { Ready::Done } else { Ready::Waiting }
+    }
+
+    fn settle(&self, index: usize, result: Result<Done, Failure>, ms: u64, outcome: &mut Outcome) -> Result<Ready, Failure> {
+        let stage = self.workflow.plan.stages[index].name.value.clone();
+        match result {
+            Ok(done) => {
+                self.cx.record(Event::StageDone { stage, summary: done.summary, ms })?;
+                Ok(Ready::Done)
+            }
+            Err(failure) => {
+                outcome.failures.push((stage.clone(), failure.clone()));
+                let blocked = matches!(failure.exit, Exit::Blocked | Exit::NotEvaluable | Exit::WrongDatabase);
+                self.cx.record(if blocked {
+                    Event::StageBlocked { stage, failure, ms }
+                } else {
+                    Event::StageFailed { stage, failure, ms }
+                })?;
+                Ok(Ready::Ended)
+            }
+        }
+    }
+}
+
+/// One stage, within its time and its turn on the target.
+async fn one(
+    workflow: Arc<Workflow>,
+    cx: Arc<Cx>,
+    occupied: Arc<BTreeMap<String, Occupation>>,
+    index: usize,
+) -> (usize, Result<Done, Failure>, u64) {
+    let stage = &workflow.stages[index];
+    let head = stage.head();
+    let own = head.on.as_deref();
+    let parallel = own.and_then(|on| workflow.plan.target(on)).is_some_and(|t| t.parallel);
+    let mut present = Vec::new();
+    let mut alone = None;
+    for (name, occupation) in occupied.iter() {
+        if stage.alone_on_target() && own == Some(name.as_str()) {
+            alone = Some(occupation.presence.write().await);
+        } else {
+            present.push(occupation.presence.read().await);
+        }
+    }
+    let turn = match own.and_then(|on| occupied.get(on)) {
+        Some(occupation) if stage.writes_target() && !parallel => Some(occupation.writer.lock().await),
+        _ => None,
+    };
+    let watch = Stopwatch::start();
+    let limit = head.timeout;
+    let result = match tokio::time::timeout(limit, stage.run(&cx)).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::new(Exit::StageFailed, format!("stage `{}` took longer than its timeout of {limit:?}", head.name))
+            .changed("its statements were ended and rolled back")
+            .next("then", format!("raise `timeout` of stage `{}` and: engine resume {} --accept-changes", head.name, cx.run))),
+    };
+    drop((turn, alone, present));
+    (index, result, watch.ms())
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    int: tokio::signal::unix::Signal,
+    term: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("signals cannot be listened to: {e}"));
+        Ok(Signals { int: signal(SignalKind::interrupt()).map_err(lost)?, term: signal(SignalKind::terminate()).map_err(lost)? })
+    }
+
+    async fn next(&mut self) -> Exit {
+        tokio::select! {
+            _ = self.int.recv() => Exit::Interrupted,
+            _ = self.term.recv() => Exit::Terminated,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Time: binding targets, scheduling, signals, the life of a run. The only room that spawns.
+//!
+//! `start` begins a new run, `resume` continues one from its journal; both end in `drive`, which is the same machine
+//! with more or less history. Nothing here prints: lines go to the sink, hints to the progress listener.
+
+pub mod bind;
+mod drive;
+mod life;
+mod schedule;
+
+pub use bind::{Binding, bind};
+pub use drive::Outcome;
+pub use life::{Options, Resumption, drop_clones, resume, start};
+pub use schedule::{Ready, ready};

@@ -1,0 +1,35 @@
+//! SQL text: split into statements, refused where it could leave the engine's frame, and the closed
+//! grammar of predicates.
+//!
+//! Start at `check` for templates, `check_probe` for probes, `Predicate::parse` for guards, gates and
+//! ensures. The parser is squawk's and is touched in `parse` only. It makes good messages; what holds
+//! is done by roles and by the sessions (`target`). Nothing here connects.
+
+mod grammar;
+mod locate;
+mod names;
+mod parse;
+mod predicate;
+mod probe;
+mod refuse;
+mod scan;
+mod split;
+mod words;
+
+pub use crate::quote::{ident, literal, qualified, table_ref};
+pub use locate::locate;
+pub use predicate::{Name, Predicate, Use};
+pub use probe::check_probe;
+pub use refuse::{Where, nondeterministic, refuse};
+pub use split::{Kind, Statement, split};
+
+use crate::diag::{Diagnostics, Source};
+use std::sync::Arc;
+
+/// Splits and refuses in one go: the statements, and all that is wrong with them in the order of the text.
+pub fn check(source: &Arc<Source>, at: Where) -> (Vec<Statement>, Diagnostics) {
+    let (statements, mut found) = split(source);
+    found.0.extend(refuse(source, at).0);
+    found.sort();
+    (statements, found)
+}

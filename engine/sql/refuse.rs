@@ -1,0 +1,254 @@
+//! What no template and no probe may say, by parsed statement.
+//!
+//! Good messages before anything runs. The boundary itself is elsewhere: the role, the session's frame,
+//! and the check of its identity after every statement.
+
+use super::parse::{folded, is_trivia, span, token_span, tokens, with_tree};
+use super::split::{Kind, Statement, kind, nodes};
+use super::words;
+use crate::diag::{Diagnostic, Diagnostics, Place, Source};
+use squawk_syntax::{SyntaxKind, SyntaxNode};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Where a statement will be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Where {
+    /// To a clone, inside a stage's transaction.
+    Clone,
+    /// To a target that is only read, or a probe anywhere.
+    Read,
+}
+
+/// One refusal, before it has a source.
+struct Refusal {
+    code: &'static str,
+    message: String,
+    span: Range<usize>,
+    help: &'static str,
+}
+
+/// Every refusal of `source`'s statements. Syntax errors are `split`'s.
+pub fn refuse(source: &Arc<Source>, at: Where) -> Diagnostics {
+    let looked = with_tree(&source.text, |root, _| {
+        nodes(root).iter().flat_map(|node| of_statement(node, at)).collect::<Vec<_>>()
+    });
+    let draw =
+        |r: Refusal| Diagnostic::new(r.code, r.message, Place::new(source, r.span)).label("refused").help(r.help);
+    // Without a tree `split` has said so.
+    Diagnostics(looked.unwrap_or_default().into_iter().map(draw).collect())
+}
+
+/// Functions of a statement whose value differs from run to run: where in the source, and which.
+pub fn nondeterministic(statement: &Statement) -> Vec<(Range<usize>, String)> {
+    let offset = statement.span.start;
+    let shift = |s: Range<usize>| s.start + offset..s.end + offset;
+    let looked = with_tree(&statement.text, |root, _| {
+        let calls = root.descendants().filter_map(|n| called(&n));
+        let words = root.descendants().filter(|n| n.kind() == SyntaxKind::NAME_REF).filter_map(|n| {
+            let token = n.first_token()?;
+            let keyword = token.kind() != SyntaxKind::IDENT && token.text().contains(['_', 'e', 'E']);
+            let name = token.text().to_lowercase();
+            (keyword && (name.starts_with("current_") || name.starts_with("localtime"))).then(|| (name, span(&n)))
+        });
+        let all = calls.chain(words).filter(|(name, _)| words::NONDETERMINISTIC.contains(&name.as_str()));
+        let mut all: Vec<_> = all.map(|(name, span)| (shift(span), name)).collect();
+        all.sort_by_key(|(span, _)| span.start);
+        all.dedup();
+        all
+    });
+    looked.unwrap_or_default()
+}
+
+fn of_statement(node: &SyntaxNode, at: Where) -> Vec<Refusal> {
+    let mut found: Vec<Refusal> = by_kind(node).into_iter().chain(concurrently(node)).collect();
+    found.extend(settings(node));
+    found.extend(node.descendants().filter_map(|n| call(&n)));
+    if found.is_empty() && at == Where::Read {
+        found.extend(not_reading(node));
+    }
+    found
+}
+
+fn refusal(code: &'static str, message: impl Into<String>, span: Range<usize>, help: &'static str) -> Refusal {
+    Refusal { code, message: message.into(), span, help }
+}
+
+/// Statements refused whatever they say.
+fn by_kind(node: &SyntaxNode) -> Option<Refusal> {
+    const FRAME: &str = "the engine opens and ends every transaction itself; leave it out";
+    const INSTANCE: &str = "it concerns the whole server, of which this database is a part; ask its administrator";
+    let what = head(node);
+    let all = words_span(node);
+    let name = format!("{:?}", node.kind());
+    let (code, message, help) = match name.as_str() {
+        "BEGIN"
+        | "COMMIT_TRANSACTION"
+        | "COMMIT_PREPARED"
+        | "ROLLBACK_TRANSACTION"
+        | "ROLLBACK_PREPARED"
+        | "ROLLBACK_TO_SAVEPOINT"
+        | "SAVEPOINT_CREATE"
+        | "RELEASE_SAVEPOINT"
+        | "PREPARE_TRANSACTION"
+        | "COMMIT"
+        | "ROLLBACK"
+        | "SET_TRANSACTION" => ("sql-transaction-control", format!("{what} is transaction control"), FRAME),
+        "SET_ROLE" | "RESET_ROLE" | "SET_SESSION_AUTH" | "RESET_SESSION_AUTH" => (
+            "sql-role-change",
+            format!("{what} changes who runs the statement"),
+            "the role is the target's `url`; leave it out",
+        ),
+        "COPY" => (
+            "sql-copy",
+            "COPY moves rows through files, programs or the client".to_owned(),
+            "write INSERT ... VALUES or INSERT ... SELECT",
+        ),
+        "ALTER_SYSTEM" => ("sql-alter-system", "ALTER SYSTEM changes the whole server".to_owned(), INSTANCE),
+        "LISTEN" | "NOTIFY" | "UNLISTEN" => {
+            ("sql-messaging", format!("{what} talks to other sessions"), "write a row that the other side reads")
+        }
+        "LOAD" => ("sql-load", "LOAD runs a library in the server".to_owned(), INSTANCE),
+        "DISCARD" => (
+            "sql-discard",
+            "DISCARD throws the session's settings away".to_owned(),
+            "the engine ends every session itself; leave it out",
+        ),
+        "VACUUM" | "REPACK" => (
+            "sql-not-in-transaction",
+            format!("{what} cannot run inside a transaction"),
+            "`transaction = false` is not yet available; leave it to autovacuum",
+        ),
+        "CHECKPOINT" => ("sql-instance-wide", "CHECKPOINT concerns the whole server".to_owned(), INSTANCE),
+        _ if instance_wide(&name) => ("sql-instance-wide", format!("{what} concerns the whole server"), INSTANCE),
+        _ => return None,
+    };
+    Some(refusal(code, message, all, help))
+}
+
+fn instance_wide(kind: &str) -> bool {
+    const OBJECTS: [&str; 6] = ["DATABASE", "ROLE", "USER", "GROUP", "TABLESPACE", "SUBSCRIPTION"];
+    ["CREATE_", "ALTER_", "DROP_"].iter().filter_map(|verb| kind.strip_prefix(verb)).any(|o| OBJECTS.contains(&o))
+}
+
+/// Statements with CONCURRENTLY, and those that go over a whole database.
+fn concurrently(node: &SyntaxNode) -> Option<Refusal> {
+    use SyntaxKind::{ALTER_TABLE, CONCURRENTLY_KW, CREATE_INDEX, DROP_INDEX, REINDEX};
+    if !matches!(node.kind(), CREATE_INDEX | DROP_INDEX | REINDEX | ALTER_TABLE) {
+        return None;
+    }
+    let words: Vec<_> = tokens(node).filter(|t| !is_trivia(t.kind())).collect();
+    let whole = |t: &str| ["schema", "database", "system"].contains(&t);
+    let culprit = words.iter().find(|t| t.kind() == CONCURRENTLY_KW).or_else(|| {
+        words
+            .iter()
+            .skip(1)
+            .find(|t| node.kind() == REINDEX && t.kind() != SyntaxKind::IDENT && whole(&t.text().to_lowercase()))
+    })?;
+    let message = format!("{} {} cannot run inside a transaction", head(node), culprit.text().to_uppercase());
+    let help = "`transaction = false` is not yet available; leave the word out where the table is small enough";
+    Some(refusal("sql-not-in-transaction", message, token_span(culprit), help))
+}
+
+/// SET and RESET of settings that carry the engine's frame. A function's own `SET search_path` is fine.
+fn settings(node: &SyntaxNode) -> Option<Refusal> {
+    const HELP: &str = "the engine sets it; see `timeout`, `lock_timeout` and `[plan] search_path`";
+    let guarded = |name: &str, span: Range<usize>| {
+        let message = format!("`{name}` is a setting that the engine guards");
+        words::is_guarded(name).then(|| refusal("sql-guarded-setting", message, span, HELP))
+    };
+    match node.kind() {
+        SyntaxKind::SET | SyntaxKind::RESET => {
+            let parameter = node.descendants().find(|n| n.kind() == SyntaxKind::CONFIG_PARAMETER_REF);
+            if let Some(parameter) = parameter {
+                return guarded(&dotted(&parameter), span(&parameter));
+            }
+            // SET SCHEMA 'x', SET NAMES 'x', RESET ALL; not SET TIME ZONE.
+            let word =
+                tokens(node).filter(|t| !is_trivia(t.kind())).find(|t| words::is_guarded(&t.text().to_lowercase()))?;
+            guarded(&word.text().to_lowercase(), token_span(&word))
+        }
+        SyntaxKind::UPDATE => {
+            let table = node.descendants().find(|n| n.kind() == SyntaxKind::RELATION_NAME_REF)?;
+            let name = dotted(&table);
+            (name == "pg_settings" || name == "pg_catalog.pg_settings")
+                .then(|| refusal("sql-guarded-setting", "an update of `pg_settings` is a SET", span(&table), HELP))
+        }
+        _ => None,
+    }
+}
+
+/// Calls of functions that set, notify, or reach outside.
+fn call(node: &SyntaxNode) -> Option<Refusal> {
+    let (name, place) = called(node)?;
+    if name == "pg_notify" {
+        let help = "write a row that the other side reads";
+        return Some(refusal("sql-messaging", "pg_notify talks to other sessions", place, help));
+    }
+    if name == "set_config" {
+        let help = "write SET LOCAL with the name of the setting, or leave it out";
+        let argument = node.descendants().find(|n| n.kind() == SyntaxKind::ARG)?;
+        let text = argument.text().to_string();
+        let setting = text.trim().strip_prefix('\'').and_then(|t| t.strip_suffix('\'')).map(str::to_lowercase);
+        let message = match setting {
+            Some(s) if !s.contains('\'') && !words::is_guarded(&s) => return None,
+            Some(s) => format!("`{s}` is a setting that the engine guards"),
+            None => "set_config must name its setting as a plain constant".to_owned(),
+        };
+        return Some(refusal("sql-guarded-setting", message, place, help));
+    }
+    let why = words::reaches_outside(&name)?;
+    let help = "what a stage does must be undone by ROLLBACK; this is not";
+    Some(refusal("sql-outside-function", format!("`{name}` is refused: {why}"), place, help))
+}
+
+/// The function a node calls: its name, folded and without schema, and the bytes of the name.
+fn called(node: &SyntaxNode) -> Option<(String, Range<usize>)> {
+    if node.kind() != SyntaxKind::CALL_EXPR {
+        return None;
+    }
+    let callee = node.children().next()?;
+    let last = callee.descendants().filter(|n| n.kind() == SyntaxKind::NAME_REF).last()?;
+    Some((folded(&last.text().to_string()), span(&callee)))
+}
+
+/// On a target that is only read: anything that does not read.
+fn not_reading(node: &SyntaxNode) -> Option<Refusal> {
+    let message = match kind(node) {
+        Kind::Read => return None,
+        Kind::Code => format!("{} can do anything, and this target is only read", head(node)),
+        Kind::Write | Kind::Ddl => format!("{} writes, and this target is only read", head(node)),
+        Kind::Utility => format!("{} is not a query, and this target is only read", head(node)),
+    };
+    Some(refusal("sql-read-target", message, words_span(node), "write a SELECT, or send it to a clone"))
+}
+
+/// `a.b` of a node's words, each folded.
+fn dotted(node: &SyntaxNode) -> String {
+    tokens(node).filter(|t| !is_trivia(t.kind())).map(|t| folded(t.text())).collect()
+}
+
+/// The first one or two words, as a person would call the statement.
+fn head(node: &SyntaxNode) -> String {
+    let words: Vec<_> =
+        tokens(node).filter(|t| !is_trivia(t.kind())).take(2).map(|t| t.text().to_uppercase()).collect();
+    let is_word = |w: &&String| w.bytes().all(|b| b.is_ascii_alphabetic());
+    let one =
+        ["DO", "CALL", "COPY", "INSERT", "DELETE", "UPDATE", "MERGE", "TRUNCATE", "SAVEPOINT", "VACUUM", "LISTEN"];
+    let count = if words.first().is_some_and(|w| one.contains(&w.as_str())) { 1 } else { 2 };
+    words.iter().take(count).take_while(is_word).map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// A statement without the comments and blanks around it and its `;`.
+fn words_span(node: &SyntaxNode) -> Range<usize> {
+    let words = tokens(node).filter(|t| !is_trivia(t.kind()) && t.kind() != SyntaxKind::SEMICOLON);
+    let spans: Vec<_> = words.map(|t| token_span(&t)).collect();
+    match (spans.first(), spans.last()) {
+        (Some(first), Some(last)) => first.start..last.end,
+        _ => span(node),
+    }
+}
+
+#[cfg(test)]
+#[path = "refuse_tests.rs"]
+mod tests;

@@ -1,0 +1,88 @@
+//! `check`: reads only. Guards, ensures and rejects on any target.
+
+use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, readings};
+use crate::event::{Event, Failure, Moment, Role};
+use crate::guard::{Check, Values};
+use crate::plan::keys::Keys;
+use crate::proof::{forward, reject};
+use crate::target::Isolation;
+
+/// The kind.
+pub static KIND: Kind = Kind { name: "check", keys: &["ensure", "reject"], recovery: Recovery::Repeatable, parse };
+
+#[derive(Debug)]
+struct CheckStage {
+    head: Head,
+    ensures: Vec<Check>,
+    rejects: Vec<reject::Reject>,
+}
+
+fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage>> {
+    let on = cx.needs_target(&head)?;
+    let ensures = cx.ensures(&mut keys, &[]);
+    let rejects = cx.rejects(&mut keys, &on);
+    keys.finish(&cx.known(&KIND), cx.out);
+    Some(Box::new(CheckStage { head, ensures, rejects }))
+}
+
+impl Stage for CheckStage {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn ensures(&self) -> &[Check] {
+        &self.ensures
+    }
+
+    fn run<'r>(&'r self, cx: &'r Cx) -> Running<'r> {
+        Box::pin(self.check(cx))
+    }
+}
+
+impl CheckStage {
+    async fn check(&self, cx: &Cx) -> Result<Done, Failure> {
+        let on = self.head.on.as_deref().unwrap_or_default();
+        let (mut names, before_names) = readings::wanted(self.head.guards.iter().chain(&self.ensures));
+        names.extend(before_names);
+        let tx = cx.targets.reader(on)?.begin(&format!("check `{}`", self.head.name), Isolation::Snapshot).await?;
+        let now = readings::read_probes(cx, &names, Some((on, &tx))).await?;
+        readings::keep(cx, &self.head.name, Moment::Before, &now)?;
+        let values = Values { now: now.clone(), before: now.clone(), ..readings::values(cx) };
+        let owner = format!("stage `{}`", self.head.name);
+        let name = self.head.name.as_str();
+        let judged = match readings::demand(cx, &tx, (name, &owner, Role::Guard), &self.head.guards, &values).await {
+            Ok(()) => readings::demand(cx, &tx, (name, &owner, Role::Ensure), &self.ensures, &values).await,
+            refused => refused,
+        };
+        cx.finish(tx).await?;
+        judged?;
+        readings::keep(cx, &self.head.name, Moment::After, &now)?;
+        let mut words = readings::shown(&self.ensures, &now, &now);
+        if !self.rejects.is_empty() {
+            words.push(self.reject(cx, on).await?);
+        }
+        readings::at_end(cx, &self.head, &now).await?;
+        words.push("wrote nothing".to_owned());
+        Ok(Done { summary: words.join(" · ") })
+    }
+
+    async fn reject(&self, cx: &Cx, on: &str) -> Result<String, Failure> {
+        let live = cx.targets.clone_target(on)?.live()?;
+        let tx = live.writer.session("rejects of a check").await?;
+        tx.begin(self.head.timeout, self.head.lock_timeout).await?;
+        forward::settle(&tx, &cx.settings()).await?;
+        let results = reject::run(&tx, &self.rejects).await;
+        tx.rollback().await;
+        let results = results?;
+        let broken = reject::failure(&self.head.name, &results);
+        let words = refused_words(&results);
+        cx.record(Event::Rejects { stage: self.head.name.clone(), results })?;
+        broken.map_or(Ok(words), Err)
+    }
+}
+
+/// `7 refused, 2 permitted`.
+pub(super) fn refused_words(results: &[crate::event::RejectResult]) -> String {
+    let permitted = results.iter().filter(|r| r.case == "permit").count();
+    format!("{} refused, {permitted} permitted", results.len() - permitted)
+}

@@ -1,0 +1,195 @@
+//! The children of a clone: `pg_dump` on production in its exported snapshot, `pg_restore` and `psql` into the clone.
+
+use super::super::Cx;
+use super::super::source_facts::SourceFacts;
+use crate::clock::Stopwatch;
+use crate::event::{Event, Exit, Failure};
+use crate::programs::Programs;
+use crate::target::Door;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::Command;
+
+/// One clone's restoring.
+pub struct Restore<'r> {
+    /// The run.
+    pub cx: &'r Cx,
+    /// The stage, for progress.
+    pub stage: &'r str,
+    /// Production.
+    pub source: &'r Door,
+    /// Its name in the plan.
+    pub source_name: &'r str,
+    /// The clone, as the maker.
+    pub into: &'r Door,
+    /// Who will own everything.
+    pub owner_role: &'r str,
+    /// What must not be restored.
+    pub facts: &'r SourceFacts,
+    /// Parallel index builds.
+    pub jobs: u32,
+    /// Major version of the servers.
+    pub server_major: u32,
+}
+
+/// A dumped schema and the list of what is restored of it.
+pub struct Toc {
+    archive: PathBuf,
+    list: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Restore<'_> {
+    fn programs(&self) -> Result<Programs, Failure> {
+        Programs::client_for(self.server_major)
+            .map_err(|e| Failure::new(Exit::Io, e.to_string()).changed("nothing was created; production was only read"))
+    }
+
+    fn command(&self, program: &Path, door: &Door, options: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        for name in ["PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "PGSSLROOTCERT"] {
+            if let Ok(value) = std::env::var(name) {
+                command.env(name, value);
+            }
+        }
+        command.env("PGOPTIONS", options).envs(door.child_environment());
+        command
+    }
+
+    /// `pg_dump -Fc` of pre-data and post-data in the snapshot, and the list of entries that a clone may hold.
+    pub async fn schema(&self, snapshot: &str) -> Result<Toc, Failure> {
+        let programs = self.programs()?;
+        let dir = tempfile::tempdir_in(&self.cx.dir)
+            .map_err(|e| Failure::new(Exit::Io, format!("no temporary folder in {}: {e}", self.cx.dir.display())))?;
+        let (archive, list) = (dir.path().join("schema.dump"), dir.path().join("list"));
+        self.cx.say(self.stage, "dumping the schema");
+        let mut dump = self.command(&programs.path("pg_dump"), self.source, "-c default_transaction_read_only=on");
+        dump.args(["--no-password", "--section=pre-data", "--section=post-data", "--format=custom", "--no-owner", "--no-subscriptions"])
+            .arg(format!("--snapshot={snapshot}"))
+            .arg(format!("--file={}", archive.display()));
+        self.on_production(dump, "pg_dump", "schema").await?;
+        let mut lister = self.command(&programs.path("pg_restore"), self.into, "");
+        lister.arg("--list").arg(&archive).stdout(Stdio::piped());
+        let listed = self.finish(lister, "pg_restore --list").await?;
+        let kept: String = listed.lines().filter(|line| self.keeps(line)).map(|line| format!("{line}\n")).collect();
+        std::fs::write(&list, kept).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", list.display())))?;
+        Ok(Toc { archive, list, _dir: dir })
+    }
+
+    /// Is this entry of the archive's list restored? `123; 1259 16385 TABLE public t owner`.
+    fn keeps(&self, line: &str) -> bool {
+        let entry = line.splitn(4, ' ').nth(3).unwrap_or("");
+        let outward = ["DEFAULT ACL ", "SUBSCRIPTION ", "EVENT TRIGGER ", "USER MAPPING ", "SERVER ", "FOREIGN DATA WRAPPER ", "FOREIGN TABLE "];
+        if outward.iter().any(|kind| entry.starts_with(kind)) {
+            return false;
+        }
+        let names = |prefix: &str, all: &[String]| {
+            all.iter().any(|name| entry.strip_prefix(prefix).is_some_and(|rest| rest.trim_end() == name || rest.starts_with(&format!("{name} "))))
+        };
+        !(names("EXTENSION - ", &self.facts.extensions_out)
+            || names("COMMENT - EXTENSION ", &self.facts.extensions_out)
+            || names("PUBLICATION - ", &self.facts.publications_out))
+    }
+
+    /// Tables, types, functions.
+    pub async fn pre_data(&self, toc: &Toc) -> Result<(), Failure> {
+        self.cx.say(self.stage, "restoring the schema");
+        self.restore_section(toc, "pre-data", 1).await
+    }
+
+    /// Indexes, constraints, triggers, and the contents of materialised views.
+    pub async fn post_data(&self, toc: &Toc) -> Result<(), Failure> {
+        self.cx.say(self.stage, "building indexes and constraints");
+        self.restore_section(toc, "post-data", self.jobs).await
+    }
+
+    async fn restore_section(&self, toc: &Toc, section: &str, jobs: u32) -> Result<(), Failure> {
+        let mut restore = self.command(&self.programs()?.path("pg_restore"), self.into, "-c statement_timeout=0 -c lock_timeout=0");
+        restore
+            .args(["--no-password", "--no-owner", "--exit-on-error"])
+            .arg(format!("--role={}", self.owner_role))
+            .arg(format!("--section={section}"))
+            .arg(format!("--jobs={jobs}"))
+            .arg(format!("--use-list={}", toc.list.display()))
+            .arg(format!("--dbname={}", self.into.database()))
+            .arg(&toc.archive);
+        self.finish(restore, "pg_restore").await.map(drop)
+    }
+
+    /// `pg_dump --section=data | psql`: rows, sequences and large objects, nothing on disk in between.
+    pub async fn data(&self, snapshot: &str) -> Result<(), Failure> {
+        self.cx.say(self.stage, "copying the rows");
+        let programs = self.programs()?;
+        let watch = Stopwatch::start();
+        let mut dump = self.command(&programs.path("pg_dump"), self.source, "-c default_transaction_read_only=on");
+        dump.args(["--no-password", "--section=data", "--format=plain", "--no-owner"])
+            .arg(format!("--snapshot={snapshot}"))
+            .stdout(Stdio::piped());
+        let mut dump = dump.spawn().map_err(|e| cannot_start("pg_dump", &e))?;
+        let rows: Stdio = dump
+            .stdout
+            .take()
+            .and_then(|out| out.try_into().ok())
+            .ok_or_else(|| Failure::new(Exit::Io, "pg_dump has no output to read"))?;
+        let options = format!("-c role={} -c statement_timeout=0 -c synchronous_commit=off", self.owner_role.replace(' ', "\\ "));
+        let mut load = self.command(&programs.path("psql"), self.into, &options);
+        load.args(["--no-password", "--no-psqlrc", "--quiet", "--single-transaction", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "--file=-"])
+            .stdin(rows);
+        let (dumped, loaded) = tokio::join!(wait(dump, "pg_dump"), self.finish(load, "psql"));
+        // When psql stops, pg_dump only sees a broken pipe: psql's own words come first.
+        loaded?;
+        dumped?;
+        self.child("pg_dump", "rows", watch.ms())
+    }
+
+    /// ANALYZE on the clone only.
+    pub async fn analyze(&self) -> Result<(), Failure> {
+        self.cx.say(self.stage, "analysing");
+        let options = format!("-c role={} -c statement_timeout=0", self.owner_role.replace(' ', "\\ "));
+        let mut analyze = self.command(&self.programs()?.path("psql"), self.into, &options);
+        analyze.args(["--no-password", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "--command=ANALYZE"]);
+        self.finish(analyze, "psql").await.map(drop)
+    }
+
+    async fn on_production(&self, command: Command, program: &str, purpose: &str) -> Result<(), Failure> {
+        let watch = Stopwatch::start();
+        self.finish(command, program).await?;
+        self.child(program, purpose, watch.ms())
+    }
+
+    fn child(&self, program: &str, purpose: &str, ms: u64) -> Result<(), Failure> {
+        self.cx.record(Event::Child {
+            target: self.source_name.to_owned(),
+            program: program.to_owned(),
+            purpose: purpose.to_owned(),
+            ms,
+        })
+    }
+
+    async fn finish(&self, mut command: Command, program: &str) -> Result<String, Failure> {
+        let child = command.spawn().map_err(|e| cannot_start(program, &e))?;
+        wait(child, program).await
+    }
+}
+
+async fn wait(child: tokio::process::Child, program: &str) -> Result<String, Failure> {
+    let output = child.wait_with_output().await.map_err(|e| cannot_start(program, &e))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let mut failure = Failure::new(Exit::StageFailed, format!("{program} failed: {}", output.status));
+    // A line of detail or context can carry a row.
+    failure.facts = said
+        .lines()
+        .filter(|line| !line.contains("DETAIL:") && !line.contains("CONTEXT:") && !line.trim().is_empty())
+        .take(12)
+        .map(str::to_owned)
+        .collect();
+    Err(failure)
+}
+
+fn cannot_start(program: &str, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Io, format!("{program} cannot be run: {error}"))
+}

@@ -1,0 +1,120 @@
+//! The commit protocol: exactly once, or the run says that it does not know and stops.
+//!
+//! The xid is made durable before it is journaled: one that lives only in unflushed WAL is given to another
+//! transaction after a crash, and its status would then be a stranger's.
+
+use super::Cx;
+use crate::event::{Event, Exit, Failure, StageState};
+use crate::target::{CommitOutcome, WriteTx, Writer, identify};
+use std::time::Duration;
+
+/// Nobody else may run a stage on this database meanwhile.
+///
+/// # Errors
+/// Somebody does (exit 60), or the server's.
+pub async fn stage_lock(tx: &WriteTx, target: &str) -> Result<(), Failure> {
+    let key = format!("engine stage on {target}");
+    let sql = "SELECT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))";
+    if tx.query_one(sql, &[&key]).await?.get(0) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Held, format!("another session runs a stage on `{target}`")).changed("nothing was changed"))
+}
+
+/// Makes the xid durable, journals the intent, commits once and asks what became of it.
+///
+/// # Errors
+/// Rolled back by the server (75, or 40 with its reason), or the outcome is not known (50).
+pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Result<(), Failure> {
+    tx.control("SET LOCAL synchronous_commit = on").await?;
+    let xid = tx.xid().await?;
+    if let Some(xid) = &xid {
+        let identity = identify(&tx).await?;
+        writer.flush_wal().await?;
+        cx.record(Event::CommitIntended {
+            stage: stage.to_owned(),
+            xid: xid.clone(),
+            system_identifier: identity.system_identifier,
+            timeline: identity.timeline,
+            database_oid: identity.oid,
+        })?;
+    }
+    match tx.commit(xid.as_deref()).await {
+        CommitOutcome::Committed => {}
+        CommitOutcome::Aborted => {
+            return Err(Failure::new(Exit::Temporary, format!("COMMIT of stage `{stage}` was answered by a rollback"))
+                .changed(format!("nothing of `{stage}` was committed")));
+        }
+        CommitOutcome::Unknown(why) => {
+            let xid = xid.as_deref().unwrap_or_default();
+            cx.say(stage, &format!("COMMIT was sent, its answer never came ({why}); asking the server"));
+            if !ask(stage, writer, xid).await? {
+                return Err(Failure::new(Exit::Temporary, format!("the connection broke at COMMIT of stage `{stage}`"))
+                    .fact(format!("the server says that transaction {xid} was rolled back"))
+                    .changed(format!("nothing of `{stage}` was committed")));
+            }
+        }
+    }
+    cx.record(Event::StageCommitted { stage: stage.to_owned(), xid })
+}
+
+/// What became of a stage's last attempt? True: it is committed.
+///
+/// # Errors
+/// Another server (50), another database (63), or an answer nobody can rely on (50).
+pub async fn recover(cx: &Cx, stage: &str, writer: &Writer, state: &StageState) -> Result<bool, Failure> {
+    let Some((xid, system_identifier, timeline, oid)) = &state.intent else {
+        // No intent: it cannot have committed, but its backend may still be at it.
+        if let Some((pid, started)) = &state.backend {
+            wait_for_backend(stage, writer, *pid, started).await?;
+        }
+        return Ok(false);
+    };
+    let identity = writer.identity().await?;
+    if identity.system_identifier != *system_identifier || identity.timeline != *timeline {
+        return Err(stuck(stage, xid, "this is another server, or one that was restored or failed over since"));
+    }
+    if identity.oid != *oid {
+        return Err(Failure::new(Exit::WrongDatabase, format!("stage `{stage}` was committed to another database"))
+            .fact(format!("its oid was {oid}, this one has {}", identity.oid)));
+    }
+    let committed = ask(stage, writer, xid).await?;
+    if committed {
+        cx.record(Event::StageCommitted { stage: stage.to_owned(), xid: Some(xid.clone()) })?;
+    }
+    Ok(committed)
+}
+
+async fn ask(stage: &str, writer: &Writer, xid: &str) -> Result<bool, Failure> {
+    // A backend that lost its client ends within client_connection_check_interval; a minute is generous.
+    for _ in 0..120 {
+        match writer.xact_status(xid).await?.as_deref() {
+            Some("committed") => return Ok(true),
+            // In the future: it never became durable, and no stranger has its number yet.
+            Some("aborted" | "future") => return Ok(false),
+            Some("in progress") => tokio::time::sleep(Duration::from_millis(500)).await,
+            Some(other) => return Err(stuck(stage, xid, &format!("the server says `{other}`"))),
+            None => return Err(stuck(stage, xid, "the server no longer knows that transaction")),
+        }
+    }
+    Err(stuck(stage, xid, "it has been in progress for a minute and nobody ends it"))
+}
+
+async fn wait_for_backend(stage: &str, writer: &Writer, pid: i32, started: &str) -> Result<(), Failure> {
+    for _ in 0..120 {
+        if !writer.backend_alive(pid, started).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Err(Failure::new(Exit::Held, format!("the backend of the last attempt of `{stage}` is still at work"))
+        .fact(format!("backend {pid}, started {started}"))
+        .next("end it", format!("psql -c 'SELECT pg_terminate_backend({pid})'")))
+}
+
+fn stuck(stage: &str, xid: &str, why: &str) -> Failure {
+    Failure::new(Exit::Stuck, format!("whether stage `{stage}` was committed is not known: {why}"))
+        .fact(format!("transaction {xid}"))
+        .changed("it is either wholly there or not at all; nothing more was sent")
+        .next("look", "compare the tables the stage writes with its bound, by hand")
+}

@@ -1,0 +1,146 @@
+//! What a stage may use while it runs: the journal, the targets, readings so far. Nothing to print with.
+
+use crate::event::{Event, Exit, Failure, Line, RunState};
+use crate::fingerprint::Fingerprint;
+use crate::journal::{Journal, store};
+use crate::probe::Query;
+use crate::proof::RunSettings;
+use crate::target::{Targets, Tx, TxRecord};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+/// What a stage came to when all went well.
+#[derive(Clone, Debug, Default)]
+pub struct Done {
+    /// One line: the readings its ensures name, what it wrote, what was proved.
+    pub summary: String,
+}
+
+/// A listener to durable lines.
+pub type Sink = Arc<dyn Fn(&Line) + Send + Sync>;
+/// Told what a stage is doing right now: stage, text.
+pub type Progress = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
+/// The context of a run.
+pub struct Cx {
+    /// Run id.
+    pub run: String,
+    /// The plan's name.
+    pub plan: String,
+    /// Its one instant, RFC 3339.
+    pub as_of: String,
+    /// The run's folder.
+    pub dir: PathBuf,
+    /// Its journal.
+    pub journal: Arc<Journal>,
+    /// Its targets.
+    pub targets: Arc<Targets>,
+    /// Probes, rendered.
+    pub probes: BTreeMap<String, Query>,
+    /// Variables: type and text.
+    pub vars: BTreeMap<String, (String, String)>,
+    /// Probes that later stages read as `STAGE.probe`, by stage.
+    pub end_reads: BTreeMap<String, Vec<String>>,
+    /// Files a packet carries: name below `plan/`, and bytes.
+    pub inputs: BTreeMap<String, Vec<u8>>,
+    /// The last stages that were done, for "the clone is as after".
+    pub sink: Sink,
+    /// Told what is being done.
+    pub progress: Progress,
+    /// History folded so far.
+    pub state: Mutex<RunState>,
+}
+
+impl Cx {
+    /// Makes an event durable, folds it and shows it.
+    ///
+    /// # Errors
+    /// The journal cannot be written: the run must stop.
+    pub fn record(&self, event: Event) -> Result<(), Failure> {
+        let line = self.journal.append(event)?;
+        self.with_state(|state| state.apply(&line.event));
+        (self.sink)(&line);
+        Ok(())
+    }
+
+    /// Looks into the folded history.
+    pub fn with_state<T>(&self, look: impl FnOnce(&mut RunState) -> T) -> T {
+        look(&mut self.state.lock().expect("invariant: no holder of the run state panics"))
+    }
+
+    /// Run id and instant, as transactions are told.
+    pub fn settings(&self) -> RunSettings {
+        RunSettings { run: self.run.clone(), as_of: self.as_of.clone() }
+    }
+
+    /// Says what is being done, for the one moving line of a terminal.
+    pub fn say(&self, stage: &str, text: &str) {
+        (self.progress)(stage, text);
+    }
+
+    /// Ends a read-only transaction; on a target that is no clone its record goes into the journal.
+    ///
+    /// # Errors
+    /// It was not what it had to be (exit 45), or the journal cannot be written.
+    pub async fn finish(&self, tx: Tx) -> Result<TxRecord, Failure> {
+        let target = tx.target().to_owned();
+        let record = tx.finish().await?;
+        if !self.targets.is_clone(&target) && self.targets.plain.contains_key(&target) {
+            self.record(Event::Transaction { record: record.clone() })?;
+        }
+        Ok(record)
+    }
+
+    /// Stores a fingerprint in the run's folder and says so in the journal.
+    ///
+    /// # Errors
+    /// The disk did not take it.
+    pub fn keep_fingerprint(
+        &self,
+        stage: &str,
+        target: &str,
+        label: &str,
+        print: &Fingerprint,
+        ms: u64,
+    ) -> Result<(), Failure> {
+        let file = format!("fingerprints/{stage}.{label}.json");
+        let bytes = serde_json::to_vec_pretty(print).expect("invariant: a fingerprint is JSON");
+        store::write(&self.dir.join(&file), &bytes)?;
+        self.record(Event::FingerprintTaken {
+            stage: stage.to_owned(),
+            target: target.to_owned(),
+            label: label.to_owned(),
+            level: format!("{:?}", print.level).to_lowercase(),
+            digest: print.digest.clone(),
+            file,
+            file_sha256: crate::digest::hex(&bytes),
+            tables: print.tables.len() as u64,
+            rows: print.rows(),
+            bytes: print.bytes(),
+            excluded: print.excluded.clone(),
+            ms,
+        })
+    }
+
+    /// A fingerprint that an earlier stage of this run stored.
+    ///
+    /// # Errors
+    /// It is not there, or its bytes are not those of the journal (exit 62).
+    pub fn stored_fingerprint(&self, stage: &str, label: &str) -> Result<Fingerprint, Failure> {
+        let known = self.with_state(|state| {
+            state.stage(stage).fingerprints.iter().rev().find(|(l, _, _)| l == label).map(|(_, f, s)| (f.clone(), s.clone()))
+        });
+        let (file, sha256) = known.ok_or_else(|| {
+            Failure::new(Exit::StageFailed, format!("stage `{stage}` took no fingerprint `{label}` in this run"))
+        })?;
+        let path = self.dir.join(&file);
+        let bytes = std::fs::read(&path)
+            .map_err(|e| Failure::new(Exit::Io, format!("{} cannot be read: {e}", path.display())))?;
+        if crate::digest::hex(&bytes) != sha256 {
+            return Err(Failure::new(Exit::InputsChanged, format!("{} is not what the journal says", path.display())));
+        }
+        serde_json::from_slice(&bytes)
+            .map_err(|e| Failure::new(Exit::Io, format!("{} is no fingerprint: {e}", path.display())))
+    }
+}

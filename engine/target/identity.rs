@@ -1,0 +1,78 @@
+//! Which database is this? Read on the very connection that is about to be used.
+
+use super::Tx;
+use crate::event::{Exit, Failure, Identity, Marker};
+use deadpool_postgres::Object;
+use serde::{Deserialize, Serialize};
+
+const IDENTITY: &str = "SELECT (SELECT s.system_identifier::text FROM pg_catalog.pg_control_system() AS s), \
+    (SELECT c.timeline_id FROM pg_catalog.pg_control_checkpoint() AS c), \
+    pg_catalog.current_database()::text, d.oid::bigint, pg_catalog.current_setting('server_version'), \
+    pg_catalog.current_setting('server_version_num')::integer, pg_catalog.pg_postmaster_start_time()::text, \
+    session_user::text, current_user::text, pg_catalog.pg_is_in_recovery(), \
+    pg_catalog.shobj_description(d.oid, 'pg_database') \
+    FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()";
+
+/// Reads who and where we are within a transaction.
+///
+/// # Errors
+/// The server's.
+pub async fn identify(tx: &Tx) -> Result<Identity, Failure> {
+    Ok(identity_of(&tx.query_one(IDENTITY, &[]).await?))
+}
+
+pub(super) async fn identify_session(session: &Object) -> Result<Identity, Failure> {
+    let row = session.query_one(IDENTITY, &[]).await.map_err(|e| super::fault::statement("who is there", &e))?;
+    Ok(identity_of(&row))
+}
+
+fn identity_of(row: &super::Row) -> Identity {
+    Identity {
+        system_identifier: row.get(0),
+        timeline: row.get(1),
+        database: row.get(2),
+        oid: row.get(3),
+        version: row.get(4),
+        version_num: row.get(5),
+        started: row.get(6),
+        session_user: row.get(7),
+        current_user: row.get(8),
+        in_recovery: row.get(9),
+        marker: row.get::<_, Option<String>>(10).as_deref().and_then(Marker::parse),
+    }
+}
+
+/// What a clone's session must prove before it is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// Run that made the clone.
+    pub run: String,
+    /// Its name.
+    pub database: String,
+    /// Its oid.
+    pub oid: i64,
+    /// The server it lives in.
+    pub system_identifier: String,
+    /// What it must not be: system identifier and oid of production.
+    pub not: (String, i64),
+}
+
+impl Expected {
+    pub(super) async fn prove(&self, session: &Object, target: &str) -> Result<(), Failure> {
+        let found = identify_session(session).await?;
+        let production = found.system_identifier == self.not.0 && found.oid == self.not.1;
+        let marked = found.marker.as_ref().is_some_and(|m| m.run == self.run);
+        let same = found.database == self.database
+            && found.oid == self.oid
+            && found.system_identifier == self.system_identifier;
+        if same && marked && !production {
+            return Ok(());
+        }
+        let by = found.marker.as_ref().map_or("no marker of this engine".to_owned(), |m| format!("a marker of run {}", m.run));
+        Err(Failure::new(Exit::WrongDatabase, format!("`{target}` is not the clone of this run"))
+            .fact(format!("meant   {} (oid {}) of run {}", self.database, self.oid, self.run))
+            .fact(format!("found   {} (oid {}) with {by}", found.database, found.oid))
+            .fact(if production { "it is production" } else { "it is not production" })
+            .changed("nothing was sent to it"))
+    }
+}

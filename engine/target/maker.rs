@@ -1,0 +1,307 @@
+//! Making, marking, copying and dropping clones: the only place that creates or drops a database.
+//!
+//! Every database is created with `ALLOW_CONNECTIONS false`, shut to PUBLIC and marked, and only then opened;
+//! a TEMPLATE copy inherits none of that. DROP refuses a database without a marker.
+
+use super::connect::{Door, give_back};
+use super::fault;
+use crate::event::{Exit, Failure, Identity, Marker};
+use crate::quote::{ident, literal};
+use deadpool_postgres::Object;
+
+/// The maker's hand on one server; its door leads to the maintenance database.
+#[derive(Clone, Debug)]
+pub struct Maker {
+    door: Door,
+}
+
+/// How a new database is made.
+#[derive(Clone, Debug)]
+pub struct NewDatabase {
+    /// Its name.
+    pub name: String,
+    /// `template0`, or a clone nobody is connected to.
+    pub template: String,
+    /// `None` when a clone is copied.
+    pub locale: Option<Locale>,
+    /// Who works in it: may connect.
+    pub stage_role: String,
+    /// Who owns what is in it: may create schemas.
+    pub owner_role: String,
+    /// What its comment will say.
+    pub marker: Marker,
+}
+
+/// Locale of a database, as `pg_database` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locale {
+    /// `UTF8`.
+    pub encoding: String,
+    /// `datcollate`.
+    pub collate: String,
+    /// `datctype`.
+    pub ctype: String,
+    /// `c`, `i` or `b`.
+    pub provider: String,
+    /// `daticulocale` or `datlocale`.
+    pub locale: Option<String>,
+}
+
+/// A database of that name, as the server knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Oid.
+    pub oid: i64,
+    /// Our marker, if it carries one.
+    pub marker: Option<Marker>,
+    /// Sessions connected to it.
+    pub sessions: i64,
+}
+
+/// A held advisory lock; it dies with its session, which never goes back to the pool.
+pub struct RunLock {
+    _session: deadpool_postgres::ClientWrapper,
+}
+
+impl std::fmt::Debug for RunLock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RunLock")
+    }
+}
+
+impl Maker {
+    /// Works through `door`.
+    pub fn new(door: Door) -> Maker {
+        Maker { door }
+    }
+
+    /// The maintenance door.
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Who and where the maker is.
+    ///
+    /// # Errors
+    /// Cannot connect, or the server's.
+    pub async fn identity(&self) -> Result<Identity, Failure> {
+        let session = self.door.session().await?;
+        let identity = super::identity::identify_session(&session).await;
+        give_back(session).await;
+        identity
+    }
+
+    /// Holds the advisory lock of this target for as long as the answer lives.
+    ///
+    /// # Errors
+    /// Another engine holds it (exit 60): names it.
+    pub async fn hold(&self, key: &str, holder: &str) -> Result<RunLock, Failure> {
+        let session = self.door.session().await?;
+        let named = literal(holder).map_err(|e| bug(&e.to_string()))?;
+        let sql = "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended($1, 0)), \
+                   (SELECT a.application_name FROM pg_catalog.pg_locks AS l \
+                    JOIN pg_catalog.pg_stat_activity AS a USING (pid) \
+                    WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_catalog.pg_backend_pid() \
+                      AND ((l.classid::bigint << 32) | l.objid::bigint) = pg_catalog.hashtextextended($1, 0) LIMIT 1)";
+        session
+            .batch_execute(&format!("SET application_name = {named}"))
+            .await
+            .map_err(|e| fault::statement("naming the lock's holder", &e))?;
+        let row = session.query_one(sql, &[&key]).await.map_err(|e| fault::statement("taking the run lock", &e))?;
+        if row.get(0) {
+            return Ok(RunLock { _session: Object::take(session) });
+        }
+        let other = row.get::<_, Option<String>>(1).unwrap_or_else(|| "a session that just ended".to_owned());
+        drop(Object::take(session));
+        Err(Failure::new(Exit::Held, format!("another run holds {key}"))
+            .fact(format!("held by {other}"))
+            .changed("nothing was changed")
+            .next("wait", "until it has ended; its lock dies with its session")
+            .next("look", "engine status"))
+    }
+
+    /// The role that owns what `stage_role` creates: its `ALTER ROLE ... SET role`, else itself.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn owner_of(&self, stage_role: &str) -> Result<String, Failure> {
+        let sql = "SELECT pg_catalog.split_part(c, '=', 2) FROM pg_catalog.pg_db_role_setting AS s \
+                   JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole, pg_catalog.unnest(s.setconfig) AS c \
+                   WHERE s.setdatabase = 0 AND r.rolname = $1 AND c LIKE 'role=%'";
+        let rows = self.query(sql, &[&stage_role]).await?;
+        Ok(rows.first().map_or_else(|| stage_role.to_owned(), |row| row.get(0)))
+    }
+
+    /// What the stage role or the maker could do to production in the same instance; `production` is empty elsewhere.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn dangers(&self, stage_role: &str, maker_role: &str, production: &str) -> Result<Vec<String>, Failure> {
+        const DANGERS: &str = include_str!("../../sql/engine/clone_dangers.sql");
+        Ok(self.query(DANGERS, &[&stage_role, &maker_role, &production]).await?.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Is there a database of that name, and is it ours?
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn find(&self, name: &str) -> Result<Option<Found>, Failure> {
+        let sql = "SELECT d.oid::bigint, pg_catalog.shobj_description(d.oid, 'pg_database'), \
+                   (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity AS a WHERE a.datid = d.oid) \
+                   FROM pg_catalog.pg_database AS d WHERE d.datname = $1";
+        let rows = self.query(sql, &[&name]).await?;
+        Ok(rows.first().map(|row| Found {
+            oid: row.get(0),
+            marker: row.get::<_, Option<String>>(1).as_deref().and_then(Marker::parse),
+            sessions: row.get(2),
+        }))
+    }
+
+    /// Makes a database: closed, shut to PUBLIC, marked, then opened to the two roles. Answers its oid.
+    ///
+    /// # Errors
+    /// The name exists (63), or the server's.
+    pub async fn create(&self, new: &NewDatabase) -> Result<i64, Failure> {
+        if self.find(&new.name).await?.is_some() {
+            return Err(Failure::new(Exit::WrongDatabase, format!("a database `{}` exists", new.name)).changed("nothing was changed"));
+        }
+        let name = quoted(&new.name)?;
+        let mut sql = format!("CREATE DATABASE {name} TEMPLATE {} ALLOW_CONNECTIONS false", quoted(&new.template)?);
+        if let Some(locale) = &new.locale {
+            sql.push_str(&locale_clause(locale)?);
+        }
+        self.execute(&sql).await?;
+        let comment = literal(&new.marker.text()).map_err(|e| bug(&e.to_string()))?;
+        let (stage, owner) = (quoted(&new.stage_role)?, quoted(&new.owner_role)?);
+        for step in [
+            format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
+            format!("COMMENT ON DATABASE {name} IS {comment}"),
+            format!("GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {stage}"),
+            format!("GRANT CREATE ON DATABASE {name} TO {owner}"),
+            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
+        ] {
+            self.execute(&step).await?;
+        }
+        let found = self.find(&new.name).await?;
+        found.map(|f| f.oid).ok_or_else(|| bug("a database that was just made is gone"))
+    }
+
+    /// Writes the marker anew.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn mark(&self, name: &str, marker: &Marker) -> Result<(), Failure> {
+        let comment = literal(&marker.text()).map_err(|e| bug(&e.to_string()))?;
+        self.execute(&format!("COMMENT ON DATABASE {} IS {comment}", quoted(name)?)).await
+    }
+
+    /// Gives a finished clone its name.
+    ///
+    /// # Errors
+    /// The server's (somebody connected, name taken).
+    pub async fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
+        self.shut(from).await?;
+        self.execute(&format!("ALTER DATABASE {} RENAME TO {}", quoted(from)?, quoted(to)?)).await?;
+        self.open(to).await
+    }
+
+    /// Closes a database and ends its sessions.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn shut(&self, name: &str) -> Result<(), Failure> {
+        self.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", quoted(name)?)).await?;
+        let sql = "SELECT pg_catalog.count(*) FROM (SELECT pg_catalog.pg_terminate_backend(a.pid, 5000) AS t \
+                   FROM pg_catalog.pg_stat_activity AS a WHERE a.datname = $1 AND a.pid <> pg_catalog.pg_backend_pid() \
+                   AND pg_catalog.pg_has_role(a.usesysid, 'MEMBER')) AS ended";
+        self.query(sql, &[&name]).await?;
+        Ok(())
+    }
+
+    /// Opens a database again.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn open(&self, name: &str) -> Result<(), Failure> {
+        self.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", quoted(name)?)).await
+    }
+
+    /// Drops a database that carries the marker of `run`, or whose name only that run can have given.
+    ///
+    /// # Errors
+    /// It carries another marker or none (63), or the server's.
+    pub async fn drop_database(&self, name: &str, run: &str) -> Result<bool, Failure> {
+        let Some(found) = self.find(name).await? else { return Ok(false) };
+        let ours = found.marker.as_ref().is_some_and(|m| m.run == run) || name.starts_with(&format!("engine_{run}"));
+        if !ours {
+            let by = found.marker.map_or("it carries no marker of this engine".to_owned(), |m| format!("its marker names run {}", m.run));
+            return Err(Failure::new(Exit::WrongDatabase, format!("database `{name}` is not dropped: {by}"))
+                .changed("nothing was changed"));
+        }
+        self.shut(name).await?;
+        self.execute(&format!("DROP DATABASE {}", quoted(name)?)).await?;
+        Ok(true)
+    }
+
+    /// Runs statements inside a database as the maker, in one transaction.
+    ///
+    /// # Errors
+    /// Cannot connect, or the server's.
+    pub async fn inside(&self, database: &str, statements: &[String]) -> Result<(), Failure> {
+        if statements.is_empty() {
+            return Ok(());
+        }
+        let door = self.door.to_database(database)?;
+        let session = door.session().await?;
+        let text = format!("BEGIN; {}; COMMIT", statements.join("; "));
+        let done = session.batch_execute(&text).await.map_err(|e| fault::statement("set-up inside the clone", &e));
+        drop(Object::take(session));
+        done
+    }
+
+    async fn query(
+        &self,
+        sql: &str,
+        params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    ) -> Result<Vec<super::Row>, Failure> {
+        let session = self.door.session().await?;
+        let rows = session.query(sql, params).await.map_err(|e| fault::statement("asking the maker's server", &e));
+        give_back(session).await;
+        rows
+    }
+
+    async fn execute(&self, sql: &str) -> Result<(), Failure> {
+        let session = self.door.session().await?;
+        let done = session.batch_execute(sql).await.map_err(|e| fault::statement(first_words(sql), &e));
+        give_back(session).await;
+        done
+    }
+}
+
+fn locale_clause(locale: &Locale) -> Result<String, Failure> {
+    let text = |t: &str| literal(t).map_err(|e| bug(&e.to_string()));
+    let mut sql = format!(
+        " ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+        text(&locale.encoding)?,
+        text(&locale.collate)?,
+        text(&locale.ctype)?
+    );
+    match (locale.provider.as_str(), &locale.locale) {
+        ("i", Some(icu)) => sql.push_str(&format!(" LOCALE_PROVIDER icu ICU_LOCALE {}", text(icu)?)),
+        ("b", Some(builtin)) => sql.push_str(&format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {}", text(builtin)?)),
+        _ => sql.push_str(" LOCALE_PROVIDER libc"),
+    }
+    Ok(sql)
+}
+
+fn first_words(sql: &str) -> &str {
+    sql.match_indices(' ').nth(3).map_or(sql, |(at, _)| &sql[..at])
+}
+
+fn quoted(name: &str) -> Result<String, Failure> {
+    ident(name).map_err(|why| Failure::new(Exit::Usage, format!("`{name}` cannot name a database or role: {why}")))
+}
+
+fn bug(what: &str) -> Failure {
+    Failure::new(Exit::Io, format!("a bug of the engine: {what}"))
+}

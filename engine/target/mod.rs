@@ -1,0 +1,33 @@
+//! The door to PostgreSQL: connecting, who may do what, transactions, identity. The only room that knows the driver.
+//!
+//! `Reader` comes from a read target and can open READ ONLY transactions, nothing else. `Writer` exists for a
+//! write target only and, for a clone, every one of its connections has proven that it is that clone.
+//! `Maker` creates, marks, copies and drops clones. All of them lend a `Tx`, a transaction one may ask;
+//! only `WriteTx` can execute statements. COMMIT is sent once and never retried.
+
+mod bound;
+mod connect;
+mod copy_out;
+mod fault;
+mod identity;
+mod maker;
+mod powers;
+mod reader;
+mod tx;
+mod url;
+mod writer;
+
+pub use bound::{CloneTarget, Live, Plain, Targets};
+pub use connect::{Door, Settings};
+pub use fault::RETRYABLE;
+pub use identity::{Expected, identify};
+pub use maker::{Found, Locale, Maker, NewDatabase, RunLock};
+pub use powers::powers;
+pub use reader::Reader;
+pub use tx::{Isolation, Tx};
+pub use url::{Url, lend};
+pub use writer::{CommitOutcome, WriteTx, Writer};
+
+pub use crate::event::{Identity, Marker, TxRecord};
+pub use tokio_postgres::Row;
+pub use tokio_postgres::types::ToSql;

@@ -1,0 +1,42 @@
+//! Reading a target: READ ONLY transactions and nothing else.
+
+use super::connect::Door;
+use super::tx::{Isolation, Tx};
+use crate::event::{Failure, Identity};
+
+/// Read access to one target.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    door: Door,
+}
+
+impl Reader {
+    /// Reads through `door`.
+    pub fn new(door: Door) -> Reader {
+        Reader { door }
+    }
+
+    /// Begins a READ ONLY transaction for a named purpose.
+    ///
+    /// # Errors
+    /// Cannot connect (75 or 1), or the server's.
+    pub async fn begin(&self, purpose: &str, isolation: Isolation) -> Result<Tx, Failure> {
+        Tx::read_only(&self.door, purpose, isolation).await
+    }
+
+    /// Who and where we are.
+    ///
+    /// # Errors
+    /// As `begin`.
+    pub async fn identity(&self) -> Result<Identity, Failure> {
+        let tx = self.begin("who is there", Isolation::Snapshot).await?;
+        let identity = super::identity::identify(&tx).await?;
+        tx.finish().await?;
+        Ok(identity)
+    }
+
+    /// The door, for children such as `pg_dump`.
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+}

@@ -1,0 +1,236 @@
+//! A transaction one may ask. Read-only ones are watched: their identity is checked after each statement.
+
+use super::connect::{Door, give_back};
+use super::fault;
+use crate::event::{Exit, Failure, TxRecord};
+use deadpool_postgres::Object;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+/// How a transaction is begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// REPEATABLE READ READ ONLY: one snapshot.
+    Snapshot,
+    /// The same on a snapshot that another session exported.
+    Imported(String),
+    /// READ COMMITTED READ ONLY: a new snapshot for each statement.
+    Fresh,
+}
+
+/// What makes a transaction itself: SQL inside it can copy a setting, not these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Witness {
+    started: String,
+    virtual_id: String,
+    read_only: bool,
+    xid: Option<String>,
+}
+
+const WITNESS: &str = "SELECT pg_catalog.transaction_timestamp()::pg_catalog.text, \
+    (SELECT l.virtualtransaction FROM pg_catalog.pg_locks AS l WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
+     AND l.locktype OPERATOR(pg_catalog.=) 'virtualxid' AND l.granted LIMIT 1), \
+    pg_catalog.current_setting('transaction_read_only'), pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text";
+
+/// An open transaction. Dropped without `finish`, its connection is closed, never reused.
+pub struct Tx {
+    session: Option<Object>,
+    target: String,
+    purpose: String,
+    watched: Option<Witness>,
+    statements: AtomicU32,
+    watch: crate::clock::Stopwatch,
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tx({} for {})", self.target, self.purpose)
+    }
+}
+
+impl Tx {
+    /// Begins a READ ONLY transaction and pins it with a first SELECT.
+    pub(super) async fn read_only(door: &Door, purpose: &str, isolation: Isolation) -> Result<Tx, Failure> {
+        let session = door.session().await?;
+        let begin = match &isolation {
+            Isolation::Fresh => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY".to_owned(),
+            Isolation::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
+            Isolation::Imported(id) => {
+                let id = id.replace('\'', "");
+                format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{id}'")
+            }
+        };
+        let mut tx = Tx::on(session, door, purpose);
+        tx.batch(&begin).await?;
+        tx.watched = Some(tx.witness().await?);
+        Ok(tx)
+    }
+
+    /// A transaction that was or will be begun by a `Writer` on this session.
+    pub(super) fn on(session: Object, door: &Door, purpose: &str) -> Tx {
+        Tx {
+            session: Some(session),
+            target: door.target.clone(),
+            purpose: purpose.to_owned(),
+            watched: None,
+            statements: AtomicU32::new(0),
+            watch: crate::clock::Stopwatch::start(),
+        }
+    }
+
+    /// The target's name.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    pub(super) fn session(&self) -> &Object {
+        self.session.as_ref().expect("invariant: the session is there until the transaction ends")
+    }
+
+    /// Runs one query. In a read-only transaction its identity is checked afterwards.
+    ///
+    /// # Errors
+    /// The server's error with its SQLSTATE; or the transaction is not the one that was begun (exit 45).
+    pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        let rows = self
+            .session()
+            .query(sql, params)
+            .await
+            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target), &e))?;
+        self.check().await?;
+        Ok(rows)
+    }
+
+    /// Runs a query of exactly one row.
+    ///
+    /// # Errors
+    /// As `query`; or there is not exactly one row.
+    pub async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Failure> {
+        let mut rows = self.query(sql, params).await?;
+        match (rows.pop(), rows.len()) {
+            (Some(row), 0) => Ok(row),
+            (last, more) => Err(Failure::new(
+                Exit::StageFailed,
+                format!("{} on `{}`: {} rows where one was expected", self.purpose, self.target, more + usize::from(last.is_some())),
+            )),
+        }
+    }
+
+    /// The type names (`format_type`) of the columns `sql` would yield; nothing is executed.
+    ///
+    /// # Errors
+    /// The server's error: syntax, unknown table or column, missing right.
+    pub async fn column_types(&self, sql: &str) -> Result<Vec<String>, Failure> {
+        let statement = self
+            .session()
+            .prepare(sql)
+            .await
+            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target), &e))?;
+        Ok(statement.columns().iter().map(|c| c.type_().name().to_owned()).collect())
+    }
+
+    pub(super) async fn batch(&self, sql: &str) -> Result<(), Failure> {
+        self.session()
+            .batch_execute(sql)
+            .await
+            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target), &e))
+    }
+
+    /// Opens a savepoint that can only read; `leave_read_only` ends it. Cannot be switched off inside.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn enter_read_only(&self) -> Result<(), Failure> {
+        match self.watched {
+            // Already read-only: the savepoint is still wanted, an error must not end the transaction.
+            Some(_) => self.batch("SAVEPOINT engine_read").await,
+            None => self.batch("SAVEPOINT engine_read; SET TRANSACTION READ ONLY").await,
+        }
+    }
+
+    /// Leaves the read-only savepoint; also after an error inside it.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn leave_read_only(&self) -> Result<(), Failure> {
+        self.batch("ROLLBACK TO SAVEPOINT engine_read; RELEASE SAVEPOINT engine_read").await
+    }
+
+    /// Exports this transaction's snapshot; it lives as long as the transaction.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn export_snapshot(&self) -> Result<String, Failure> {
+        Ok(self.query_one("SELECT pg_catalog.pg_export_snapshot()", &[]).await?.get(0))
+    }
+
+    async fn witness(&self) -> Result<Witness, Failure> {
+        let row = self
+            .session()
+            .query_one(WITNESS, &[])
+            .await
+            .map_err(|e| fault::statement(&format!("watching {} on `{}`", self.purpose, self.target), &e))?;
+        Ok(Witness {
+            started: row.get(0),
+            virtual_id: row.get::<_, Option<String>>(1).unwrap_or_default(),
+            read_only: row.get::<_, String>(2) == "on",
+            xid: row.get(3),
+        })
+    }
+
+    /// Demands that a watched transaction is still itself, read-only and without an xid.
+    pub(super) async fn check(&self) -> Result<(), Failure> {
+        let Some(begun) = &self.watched else { return Ok(()) };
+        let now = self.witness().await?;
+        if now == *begun && now.read_only && now.xid.is_none() {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::ChangedByUs, format!("a read-only transaction on `{}` did not stay one", self.target))
+            .fact(format!("purpose: {}", self.purpose))
+            .fact(format!(
+                "read only is {}, transaction id is {}, the transaction is {}",
+                if now.read_only { "on" } else { "off" },
+                now.xid.as_deref().unwrap_or("none"),
+                if now.started == begun.started && now.virtual_id == begun.virtual_id { "the same" } else { "another one" },
+            ))
+            .changed(format!("what that transaction did on `{}` is not known; its connection was closed", self.target)))
+    }
+
+    /// Checks a read-only transaction a last time, rolls it back and gives its session back.
+    ///
+    /// # Errors
+    /// As `check`; or the connection was lost.
+    pub async fn finish(mut self) -> Result<TxRecord, Failure> {
+        let witness = self.witness().await?;
+        self.check().await?;
+        self.batch("ROLLBACK").await?;
+        let record = TxRecord {
+            target: self.target.clone(),
+            purpose: self.purpose.clone(),
+            statements: self.statements.load(Ordering::Relaxed),
+            open_ms: self.watch.ms(),
+            read_only: witness.read_only,
+            same_transaction: self.watched.as_ref().is_none_or(|begun| *begun == witness),
+            xid: witness.xid,
+        };
+        if let Some(session) = self.session.take() {
+            give_back(session).await;
+        }
+        Ok(record)
+    }
+
+    /// Takes the session out, for a `Writer` that ends the transaction itself.
+    pub(super) fn into_session(mut self) -> Object {
+        self.session.take().expect("invariant: the session is there until the transaction ends")
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            drop(Object::take(session));
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Writing a target: one transaction, COMMIT sent once, its outcome asked for.
+
+use super::connect::{Door, give_back};
+use super::tx::Tx;
+use super::fault;
+use crate::event::{Exit, Failure, Identity};
+use std::ops::Deref;
+
+/// Write access to a clone (every session proves which one), or to a rollout's target.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    door: Door,
+}
+
+/// How a COMMIT ended, as the server says when asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// `pg_xact_status` says committed, or nothing transactional was written.
+    Committed,
+    /// COMMIT answered, and the server says that the transaction was rolled back.
+    Aborted,
+    /// No answer, or none that can be relied on.
+    Unknown(String),
+}
+
+impl Writer {
+    /// Writes through `door`. For a clone the door must be expecting its identity.
+    ///
+    /// # Errors
+    /// A clone's door that proves nothing is refused: that would be a bug of ours, and production's data.
+    pub fn to_clone(door: Door) -> Result<Writer, Failure> {
+        if door.expected.is_none() {
+            return Err(Failure::new(Exit::Io, format!("a writer to `{}` must expect an identity", door.target)));
+        }
+        Ok(Writer { door })
+    }
+
+    /// Writes to the target of a rollout, which is no clone.
+    pub fn to_rollout_target(door: Door) -> Writer {
+        Writer { door }
+    }
+
+    /// The door.
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Takes a session and says which backend it is; `WriteTx::begin` starts the transaction.
+    ///
+    /// # Errors
+    /// Cannot connect, or the session is not the clone's.
+    pub async fn session(&self, purpose: &str) -> Result<WriteTx, Failure> {
+        let session = self.door.session().await?;
+        let row = session
+            .query_one(
+                "SELECT pg_catalog.pg_backend_pid(), a.backend_start::text FROM pg_catalog.pg_stat_activity AS a \
+                 WHERE a.pid = pg_catalog.pg_backend_pid()",
+                &[],
+            )
+            .await
+            .map_err(|e| fault::statement(purpose, &e))?;
+        let (pid, started) = (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default());
+        Ok(WriteTx { tx: Tx::on(session, &self.door, purpose), backend_pid: pid, backend_start: started })
+    }
+
+    /// Makes the WAL written so far durable, from a session of its own: an xid that lives only in
+    /// unflushed WAL is given to another transaction after a crash.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn flush_wal(&self) -> Result<(), Failure> {
+        let session = self.door.session().await?;
+        let done = session
+            .batch_execute("SET synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'engine', '')")
+            .await
+            .map_err(|e| fault::statement("making the transaction id durable", &e));
+        give_back(session).await;
+        done
+    }
+
+    /// What became of a transaction id: `committed`, `aborted`, `in progress`, `future`, or `None` when too old.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn xact_status(&self, xid: &str) -> Result<Option<String>, Failure> {
+        let session = self.door.session().await?;
+        let answer = session.query_one("SELECT pg_catalog.pg_xact_status($1::text::xid8)", &[&xid]).await;
+        let status = match answer {
+            Ok(row) => Ok(row.get(0)),
+            Err(error) if error.code().is_some_and(|c| c.code() == "22023") => Ok(Some("future".to_owned())),
+            Err(error) => Err(fault::statement("asking what became of the transaction", &error)),
+        };
+        give_back(session).await;
+        status
+    }
+
+    /// Is that backend still there? Then its transaction may still be open.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn backend_alive(&self, pid: i32, started: &str) -> Result<bool, Failure> {
+        let session = self.door.session().await?;
+        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a \
+                   WHERE a.pid = $1 AND a.backend_start::text = $2)";
+        let row = session.query_one(sql, &[&pid, &started]).await.map_err(|e| fault::statement("asking for a backend", &e));
+        give_back(session).await;
+        Ok(row?.get(0))
+    }
+
+    /// Which database this leads to.
+    ///
+    /// # Errors
+    /// Cannot connect, or the server's.
+    pub async fn identity(&self) -> Result<Identity, Failure> {
+        let session = self.door.session().await?;
+        let identity = super::identity::identify_session(&session).await;
+        give_back(session).await;
+        identity
+    }
+}
+
+/// An open writing transaction; everything a `Tx` can be asked, and statements.
+#[derive(Debug)]
+pub struct WriteTx {
+    tx: Tx,
+    /// Its backend.
+    pub backend_pid: i32,
+    /// When that backend started.
+    pub backend_start: String,
+}
+
+impl Deref for WriteTx {
+    type Target = Tx;
+    fn deref(&self) -> &Tx {
+        &self.tx
+    }
+}
+
+impl WriteTx {
+    /// BEGIN READ COMMITTED with the stage's time-outs.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn begin(&self, timeout: std::time::Duration, lock_timeout: std::time::Duration) -> Result<(), Failure> {
+        let (statement_ms, lock_ms) = (timeout.as_millis(), lock_timeout.as_millis());
+        self.tx
+            .batch(&format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {statement_ms}; \
+                 SET LOCAL lock_timeout = {lock_ms}"
+            ))
+            .await
+    }
+
+    /// Executes one statement (extended protocol: two in one text are an error). Answers the rows it reports.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn execute(&self, sql: &str) -> Result<u64, Failure> {
+        self.tx.session().execute(sql, &[]).await.map_err(|e| fault::statement("statement", &e))
+    }
+
+    /// The engine's own statements: savepoints, constraints, settings.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn control(&self, sql: &str) -> Result<(), Failure> {
+        self.tx.batch(sql).await
+    }
+
+    /// The transaction's id, if it has one.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn xid(&self) -> Result<Option<String>, Failure> {
+        Ok(self.tx.query_one("SELECT pg_catalog.pg_current_xact_id_if_assigned()::text", &[]).await?.get(0))
+    }
+
+    /// Sends COMMIT once, then asks in the same session what became of `xid`.
+    pub async fn commit(self, xid: Option<&str>) -> CommitOutcome {
+        let session = self.tx.into_session();
+        if let Err(error) = session.batch_execute("COMMIT").await {
+            let outcome = match (error.as_db_error(), xid) {
+                // A deferred check that failed: the server rolled back and said so.
+                (Some(_), _) | (None, None) => CommitOutcome::Aborted,
+                (None, Some(_)) => CommitOutcome::Unknown(error.to_string()),
+            };
+            drop(deadpool_postgres::Object::take(session));
+            return outcome;
+        }
+        let Some(xid) = xid else {
+            give_back(session).await;
+            return CommitOutcome::Committed;
+        };
+        let status = session.query_one("SELECT pg_catalog.pg_xact_status($1::text::xid8)", &[&xid]).await;
+        let outcome = match status.map(|row| row.get::<_, Option<String>>(0)) {
+            Ok(Some(s)) if s == "committed" => CommitOutcome::Committed,
+            Ok(Some(s)) if s == "aborted" => CommitOutcome::Aborted,
+            Ok(other) => CommitOutcome::Unknown(other.unwrap_or_else(|| "the server no longer knows it".into())),
+            Err(error) => CommitOutcome::Unknown(error.to_string()),
+        };
+        give_back(session).await;
+        outcome
+    }
+
+    /// Rolls back and gives the session back.
+    pub async fn rollback(self) {
+        let session = self.tx.into_session();
+        if session.batch_execute("ROLLBACK").await.is_ok() {
+            give_back(session).await;
+        } else {
+            drop(deadpool_postgres::Object::take(session));
+        }
+    }
+}

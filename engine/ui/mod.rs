@@ -1,0 +1,10 @@
+//! The terminal: one line a stage, one moving line at the bottom, refusals in one fixed order.
+//!
+//! Start at `Screen`. On a terminal stages have marks and the last line moves; elsewhere every stage is one line
+//! that a log can be searched for. Marks are words off a terminal; colour only repeats what a word says.
+
+mod failure;
+mod screen;
+
+pub use failure::draw;
+pub use screen::{Screen, Style};

@@ -1,0 +1,12 @@
+SELECT l.relation::pg_catalog.int8,
+       (n.nspname || '.' || c.relname)::pg_catalog.text,
+       pg_catalog.has_table_privilege(session_user, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+           OR pg_catalog.has_any_column_privilege(session_user, c.oid, 'INSERT, UPDATE')
+FROM pg_catalog.pg_locks AS l
+JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE l.pid = pg_catalog.pg_backend_pid()
+  AND l.locktype = 'relation'
+  AND c.relkind IN ('r', 'p', 'm', 'v')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+ORDER BY 2

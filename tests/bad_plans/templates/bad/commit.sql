@@ -1,0 +1,2 @@
+INSERT INTO gaps (id) VALUES (1);
+COMMIT;

@@ -1,0 +1,1 @@
+COPY gaps FROM PROGRAM 'cat /etc/passwd';

@@ -1,0 +1,1 @@
+DELETE FROM gaps WHERE id = 1;

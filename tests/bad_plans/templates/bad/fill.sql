@@ -1,0 +1,1 @@
+INSERT INTO gaps (id) VALUES (1);

@@ -1,0 +1,2 @@
+SET ROLE postgres;
+INSERT INTO gaps (id) VALUES (1);

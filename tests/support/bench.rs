@@ -1,0 +1,162 @@
+//! The bench of one test: a production, a name for a clone, a working folder, and the engine to run there.
+
+use super::server::{fail, production, server};
+use engine::event::Failure;
+use engine::sandbox::{Environment, Sample, Server};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+
+/// What of the repository is copied into the working folder.
+const COPIED: [&str; 3] = ["plans", "templates", "sql"];
+
+/// Variables of ours that the engine sees as well.
+const PASSED: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "ENGINE_TEST_PG_BIN", "ENGINE_PG_BIN"];
+
+/// All that one test works with; nothing of it is another test's, but the roles.
+#[derive(Debug)]
+pub struct Bench {
+    server: &'static Server,
+    home: TempDir,
+    production: String,
+    clone: String,
+    environment: Environment,
+}
+
+/// How a run of the engine ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The exit code; 128 and the signal, as a shell says it, if one ended it.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Bench {
+    /// A bench with the governance sample; `name` (a word) becomes part of the databases' names.
+    pub fn new(name: &str) -> Bench {
+        Bench::with(Sample::Governance, name)
+    }
+
+    /// A bench with the shop.
+    pub fn shop(name: &str) -> Bench {
+        Bench::with(Sample::Shop, name)
+    }
+
+    fn with(sample: Sample, name: &str) -> Bench {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let (database, clone) = (format!("prod_{number}_{name}"), format!("clone_{number}_{name}"));
+        let server = server();
+        production(sample, &database);
+        let environment = sample.environment(server, &database);
+        let home = tempfile::Builder::new().prefix("bench-").tempdir().expect("a working folder");
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for folder in COPIED.iter().filter(|folder| repository.join(folder).is_dir()) {
+            copy(&repository.join(folder), &home.path().join(folder));
+        }
+        Bench { server, home, production: database, clone, environment }
+    }
+
+    /// The name of this test's production.
+    pub fn production(&self) -> &str {
+        &self.production
+    }
+
+    /// The name to give to this test's clone.
+    pub fn clone_name(&self) -> &str {
+        &self.clone
+    }
+
+    /// `clone_database=NAME`, for `--var`.
+    pub fn clone_var(&self) -> String {
+        format!("clone_database={}", self.clone)
+    }
+
+    /// The working folder: `plans/`, `templates/`, `sql/` as in the repository, and `.engine/` once it ran.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Sets a variable for every later run, or changes it.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Writes a file below the working folder, with the folders it needs; returns where it is.
+    pub fn write(&self, path: &str, text: &str) -> PathBuf {
+        let file = self.home().join(path);
+        fs::create_dir_all(file.parent().expect("a path in the working folder")).expect("a folder");
+        fs::write(&file, text).expect("a file");
+        file
+    }
+
+    /// Reads a file below the working folder.
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.home().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// The engine, ready to run here with nothing of our environment but where programs are.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_engine"));
+        command.args(arguments).current_dir(self.home()).stdin(Stdio::null()).env_clear();
+        command.envs(PASSED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.env("HOME", self.home()).env("LC_ALL", "C.UTF-8").env("TERM", "dumb").env("NO_COLOR", "1");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs the engine to its end.
+    pub fn engine(&self, arguments: &[&str]) -> Outcome {
+        use std::os::unix::process::ExitStatusExt;
+        let output = self.command(arguments).output().expect("the engine");
+        let code = output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal));
+        Outcome {
+            code: code.expect("a code or a signal"),
+            stdout: String::from_utf8(output.stdout).expect("the engine prints UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("the engine prints UTF-8"),
+        }
+    }
+
+    /// Runs SQL as superuser; returns what it prints: a line a row, columns parted by `|`.
+    #[track_caller]
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        self.server.psql(database, sql).unwrap_or_else(|failure| fail(&failure))
+    }
+
+    /// Runs SQL as `role`, who may well be refused.
+    pub fn psql_as(&self, role: &str, database: &str, sql: &str) -> Result<String, Failure> {
+        self.server.psql_as(role).run(database, "sql", sql)
+    }
+
+    /// The connection string of `role` on `database`.
+    pub fn url(&self, role: &str, database: &str) -> String {
+        self.server.url(role, database)
+    }
+
+    /// Is there a database of that name?
+    pub fn exists(&self, database: &str) -> bool {
+        let psql = self.server.psql_as("postgres").variables(&[("name", database)]);
+        let asked = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = :'name'";
+        psql.run("postgres", "sql", asked).unwrap_or_else(|failure| fail(&failure)) == "1"
+    }
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder of the repository") {
+        let entry = entry.expect("an entry");
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy(&source, &target);
+        } else {
+            fs::copy(&source, &target).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+        }
+    }
+}

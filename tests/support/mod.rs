@@ -1,0 +1,14 @@
+//! What integration tests share: `mod support;`, then [`Bench`].
+//!
+//! One server a test binary, started by the first test that needs it and gone when the process is, in any way.
+//! A test has its own production, copied from a loaded sample, its own clone name and its own working folder.
+//! Roles belong to the server and so to all tests: never alter one.
+
+// Every test binary compiles this and uses a part of it.
+#![allow(dead_code, unused_imports)]
+
+mod bench;
+mod server;
+
+pub use bench::{Bench, Outcome};
+pub use server::server;

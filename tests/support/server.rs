@@ -1,0 +1,38 @@
+//! The server of this test binary, and the productions on it.
+
+use engine::event::Failure;
+use engine::sandbox::{Options, Sample, Server};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Rows of the sample's big table: enough for several chunks, loaded in a moment.
+const ROWS: u64 = 2_000;
+
+/// The script that copies a database with its grants and settings.
+const COPY: &str = include_str!("copy.sql");
+
+/// The one server, started by whoever asks first. `ENGINE_TEST_PG_BIN` selects another major version.
+///
+/// It is never dropped, for nothing drops a static: its supervisor sees the end of this process.
+pub fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| Server::start(&Options::default()).unwrap_or_else(|failure| fail(&failure)))
+}
+
+/// Makes `database` a production like `sample`: objects, rows, owner, grants and settings.
+pub fn production(sample: Sample, database: &str) {
+    // One after the other: a database that is being loaded or copied cannot be copied.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let template = format!("{}_template", sample.database());
+    sample.load(server(), &template, ROWS).unwrap_or_else(|failure| fail(&failure));
+    let names = [("template", template.as_str()), ("copy", database)];
+    let psql = server().psql_as("postgres").variables(&names);
+    psql.run("postgres", "tests/support/copy.sql", COPY).unwrap_or_else(|failure| fail(&failure));
+}
+
+/// A test cannot go on: says all there is to say.
+pub fn fail(failure: &Failure) -> ! {
+    let next = failure.next.iter().map(|(word, command)| format!("  {word}  {command}"));
+    let facts = failure.facts.iter().map(|fact| format!("  {fact}"));
+    panic!("{}\n{}", failure.what, facts.chain(next).collect::<Vec<_>>().join("\n"))
+}
