@@ -51,7 +51,7 @@ pub async fn prove(writer: &Writer, reader: &Reader, work: &Work, settings: &Run
     };
     tx.rollback().await;
     let mut verdict = verdict?;
-    verdict.sequences = measure::moved(&before.sequences, &after);
+    verdict.sequences = measure::moved(before.sequences.as_deref().unwrap_or_default(), &after);
     Ok(verdict)
 }
 

@@ -23,8 +23,8 @@ struct Counter {
 #[derive(Clone, Debug)]
 pub struct Before {
     counters: BTreeMap<i64, Counter>,
-    /// Sequences then.
-    pub sequences: Vec<SequenceState>,
+    /// Sequences then, where they are measured.
+    pub sequences: Option<Vec<SequenceState>>,
     /// Schema objects then, when definitions may change.
     pub objects: Option<Vec<SchemaObject>>,
 }
@@ -62,13 +62,28 @@ const QUIET: [&str; 3] = ["pg_statistic", "pg_statistic_ext_data", "pg_stat_stat
 /// # Errors
 /// `track_counts` is off, so that nothing could be measured; or the server's.
 pub async fn before(tx: &Tx, with_objects: bool) -> Result<Before, Failure> {
-    let on: String = tx.query_one("SELECT pg_catalog.current_setting('track_counts')", &[]).await?.get(0);
-    if on != "on" {
-        return Err(Failure::new(Exit::StageFailed, "`track_counts` is off, so that nothing written could be counted")
-            .next("then", "ALTER SYSTEM SET track_counts = on, by the server's owner"));
-    }
+    demand_counts(tx).await?;
     let objects = if with_objects { Some(fingerprint::objects(tx).await?) } else { None };
-    Ok(Before { sequences: fingerprint::sequences(tx).await?, objects, counters: counters(tx).await? })
+    Ok(Before { sequences: Some(fingerprint::sequences(tx).await?), objects, counters: counters(tx).await? })
+}
+
+/// As `before`, for a role that may not read every sequence: those are not measured.
+///
+/// # Errors
+/// As `before`.
+pub async fn before_without_sequences(tx: &Tx) -> Result<Before, Failure> {
+    demand_counts(tx).await?;
+    let objects = Some(fingerprint::objects(tx).await?);
+    Ok(Before { sequences: None, objects, counters: counters(tx).await? })
+}
+
+async fn demand_counts(tx: &Tx) -> Result<(), Failure> {
+    let on: String = tx.query_one("SELECT pg_catalog.current_setting('track_counts')", &[]).await?.get(0);
+    if on == "on" {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::StageFailed, "`track_counts` is off, so that nothing written could be counted")
+        .next("then", "ALTER SYSTEM SET track_counts = on, by the server's owner"))
 }
 
 /// Measures what happened since.
@@ -77,7 +92,11 @@ pub async fn before(tx: &Tx, with_objects: bool) -> Result<Before, Failure> {
 /// The server's.
 pub async fn delta(tx: &Tx, before: &Before) -> Result<Delta, Failure> {
     let now = counters(tx).await?;
-    let mut delta = Delta { sequences: moved(&before.sequences, &fingerprint::sequences(tx).await?), ..Delta::default() };
+    let sequences = match &before.sequences {
+        Some(then) => moved(then, &fingerprint::sequences(tx).await?),
+        None => Vec::new(),
+    };
+    let mut delta = Delta { sequences, ..Delta::default() };
     for (oid, counter) in &now {
         let old = before.counters.get(oid);
         let changes: [u64; 3] = std::array::from_fn(|i| {

@@ -194,7 +194,7 @@ impl RolloutStage {
         }
         self.refuse_drift(tx, manifest).await?;
 
-        let before = measure::before(tx, true).await?;
+        let before = measure::before_without_sequences(tx).await?;
         let script = script(packet)?;
         let statements = forward::send(tx, &script).await.map_err(|failure| self.refused(failure))?;
         cx.record(Event::Statements { stage: name.to_owned(), purpose: "rollout".into(), statements })?;
@@ -264,14 +264,14 @@ impl RolloutStage {
 
     /// The definitions of the tables to be written are production's at seal time: same server, exact.
     async fn refuse_drift(&self, tx: &WriteTx, manifest: &Manifest) -> Result<(), Failure> {
-        let now: BTreeSet<(String, String, String)> = fingerprint::objects(tx).await?.iter().map(line).collect();
+        let objects = fingerprint::objects(tx).await?;
+        let now: BTreeSet<(String, String, String)> = objects.iter().map(line).collect();
         let known: BTreeSet<(String, String, String)> = manifest.schema.iter().map(line).collect();
         let named: BTreeSet<(String, String)> = known.iter().map(|(k, i, _)| (k.clone(), i.clone())).collect();
         let gone: Vec<String> = known.difference(&now).map(|(_, identity, _)| identity.clone()).collect();
         // Something new on a written table (a trigger, a constraint) is drift as well.
         let parents: BTreeSet<&str> = manifest.writes.iter().map(|w| w.table.as_str()).collect();
-        let added: Vec<String> = fingerprint::objects(tx)
-            .await?
+        let added: Vec<String> = objects
             .into_iter()
             .filter(|o| o.parent.as_deref().is_some_and(|p| parents.contains(p)))
             .filter(|o| !named.contains(&(o.kind.clone(), o.identity.clone())))
