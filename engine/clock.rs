@@ -100,6 +100,9 @@ mod tests {
 
     #[test]
     fn days_add_up() {
-        assert_eq!(plus("2026-06-02T00:00:00Z", Duration::from_secs(86_400)).as_deref(), Ok("2026-06-03T00:00:00.000000Z"));
+        assert_eq!(
+            plus("2026-06-02T00:00:00Z", Duration::from_secs(86_400)).as_deref(),
+            Ok("2026-06-03T00:00:00.000000Z")
+        );
     }
 }

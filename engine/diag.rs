@@ -53,7 +53,10 @@ impl Place {
     #[must_use]
     pub fn within(&self, inner: Range<usize>) -> Self {
         let start = (self.span.start + inner.start).min(self.span.end);
-        Place { source: Arc::clone(&self.source), span: start..(self.span.start + inner.end).clamp(start, self.span.end) }
+        Place {
+            source: Arc::clone(&self.source),
+            span: start..(self.span.start + inner.end).clamp(start, self.span.end),
+        }
     }
 }
 
@@ -130,7 +133,7 @@ pub struct Diagnostics(pub Vec<Diagnostic>);
 
 /// A diagnostic as a line of `--json`.
 #[derive(Serialize)]
-struct Line<'d> {
+struct Problem<'d> {
     v: u32,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -184,7 +187,7 @@ impl Diagnostics {
     /// One JSON object a line.
     pub fn json_lines(&self) -> Vec<String> {
         let line = |d: &Diagnostic| {
-            let line = Line {
+            let line = Problem {
                 v: 1,
                 kind: if d.warning { "warning" } else { "problem" },
                 code: d.code,
@@ -220,7 +223,11 @@ fn draw_one(renderer: &Renderer, d: &Diagnostic) -> String {
 /// Lines longer than this are cut around the span: a 10 MB line must not become a 10 MB message.
 const WIDE: usize = 400;
 
-fn snippet<'d>(place: &'d Place, kind: AnnotationKind, label: &'d str) -> Snippet<'d, annotate_snippets::Annotation<'d>> {
+fn snippet<'d>(
+    place: &'d Place,
+    kind: AnnotationKind,
+    label: &'d str,
+) -> Snippet<'d, annotate_snippets::Annotation<'d>> {
     let text = place.source.text.as_str();
     let clamp = |at: usize| (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
     let (start, end) = (clamp(place.span.start), clamp(place.span.end.max(place.span.start)));

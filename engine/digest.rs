@@ -86,7 +86,9 @@ mod tests {
     fn order_is_free_and_multiplicity_counts() {
         let sum = |rows: &[&[u8]]| {
             let mut s = RowSum::default();
-            rows.iter().for_each(|r| s.add_row(r));
+            for row in rows {
+                s.add_row(row);
+            }
             s.hex()
         };
         assert_eq!(sum(&[b"a", b"b"]), sum(&[b"b", b"a"]));

@@ -221,7 +221,8 @@ async fn run(verb: Verb) -> Exit {
         }
         Verb::Doctor { plan } => ended(command::doctor::run(&plan.into()).await, false),
         Verb::Apply { plan, until, locked, jobs, yes: _, replace, sandbox, json } => {
-            let args = command::apply::Args { plan: plan.into(), until, locked, jobs: jobs.into(), replace, sandbox, json };
+            let args =
+                command::apply::Args { plan: plan.into(), until, locked, jobs: jobs.into(), replace, sandbox, json };
             ended(command::apply::run(&args).await, json)
         }
         Verb::Resume { run, accept_changes, jobs, json } => {

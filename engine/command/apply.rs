@@ -46,7 +46,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     if let Some(until) = args.until.as_ref().filter(|until| workflow.index(until).is_none()) {
-        return Err(Failure::new(Exit::Usage, format!("--until {until}: this plan has no such stage")).changed("nothing was changed"));
+        return Err(Failure::new(Exit::Usage, format!("--until {until}: this plan has no such stage"))
+            .changed("nothing was changed"));
     }
     let _sandbox: Option<Sandbox> = if args.sandbox { Some(sandbox::lend_for(&workflow.plan).await?) } else { None };
     let screen = Screen::new(Style::detect(args.json));
@@ -81,16 +82,18 @@ pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str) -> Resul
     }
     // A committed stage whose proof failed is not in a failed state; its failure is the journal's.
     for event in history.events() {
-        if let Event::StageFailed { stage, failure, .. } = event {
-            if state.stage(stage).status == crate::event::Status::Committed {
-                screen.failure(failure);
-            }
+        if let Event::StageFailed { stage, failure, .. } = event
+            && state.stage(stage).status == crate::event::Status::Committed
+        {
+            screen.failure(failure);
         }
     }
     let sealed = state.stages.values().find_map(|s| s.packet.clone());
     if let (Exit::Ok, Some((id, _))) = (exit, sealed) {
         let short = crate::digest::short(&id);
-        screen.say(&format!("  next   engine apply plans/production_rollout.toml --var packet={short}   once it is ratified"));
+        screen.say(&format!(
+            "  next   engine apply plans/production_rollout.toml --var packet={short}   once it is ratified"
+        ));
     }
     if matches!(exit, Exit::Interrupted | Exit::Terminated) {
         screen.say(&format!("  next   engine resume {run}"));

@@ -14,7 +14,11 @@ pub fn run(plans: &[PlanArgs], json: bool) -> Result<Exit, Failure> {
         match compiled(args, json)? {
             Err(invalid) => exit = exit.worse(invalid),
             Ok(workflow) => {
-                let stale = if workflow.lock_dir.is_dir() { compile::stale(&workflow.lock_dir, &workflow.lock)? } else { Vec::new() };
+                let stale = if workflow.lock_dir.is_dir() {
+                    compile::stale(&workflow.lock_dir, &workflow.lock)?
+                } else {
+                    Vec::new()
+                };
                 let lock = match (workflow.lock_dir.is_dir(), stale.len()) {
                     (false, _) => "no lock yet: engine render".to_owned(),
                     (true, 0) => "lock fresh".to_owned(),

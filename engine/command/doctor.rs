@@ -54,7 +54,10 @@ async fn plain(target: &Target) -> Result<bool, Failure> {
         .await?
         .get(0);
     tx.finish().await?;
-    print(&format!("  {} (oid {}) of server {}, PostgreSQL {}\n", identity.database, identity.oid, identity.system_identifier, identity.version));
+    print(&format!(
+        "  {} (oid {}) of server {}, PostgreSQL {}\n",
+        identity.database, identity.oid, identity.system_identifier, identity.version
+    ));
     print(&format!("  as {}{}\n", identity.session_user, if identity.in_recovery { ", on a standby" } else { "" }));
     for power in &found {
         print(&format!("  that role {power}\n"));
@@ -66,13 +69,21 @@ async fn plain(target: &Target) -> Result<bool, Failure> {
         right = false;
         print(&format!("  to make it a reader, as the owner of {database}:\n"));
         print(&format!("    ALTER ROLE {role} NOSUPERUSER NOCREATEROLE NOREPLICATION;\n"));
-        print(&format!("    REVOKE ALL ON DATABASE {database} FROM {role};\n    REVOKE CREATE ON SCHEMA public FROM {role}, PUBLIC;\n"));
-        print(&format!("    REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role};\n    REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {role};\n"));
-        print(&format!("    GRANT CONNECT ON DATABASE {database} TO {role};\n    GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};\n    GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {role};\n"));
+        print(&format!(
+            "    REVOKE ALL ON DATABASE {database} FROM {role};\n    REVOKE CREATE ON SCHEMA public FROM {role}, PUBLIC;\n"
+        ));
+        print(&format!(
+            "    REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role};\n    REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {role};\n"
+        ));
+        print(&format!(
+            "    GRANT CONNECT ON DATABASE {database} TO {role};\n    GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};\n    GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {role};\n"
+        ));
     }
     if public {
         right = false;
-        print(&format!("  everybody may connect; once, as the owner of {database}:\n    REVOKE CONNECT ON DATABASE {database} FROM PUBLIC;\n"));
+        print(&format!(
+            "  everybody may connect; once, as the owner of {database}:\n    REVOKE CONNECT ON DATABASE {database} FROM PUBLIC;\n"
+        ));
     }
     Ok(right)
 }
@@ -85,13 +96,19 @@ async fn clone(target: &Target) -> Result<bool, Failure> {
     let stage_role = Door::new(name, &url, None, &settings(false))?.user().to_owned();
     let identity = maker.identity().await?;
     let owner = maker.owner_of(&stage_role).await?;
-    print(&format!("  made by {} at server {}, PostgreSQL {}\n", identity.session_user, identity.system_identifier, identity.version));
+    print(&format!(
+        "  made by {} at server {}, PostgreSQL {}\n",
+        identity.session_user, identity.system_identifier, identity.version
+    ));
     print(&format!("  stages run as {stage_role}, everything in it will be owned by {owner}\n"));
     let mut right = true;
     if owner == stage_role {
         right = false;
         print("  the stage role should work as an owner of its own, as a superuser:\n");
-        print(&format!("    CREATE ROLE engine_owner NOLOGIN;\n    GRANT engine_owner TO {stage_role}, {};\n    ALTER ROLE {stage_role} SET role = engine_owner;\n", identity.session_user));
+        print(&format!(
+            "    CREATE ROLE engine_owner NOLOGIN;\n    GRANT engine_owner TO {stage_role}, {};\n    ALTER ROLE {stage_role} SET role = engine_owner;\n",
+            identity.session_user
+        ));
     }
     let dangers = maker.dangers(&stage_role, &identity.session_user, "").await?;
     for danger in &dangers {

@@ -45,12 +45,18 @@ fn draw(workflow: &Workflow, form: Form) -> String {
             order.iter().enumerate().map(line).collect()
         }
         Form::Mermaid => {
-            let nodes: String = order.iter().map(|i| format!("    {}[\"{} ({})\"]\n", name(*i), name(*i), workflow.stages[*i].head().kind)).collect();
+            let nodes: String = order
+                .iter()
+                .map(|i| format!("    {}[\"{} ({})\"]\n", name(*i), name(*i), workflow.stages[*i].head().kind))
+                .collect();
             let lines: String = edges().map(|(from, to)| format!("    {} --> {}\n", name(from), name(to))).collect();
             format!("graph TD\n{nodes}{lines}")
         }
         Form::Dot => {
-            let nodes: String = order.iter().map(|i| format!("    {} [label=\"{}\\n{}\"];\n", name(*i), name(*i), workflow.stages[*i].head().kind)).collect();
+            let nodes: String = order
+                .iter()
+                .map(|i| format!("    {} [label=\"{}\\n{}\"];\n", name(*i), name(*i), workflow.stages[*i].head().kind))
+                .collect();
             let lines: String = edges().map(|(from, to)| format!("    {} -> {};\n", name(from), name(to))).collect();
             format!("digraph {} {{\n{nodes}{lines}}}\n", plan.name)
         }

@@ -99,7 +99,9 @@ fn given(args: &PlanArgs) -> Result<Given, Failure> {
 
 /// A TOML table of names and plain values.
 fn vars_file(path: &Path) -> Result<Vec<(String, String)>, Failure> {
-    let refuse = |why: String| Failure::new(Exit::Usage, format!("--vars-file {}: {why}", path.display())).changed("nothing was changed");
+    let refuse = |why: String| {
+        Failure::new(Exit::Usage, format!("--vars-file {}: {why}", path.display())).changed("nothing was changed")
+    };
     let text = std::fs::read_to_string(path).map_err(|e| refuse(e.to_string()))?;
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| refuse(e.message().to_owned()))?;
     table
@@ -108,7 +110,10 @@ fn vars_file(path: &Path) -> Result<Vec<(String, String)>, Failure> {
             toml::Value::String(text) => Ok((name, text)),
             toml::Value::Integer(int) => Ok((name, int.to_string())),
             toml::Value::Boolean(flag) => Ok((name, flag.to_string())),
-            other => Err(refuse(format!("`{name}` is {}, and a variable is a text, an integer or a boolean", other.type_str()))),
+            other => Err(refuse(format!(
+                "`{name}` is {}, and a variable is a text, an integer or a boolean",
+                other.type_str()
+            ))),
         })
         .collect()
 }

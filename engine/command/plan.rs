@@ -55,12 +55,18 @@ pub async fn run(args: &PlanArgs, json: bool) -> Result<Exit, Failure> {
 fn targets(binding: &Binding) {
     for event in &binding.events {
         let Event::TargetBound { target, place, clone, identity, powers } = event else { continue };
-        match clone {
-            Some(database) => print(&format!("{target:<12} {database} at {place}, would be made by {}\n", identity.session_user)),
-            None => {
-                let could = if powers.is_empty() { "cannot write".to_owned() } else { format!("has {} powers to write", powers.len()) };
-                print(&format!("{target:<12} {} at {place}, PostgreSQL {}, as {}, which {could}\n", identity.database, identity.version, identity.session_user));
-            }
+        if let Some(database) = clone {
+            print(&format!("{target:<12} {database} at {place}, would be made by {}\n", identity.session_user));
+        } else {
+            let could = if powers.is_empty() {
+                "cannot write".to_owned()
+            } else {
+                format!("has {} powers to write", powers.len())
+            };
+            print(&format!(
+                "{target:<12} {} at {place}, PostgreSQL {}, as {}, which {could}\n",
+                identity.database, identity.version, identity.session_user
+            ));
         }
     }
 }
@@ -114,6 +120,11 @@ fn line(word: &str, judgement: &Judgement) -> Exit {
         Truth::NotEvaluable => ("no answer", Exit::NotEvaluable),
     };
     let operands: Vec<String> = judgement.operands.iter().map(|(name, value)| format!("{name} is {value}")).collect();
-    print(&format!("       {word:<7} {state:<10}  {}: {}   ({})\n", judgement.name, judgement.text.trim(), operands.join(", ")));
+    print(&format!(
+        "       {word:<7} {state:<10}  {}: {}   ({})\n",
+        judgement.name,
+        judgement.text.trim(),
+        operands.join(", ")
+    ));
     exit
 }

@@ -33,5 +33,7 @@ pub fn run(args: &PlanArgs, only_check: bool, json: bool) -> Result<Exit, Failur
 /// What a stale lock says.
 pub(super) fn stale_text(dir: &str, stale: &[String], plan: &str) -> String {
     let lines: String = stale.iter().map(|s| format!("  {s}\n")).collect();
-    format!("the lock {dir} is stale: what was reviewed is not what would run\n{lines}\nnothing was changed\n  then  engine render {plan}   and have the difference reviewed\n")
+    format!(
+        "the lock {dir} is stale: what was reviewed is not what would run\n{lines}\nnothing was changed\n  then  engine render {plan}   and have the difference reviewed\n"
+    )
 }

@@ -27,7 +27,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let (id, dir) = store::find_run(&args.run)?;
     let history = journal::read(&dir)?;
     let Some(Event::RunStarted { plan_path, vars, .. }) = history.events().next().cloned() else {
-        return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty")).changed("nothing was changed"));
+        return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty"))
+            .changed("nothing was changed"));
     };
     let plan = PlanArgs { plan: plan_path.clone().into(), vars: vars.into_iter().collect(), vars_file: None };
     let workflow = match compiled(&plan, args.json)? {

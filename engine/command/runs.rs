@@ -17,13 +17,15 @@ pub fn run(json: bool) -> Result<Exit, Failure> {
             Ok(history) => {
                 let state = RunState::of(history.events());
                 let (plan, at) = match (&state.started, history.lines.first()) {
-                    (Some(Event::RunStarted { plan, .. }), Some(line)) => (plan.clone(), line.at.get(..16).unwrap_or("").replace('T', " ")),
+                    (Some(Event::RunStarted { plan, .. }), Some(line)) => {
+                        (plan.clone(), line.at.get(..16).unwrap_or("").replace('T', " "))
+                    }
                     _ => ("?".into(), "?".into()),
                 };
                 let (took, outcome) = match &state.ended {
                     Some(Event::RunEnded { verdict, ms, .. }) => (show_ms(*ms), verdict.clone()),
-                    _ if store::is_running(&dir) => ("".into(), "running".into()),
-                    _ => ("".into(), "ended without a farewell; engine resume".into()),
+                    _ if store::is_running(&dir) => (String::new(), "running".into()),
+                    _ => (String::new(), "ended without a farewell; engine resume".into()),
                 };
                 [id, plan, at, took, outcome]
             }
@@ -44,8 +46,15 @@ pub fn run(json: bool) -> Result<Exit, Failure> {
     for row in &all {
         print(&format!(
             "{:<a$}  {:<b$}  {:<c$}  {:<d$}  {}\n",
-            row[0], row[1], row[2], row[3], row[4],
-            a = widths[0], b = widths[1], c = widths[2], d = widths[3]
+            row[0],
+            row[1],
+            row[2],
+            row[3],
+            row[4],
+            a = widths[0],
+            b = widths[1],
+            c = widths[2],
+            d = widths[3]
         ));
     }
     Ok(Exit::Ok)

@@ -31,7 +31,9 @@ pub async fn lend_for(plan: &Plan) -> Result<Sandbox, Failure> {
             UrlRef::File(_) => None,
         })
         .collect();
-    let sandbox = start(move |environment| needed.iter().any(|n| n != "DATABASE_URL" && environment.iter().any(|(k, _)| k == n))).await?;
+    let sandbox =
+        start(move |environment| needed.iter().any(|n| n != "DATABASE_URL" && environment.iter().any(|(k, _)| k == n)))
+            .await?;
     target::lend(sandbox.environment.clone());
     Ok(sandbox)
 }
@@ -66,18 +68,15 @@ async fn start(wanted: impl Fn(&Environment) -> bool + Send + 'static) -> Result
 /// As `lend_for`; or the command cannot be started.
 pub async fn run(command: &[String]) -> Result<Exit, Failure> {
     let sandbox = start(|_| true).await?;
-    let (first, rest) = match command.split_first() {
-        Some(split) => split,
-        None => {
-            for (name, value) in &sandbox.environment {
-                print(&format!("export {name}='{value}'\n"));
-            }
-            let superuser = sandbox.server.url("postgres", "directus");
-            print(&format!("# psql as the superuser: psql '{superuser}'\n"));
-            tell("the server is up; it vanishes with this process (Ctrl-C)\n");
-            let _ = tokio::signal::ctrl_c().await;
-            return Ok(Exit::Ok);
+    let Some((first, rest)) = command.split_first() else {
+        for (name, value) in &sandbox.environment {
+            print(&format!("export {name}='{value}'\n"));
         }
+        let superuser = sandbox.server.url("postgres", "directus");
+        print(&format!("# psql as the superuser: psql '{superuser}'\n"));
+        tell("the server is up; it vanishes with this process (Ctrl-C)\n");
+        let _ = tokio::signal::ctrl_c().await;
+        return Ok(Exit::Ok);
     };
     let mut child = Command::new(first);
     child.args(rest).envs(sandbox.environment.iter().cloned());

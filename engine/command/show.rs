@@ -26,18 +26,15 @@ pub fn run(word: &str, stage: Option<&str>, json: bool) -> Result<Exit, Failure>
         print(documents.first().map_or("", |(_, text)| text));
         return Ok(Exit::Ok);
     };
-    match stages.iter().find(|s| s.name == wanted) {
-        Some(brief) => {
-            print(&dossier::stage_page(&history.lines, brief));
-            Ok(Exit::Ok)
-        }
-        None => {
-            let near = name::nearest(wanted, stages.iter().map(|s| s.name.as_str()));
-            let failure = Failure::new(Exit::Usage, format!("run {id} has no stage `{wanted}`"));
-            Err(match near {
-                Some(near) => failure.next("did you mean", format!("engine show {id} {near}")),
-                None => failure.fact(stages.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ")),
-            })
-        }
+    if let Some(brief) = stages.iter().find(|s| s.name == wanted) {
+        print(&dossier::stage_page(&history.lines, brief));
+        Ok(Exit::Ok)
+    } else {
+        let near = name::nearest(wanted, stages.iter().map(|s| s.name.as_str()));
+        let failure = Failure::new(Exit::Usage, format!("run {id} has no stage `{wanted}`"));
+        Err(match near {
+            Some(near) => failure.next("did you mean", format!("engine show {id} {near}")),
+            None => failure.fact(stages.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ")),
+        })
     }
 }

@@ -23,7 +23,10 @@ pub fn run(word: &str) -> Result<Exit, Failure> {
 fn packet(word: &str) -> Result<Exit, Failure> {
     let packet = Packet::open(word)?;
     print(&format!("packet {}\n  every file is as it was sealed, none was added\n", packet.id));
-    print(&format!("  sealed by run {} of {} for `{}` ({})\n", packet.manifest.run, packet.manifest.plan, packet.manifest.target, packet.manifest.database.2));
+    print(&format!(
+        "  sealed by run {} of {} for `{}` ({})\n",
+        packet.manifest.run, packet.manifest.plan, packet.manifest.target, packet.manifest.database.2
+    ));
     Ok(Exit::Ok)
 }
 
@@ -45,8 +48,11 @@ fn verify_run(id: &str, dir: &Path) -> Result<Exit, Failure> {
     let mut best = 0;
     for (count, hash) in anchored {
         if count > history.hashes.len() || (count > 0 && history.hashes[count - 1] != hash) {
-            return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is not the one its packet was sealed with"))
-                .fact(format!("anchored at {count} events, it has {}", history.lines.len())));
+            return Err(Failure::new(
+                Exit::InputsChanged,
+                format!("the journal of run {id} is not the one its packet was sealed with"),
+            )
+            .fact(format!("anchored at {count} events, it has {}", history.lines.len())));
         }
         best = best.max(count);
     }
@@ -58,11 +64,14 @@ fn verify_run(id: &str, dir: &Path) -> Result<Exit, Failure> {
 /// The run's own SHA256SUMS.
 fn sums(dir: &Path) -> Result<(), Failure> {
     let path = dir.join("SHA256SUMS");
-    let text = std::fs::read_to_string(&path).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))?;
     let wrong: Vec<String> = text
         .lines()
         .filter_map(|line| line.split_once("  "))
-        .filter(|(sha256, name)| std::fs::read(dir.join(name)).map_or(true, |bytes| crate::digest::hex(&bytes) != *sha256))
+        .filter(|(sha256, name)| {
+            std::fs::read(dir.join(name)).map_or(true, |bytes| crate::digest::hex(&bytes) != *sha256)
+        })
         .map(|(_, name)| name.to_owned())
         .collect();
     refuse(wrong, "files of the run are not what they were")?;

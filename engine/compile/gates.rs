@@ -45,7 +45,8 @@ fn wrong(plan: &Plan, target: &Target, used: &Name) -> Option<(String, String)> 
             )),
             None => {
                 let near = name::nearest(probe, plan.probes.iter().map(|p| p.name.value.as_str()));
-                let help = near.map_or_else(|| format!("declare `[probe.{probe}]`"), |near| format!("did you mean `{near}`?"));
+                let help =
+                    near.map_or_else(|| format!("declare `[probe.{probe}]`"), |near| format!("did you mean `{near}`?"));
                 Some((format!("there is no probe `{probe}`"), help))
             }
         },

@@ -102,7 +102,9 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
     let inputs = inputs(&files, &vars_text);
     let briefs = briefs(&plan, &stages, &lock);
     let genesis = digest::hex_parts(
-        [env!("CARGO_PKG_VERSION").as_bytes()].into_iter().chain(inputs.iter().flat_map(|(k, v)| [k.as_bytes(), v.as_bytes()])),
+        [env!("CARGO_PKG_VERSION").as_bytes()]
+            .into_iter()
+            .chain(inputs.iter().flat_map(|(k, v)| [k.as_bytes(), v.as_bytes()])),
     );
     let lock_dir = lock_dir(&root, &plan.name);
     out.sort();
@@ -147,11 +149,16 @@ fn compile_stage(cx: &mut Parse<'_>, stage: &PlanStage) -> Option<Box<dyn Stage>
     let Some(kind) = KINDS.iter().find(|k| k.name == stage.kind.value) else {
         let near = name::nearest(&stage.kind.value, KINDS.iter().map(|k| k.name));
         let all: Vec<&str> = KINDS.iter().map(|k| k.name).collect();
-        let help = near.map_or_else(|| format!("kinds are {}", all.join(", ")), |near| format!("did you mean `{near}`?"));
+        let help =
+            near.map_or_else(|| format!("kinds are {}", all.join(", ")), |near| format!("did you mean `{near}`?"));
         cx.out.push(
-            Diagnostic::new("unknown-kind", format!("there is no kind `{}`", stage.kind.value), stage.kind.place.clone())
-                .label("not a kind")
-                .help(help),
+            Diagnostic::new(
+                "unknown-kind",
+                format!("there is no kind `{}`", stage.kind.value),
+                stage.kind.place.clone(),
+            )
+            .label("not a kind")
+            .help(help),
         );
         return None;
     };
@@ -253,15 +260,20 @@ fn warn_unsteady(built: &BTreeMap<String, Built>, out: &mut Diagnostics) {
 /// Plan and templates by a name that is relative to the root, whatever way the plan was named.
 fn files(plan: &Plan, renderer: &Renderer, root: &Path) -> BTreeMap<String, Vec<u8>> {
     let relative = |path: &str| Path::new(path).strip_prefix(root).map_or(path.to_owned(), |p| p.display().to_string());
-    let mut files: BTreeMap<String, Vec<u8>> =
-        renderer.sources().into_iter().map(|source| (relative(&source.path), source.text.clone().into_bytes())).collect();
-    let name = Path::new(&plan.source.path).file_name().map_or("plan.toml".into(), |n| n.to_string_lossy().into_owned());
+    let mut files: BTreeMap<String, Vec<u8>> = renderer
+        .sources()
+        .into_iter()
+        .map(|source| (relative(&source.path), source.text.clone().into_bytes()))
+        .collect();
+    let name =
+        Path::new(&plan.source.path).file_name().map_or("plan.toml".into(), |n| n.to_string_lossy().into_owned());
     files.insert(name, plan.source.text.clone().into_bytes());
     files
 }
 
 fn inputs(files: &BTreeMap<String, Vec<u8>>, vars: &BTreeMap<String, (String, String)>) -> BTreeMap<String, String> {
-    let mut inputs: BTreeMap<String, String> = files.iter().map(|(name, bytes)| (name.clone(), digest::hex(bytes))).collect();
+    let mut inputs: BTreeMap<String, String> =
+        files.iter().map(|(name, bytes)| (name.clone(), digest::hex(bytes))).collect();
     for (name, (kind, text)) in vars {
         inputs.insert(format!("var.{name}"), digest::hex_parts([kind.as_bytes(), text.as_bytes()]));
     }
@@ -294,7 +306,9 @@ fn reasons(stage: &PlanStage) -> Vec<String> {
     let mut ignored = Diagnostics::default();
     reasons.extend(body.text("no_rollback", &mut ignored).map(|r| format!("no rollback: {}", r.value)));
     for (name, mut keys) in body.tables("reject", &mut ignored) {
-        reasons.extend(keys.text("no_permit", &mut ignored).map(|r| format!("no permitted twin of {}: {}", name.value, r.value)));
+        reasons.extend(
+            keys.text("no_permit", &mut ignored).map(|r| format!("no permitted twin of {}: {}", name.value, r.value)),
+        );
     }
     reasons
 }

@@ -18,15 +18,26 @@ pub fn resolve(plan: &Plan, given: &Given, out: &mut Diagnostics) -> BTreeMap<St
         let Some(var) = plan.var(key) else {
             let near = name::nearest(key, plan.vars.iter().map(|v| v.name.value.as_str()));
             let help = near.map_or_else(
-                || format!("this plan's variables are: {}", plan.vars.iter().map(|v| v.name.value.as_str()).collect::<Vec<_>>().join(", ")),
+                || {
+                    format!(
+                        "this plan's variables are: {}",
+                        plan.vars.iter().map(|v| v.name.value.as_str()).collect::<Vec<_>>().join(", ")
+                    )
+                },
                 |near| format!("did you mean `--var {near}=...`?"),
             );
-            out.push(Diagnostic::nowhere("unknown-variable", format!("--var {key}: this plan has no such variable")).help(help));
+            out.push(
+                Diagnostic::nowhere("unknown-variable", format!("--var {key}: this plan has no such variable"))
+                    .help(help),
+            );
             continue;
         };
         match var.parse(text) {
             Ok(value) => drop(values.insert(key.clone(), value)),
-            Err(why) => out.push(Diagnostic::new("variable-value", format!("--var {key}: {why}"), var.name.place.clone()).label("declared here")),
+            Err(why) => out.push(
+                Diagnostic::new("variable-value", format!("--var {key}: {why}"), var.name.place.clone())
+                    .label("declared here"),
+            ),
         }
     }
     for var in &plan.vars {

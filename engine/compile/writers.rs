@@ -11,7 +11,8 @@ pub fn unordered(plan: &Plan, built: &BTreeMap<String, Built>, out: &mut Diagnos
     for index in plan.graph.order() {
         let Some(one) = built.get(&plan.stages[*index].name.value) else { continue };
         let (Some(work), Some(on)) = (&one.work, &one.head.on) else { continue };
-        let mut tables: Vec<&str> = work.writes.iter().map(|b| b.table.as_str()).chain(work.alters.iter().map(String::as_str)).collect();
+        let mut tables: Vec<&str> =
+            work.writes.iter().map(|b| b.table.as_str()).chain(work.alters.iter().map(String::as_str)).collect();
         tables.sort_unstable();
         tables.dedup();
         for table in tables {

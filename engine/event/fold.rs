@@ -117,11 +117,10 @@ impl RunState {
 impl StageState {
     fn apply(&mut self, event: &Event) {
         match event {
-            Event::StageStarted { .. } => {
-                if !matches!(self.status, Status::Committed | Status::Done) {
+            Event::StageStarted { .. }
+                if !matches!(self.status, Status::Committed | Status::Done) => {
                     self.status = Status::Started;
                 }
-            }
             Event::AttemptStarted { attempt, backend_pid, backend_start, .. } => {
                 self.attempts = *attempt;
                 self.backend = Some((*backend_pid, backend_start.clone()));
@@ -150,12 +149,11 @@ impl StageState {
                 self.status = Status::Done;
             }
             Event::StageBlocked { failure, .. } => self.status = Status::Blocked(failure.clone()),
-            Event::StageFailed { failure, .. } => {
+            Event::StageFailed { failure, .. }
                 // Committed and not proved stays committed: resume repeats the proof, never the stage.
-                if self.status != Status::Committed {
+                if self.status != Status::Committed => {
                     self.status = Status::Failed(failure.clone());
                 }
-            }
             _ => {}
         }
     }

@@ -41,18 +41,48 @@ pub enum Event {
         pid: u32,
     },
     /// The same run goes on in another process. `torn`: bytes of a half-written last line that were cut.
-    RunResumed { host: String, pid: u32, torn: Option<u64>, accepted: Vec<String> },
+    RunResumed {
+        host: String,
+        pid: u32,
+        torn: Option<u64>,
+        accepted: Vec<String>,
+    },
     /// A database was reached and identified. For a clone: its name, and the maker in the maintenance database.
-    TargetBound { target: String, place: String, clone: Option<String>, identity: Identity, powers: Vec<String> },
-    StageStarted { stage: String },
+    TargetBound {
+        target: String,
+        place: String,
+        clone: Option<String>,
+        identity: Identity,
+        powers: Vec<String>,
+    },
+    StageStarted {
+        stage: String,
+    },
     /// One try of a transactional stage, before its BEGIN.
-    AttemptStarted { stage: String, attempt: u32, backend_pid: i32, backend_start: String },
+    AttemptStarted {
+        stage: String,
+        attempt: u32,
+        backend_pid: i32,
+        backend_start: String,
+    },
     /// Values of probes.
-    Readings { stage: String, moment: Moment, values: Vec<Reading> },
+    Readings {
+        stage: String,
+        moment: Moment,
+        values: Vec<Reading>,
+    },
     /// Predicates and what they came to.
-    Judged { stage: String, role: Role, judgements: Vec<Judgement> },
+    Judged {
+        stage: String,
+        role: Role,
+        judgements: Vec<Judgement>,
+    },
     /// Statements that were sent and answered.
-    Statements { stage: String, purpose: String, statements: Vec<Executed> },
+    Statements {
+        stage: String,
+        purpose: String,
+        statements: Vec<Executed>,
+    },
     /// What the transaction really changed, before COMMIT.
     Measured {
         stage: String,
@@ -63,15 +93,38 @@ pub enum Event {
         locks: Vec<String>,
     },
     /// Statements the database had to refuse, and their permitted twins.
-    Rejects { stage: String, results: Vec<RejectResult> },
+    Rejects {
+        stage: String,
+        results: Vec<RejectResult>,
+    },
     /// Durable before COMMIT is sent.
-    CommitIntended { stage: String, xid: String, system_identifier: String, timeline: i32, database_oid: i64 },
+    CommitIntended {
+        stage: String,
+        xid: String,
+        system_identifier: String,
+        timeline: i32,
+        database_oid: i64,
+    },
     /// The server says so. `xid` is `None` when nothing transactional was written.
-    StageCommitted { stage: String, xid: Option<String> },
+    StageCommitted {
+        stage: String,
+        xid: Option<String>,
+    },
     /// A demanded property, demonstrated or not.
-    Proved { stage: String, proof: String, passed: bool, grade: String, observations: Vec<String>, ms: u64 },
+    Proved {
+        stage: String,
+        proof: String,
+        passed: bool,
+        grade: String,
+        observations: Vec<String>,
+        ms: u64,
+    },
     /// Between CREATE DATABASE and the rename, so that a resume can drop what is half made.
-    CloneBegun { stage: String, target: String, database: String },
+    CloneBegun {
+        stage: String,
+        target: String,
+        database: String,
+    },
     CloneMade {
         stage: String,
         target: String,
@@ -103,25 +156,82 @@ pub enum Event {
         ms: u64,
     },
     /// Two fingerprints were compared.
-    Compared { stage: String, label: String, equal: bool, differences: Vec<String>, masks: Vec<String> },
+    Compared {
+        stage: String,
+        label: String,
+        equal: bool,
+        differences: Vec<String>,
+        masks: Vec<String>,
+    },
     /// What became of production since it was first read.
-    ProductionChecked { stage: String, target: String, verdict: Unchanged, tables: Vec<String>, transactions: u64 },
+    ProductionChecked {
+        stage: String,
+        target: String,
+        verdict: Unchanged,
+        tables: Vec<String>,
+        transactions: u64,
+    },
     /// A read-only transaction that ended as it should.
-    Transaction { record: TxRecord },
+    Transaction {
+        record: TxRecord,
+    },
     /// A child such as pg_dump ran on a target in transactions of its own.
-    Child { target: String, program: String, purpose: String, ms: u64 },
+    Child {
+        target: String,
+        program: String,
+        purpose: String,
+        ms: u64,
+    },
     /// A rehearsal's steps and results.
-    Rehearsed { stage: String, back: Vec<String>, forward: Vec<String>, back_ms: u64, forward_ms: u64, passed: bool },
-    PacketSealed { stage: String, id: String, path: String, technical_go: bool, reasons: Vec<String> },
+    Rehearsed {
+        stage: String,
+        back: Vec<String>,
+        forward: Vec<String>,
+        back_ms: u64,
+        forward_ms: u64,
+        passed: bool,
+    },
+    PacketSealed {
+        stage: String,
+        id: String,
+        path: String,
+        technical_go: bool,
+        reasons: Vec<String>,
+    },
     /// A packet was applied to its target, or had been already.
-    RolledOut { stage: String, packet: String, already: bool, held: Vec<String>, writes: Vec<TableWrite> },
+    RolledOut {
+        stage: String,
+        packet: String,
+        already: bool,
+        held: Vec<String>,
+        writes: Vec<TableWrite>,
+    },
     /// One line for people: what the stage came to.
-    StageDone { stage: String, summary: String, ms: u64 },
-    StageBlocked { stage: String, failure: Failure, ms: u64 },
-    StageFailed { stage: String, failure: Failure, ms: u64 },
+    StageDone {
+        stage: String,
+        summary: String,
+        ms: u64,
+    },
+    StageBlocked {
+        stage: String,
+        failure: Failure,
+        ms: u64,
+    },
+    StageFailed {
+        stage: String,
+        failure: Failure,
+        ms: u64,
+    },
     /// A signal, or another stage's failure, stopped the run.
-    Interrupted { signal: String },
-    RunEnded { exit: Exit, verdict: String, reasons: Vec<String>, ms: u64 },
+    Interrupted {
+        signal: String,
+    },
+    RunEnded {
+        exit: Exit,
+        verdict: String,
+        reasons: Vec<String>,
+        ms: u64,
+    },
 }
 
 impl Event {

@@ -6,7 +6,7 @@ use super::pinned::Pinned;
 use super::print::{LargeObjects, Level, TableKind, TablePrint};
 use crate::digest::RowSum;
 use crate::event::{Exit, Failure};
-use crate::target::Tx;
+use crate::target::{Row, Tx};
 use futures_util::StreamExt;
 
 /// Columns to leave out: table, column.
@@ -27,30 +27,37 @@ async fn named(tx: &Tx, names: &[String], ignore: &Ignored) -> Result<Vec<TableP
     let mut prints = Vec::new();
     for leaf in leaves::list(tx).await?.iter().filter(|leaf| leaf.is_one_of(names)) {
         if let Ok(kind) = leaf.kind {
-            prints.push(print(tx, leaf, kind, (Level::Content, ignore)).await?);
+            prints.push(hashed(tx, leaf, kind, ignore).await?);
         }
     }
     Ok(prints)
 }
 
-/// The rows of one leaf, counted or hashed.
-pub(super) async fn print(
-    tx: &Tx,
-    leaf: &Leaf,
-    kind: TableKind,
-    how: (Level, &Ignored),
-) -> Result<TablePrint, Failure> {
-    let (level, ignore) = how;
-    let (rows, bytes, sum) = if level == Level::Content {
-        let sum =
-            sum(tx, &leaf.select(ignore)).await.map_err(|failure| failure.fact(format!("reading {}", leaf.name)))?;
-        (sum.rows, sum.bytes, Some(sum.hex()))
-    } else {
-        let counted = count(tx, &format!("SELECT pg_catalog.count(*) FROM ONLY {}", leaf.name)).await;
-        (counted.map_err(|failure| failure.fact(format!("counting {}", leaf.name)))?, 0, None)
-    };
-    let (name, root, left_out) = (leaf.name.clone(), leaf.root.clone(), leaf.left_out(ignore));
-    Ok(TablePrint { name, root, oid: leaf.oid, kind, rows, bytes, sum, left_out })
+/// The rows of one leaf, hashed.
+pub(super) async fn hashed(tx: &Tx, leaf: &Leaf, kind: TableKind, ignore: &Ignored) -> Result<TablePrint, Failure> {
+    let sum = sum(tx, &leaf.select(ignore)).await.map_err(|failure| failure.fact(format!("reading {}", leaf.name)))?;
+    let counted = counted(leaf, kind, sum.rows);
+    Ok(TablePrint { bytes: sum.bytes, sum: Some(sum.hex()), left_out: leaf.left_out(ignore), ..counted })
+}
+
+/// The rows of one leaf, only counted.
+pub(super) fn counted(leaf: &Leaf, kind: TableKind, rows: u64) -> TablePrint {
+    let (name, root) = (leaf.name.clone(), leaf.root.clone());
+    TablePrint { name, root, oid: leaf.oid, kind, rows, bytes: 0, sum: None, left_out: Vec::new() }
+}
+
+/// Tables asked in one statement.
+const BATCH: usize = 100;
+
+/// One row for each leaf, in order, its number first: many tables a statement, since each statement is watched.
+pub(super) async fn each(tx: &Tx, leaves: &[&Leaf], aggregates: &str) -> Result<Vec<Row>, Failure> {
+    let mut rows = Vec::with_capacity(leaves.len());
+    for batch in leaves.chunks(BATCH) {
+        let select = |(i, leaf): (usize, &&Leaf)| format!("SELECT {i}, {aggregates} FROM ONLY {}", leaf.name);
+        let selects: Vec<String> = batch.iter().enumerate().map(select).collect();
+        rows.extend(tx.query(&format!("{} ORDER BY 1", selects.join(" UNION ALL ")), &[]).await?);
+    }
+    Ok(rows)
 }
 
 /// Streams a query and sums its rows.
@@ -63,10 +70,6 @@ pub(super) async fn sum(tx: &Tx, select: &str) -> Result<RowSum, Failure> {
     }
     reader.finish().map_err(torn)?;
     Ok(sum)
-}
-
-pub(super) async fn count(tx: &Tx, sql: &str) -> Result<u64, Failure> {
-    Ok(tx.query_one(sql, &[]).await?.get::<_, i64>(0).unsigned_abs())
 }
 
 /// Large objects: `None` when there are none, the reason when they may not be read.

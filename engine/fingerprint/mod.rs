@@ -24,7 +24,7 @@ mod watermark;
 pub use compare::{Compare, Comparison, Difference, differences};
 pub use content::{Ignored, tables};
 pub use frames::{CopyRows, Torn};
-pub use leaves::{Leaf, LeafColumn, leaves};
+pub use leaves::{Form, Leaf, LeafColumn, leaves};
 pub use objects::objects;
 pub use print::{Fingerprint, LargeObjects, Level, SchemaObject, Scope, SequencePrint, TableKind, TablePrint};
 pub use sequences::{SequenceState, sequences};

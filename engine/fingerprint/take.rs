@@ -5,10 +5,10 @@ use super::leaves::{self, Leaf};
 use super::lines;
 use super::objects;
 use super::pinned::Pinned;
-use super::print::{Fingerprint, LargeObjects, Level, Scope, SequencePrint, TablePrint};
+use super::print::{Fingerprint, LargeObjects, Level, Scope, SequencePrint, TableKind, TablePrint};
 use super::sequences::{self, SequenceState};
 use crate::event::{Exit, Failure};
-use crate::target::{Tx, identify};
+use crate::target::{Row, Tx, identify};
 
 /// Fingerprints the database of `tx`, which should hold one snapshot.
 ///
@@ -50,12 +50,14 @@ async fn rows(tx: &Tx, scope: &Scope) -> Result<Rows, Failure> {
     let leaves = leaves::list(tx).await?;
     all_named_are_there(scope, &leaves)?;
     let mut rows = Rows::default();
+    let mut read = Vec::new();
     for leaf in &leaves {
         match wanted(leaf, scope) {
-            Ok(kind) => rows.tables.push(content::print(tx, leaf, kind, (scope.level, &scope.ignore)).await?),
+            Ok(kind) => read.push((leaf, kind)),
             Err(why) => rows.excluded.push(format!("{}: {why}", leaf.name)),
         }
     }
+    rows.tables = tables(tx, &read, scope).await?;
     rows.sequences = sequences::list(tx).await?.into_iter().map(SequenceState::print).collect();
     match content::large_objects(tx, scope.level).await? {
         Ok(found) => rows.large_objects = found,
@@ -64,7 +66,26 @@ async fn rows(tx: &Tx, scope: &Scope) -> Result<Rows, Failure> {
     Ok(rows)
 }
 
-fn wanted(leaf: &Leaf, scope: &Scope) -> Result<super::TableKind, String> {
+async fn tables(tx: &Tx, read: &[(&Leaf, TableKind)], scope: &Scope) -> Result<Vec<TablePrint>, Failure> {
+    let mut prints = Vec::with_capacity(read.len());
+    if scope.level == Level::Content {
+        for (leaf, kind) in read {
+            prints.push(content::hashed(tx, leaf, *kind, &scope.ignore).await?);
+        }
+        return Ok(prints);
+    }
+    let leaves: Vec<&Leaf> = read.iter().map(|(leaf, _)| *leaf).collect();
+    let counts = content::each(tx, &leaves, "pg_catalog.count(*)").await?;
+    let counted = read.iter().zip(&counts).map(|((leaf, kind), row)| content::counted(leaf, *kind, number(row, 1)));
+    Ok(counted.collect())
+}
+
+/// A count that the server gave.
+pub(super) fn number(row: &Row, column: usize) -> u64 {
+    row.get::<_, i64>(column).unsigned_abs()
+}
+
+fn wanted(leaf: &Leaf, scope: &Scope) -> Result<TableKind, String> {
     let kind = leaf.kind.clone()?;
     if leaf.is_one_of(&scope.exclude) || !(scope.include.is_empty() || leaf.is_one_of(&scope.include)) {
         return Err("not in the scope".to_owned());

@@ -7,11 +7,12 @@
 use super::content;
 use super::leaves::{self, Leaf};
 use super::pinned::Pinned;
-use crate::digest;
+use super::take::number;
+use crate::digest::{self, RowSum};
 use crate::event::{Exit, Failure, Identity};
 use crate::target::{Tx, identify};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// After this many transaction ids, new rows look old.
 const HALF: u64 = 1 << 31;
@@ -94,10 +95,7 @@ pub async fn unchanged_since(tx: &Tx, then: &Watermark) -> Result<Vec<TableVerdi
 async fn mark(tx: &Tx) -> Result<Watermark, Failure> {
     let moment = moment(tx).await?;
     let database = identify(tx).await?;
-    let mut tables = Vec::new();
-    for (leaf, shape) in shaped(tx).await? {
-        tables.push(table(tx, &leaf, shape, moment.horizon).await?);
-    }
+    let tables = marks(tx, &shaped(tx).await?, moment.horizon).await?;
     Ok(Watermark { horizon: moment.horizon, database, stats_reset: moment.stats_reset, tables })
 }
 
@@ -121,30 +119,37 @@ async fn shaped(tx: &Tx) -> Result<Vec<(Leaf, String)>, Failure> {
     let shapes: BTreeMap<i64, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let shape = |leaf: &Leaf| digest::hex(shapes.get(&leaf.oid).map_or("", String::as_str).as_bytes());
     let leaves = leaves::list(tx).await?.into_iter().filter(|leaf| leaf.kind.is_ok());
-    Ok(leaves.map(|leaf| (shape(&leaf), leaf)).map(|(shape, leaf)| (leaf, shape)).collect())
+    Ok(leaves
+        .map(|leaf| {
+            let shape = shape(&leaf);
+            (leaf, shape)
+        })
+        .collect())
 }
 
-async fn table(tx: &Tx, leaf: &Leaf, shape: String, horizon: u64) -> Result<TableMark, Failure> {
-    let context = |failure: Failure| failure.fact(format!("looking at {}", leaf.name));
-    let recent_rows = recent(horizon);
-    let count =
-        format!("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE {recent_rows}) FROM ONLY {}", leaf.name);
-    let row = tx.query_one(&count, &[]).await.map_err(context)?;
-    let (rows, recent): (i64, i64) = (row.get(0), row.get(1));
-    let recent_sum = if recent == 0 {
-        crate::digest::RowSum::default()
-    } else {
-        content::sum(tx, &format!("{} WHERE {recent_rows}", leaf.select(&[]))).await.map_err(context)?
-    };
-    let (oid, name) = (leaf.oid, leaf.name.clone());
-    Ok(TableMark {
-        oid,
-        name,
-        shape,
-        rows: rows.unsigned_abs(),
-        recent: recent.unsigned_abs(),
-        recent_sum: recent_sum.hex(),
-    })
+/// The marks of the tables, in order. Only those with recent rows are read a second time.
+async fn marks(tx: &Tx, tables: &[(Leaf, String)], horizon: u64) -> Result<Vec<TableMark>, Failure> {
+    let recent = recent(horizon);
+    let leaves: Vec<&Leaf> = tables.iter().map(|(leaf, _)| leaf).collect();
+    let aggregates = format!("pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE {recent})");
+    let counts = content::each(tx, &leaves, &aggregates).await?;
+    let mut marks = Vec::with_capacity(tables.len());
+    for ((leaf, shape), row) in tables.iter().zip(&counts) {
+        let mut sum = RowSum::default();
+        if number(row, 2) > 0 {
+            sum = content::sum(tx, &format!("{} WHERE {recent}", leaf.select(&[]))).await?;
+        }
+        let (name, shape) = (leaf.name.clone(), shape.clone());
+        marks.push(TableMark {
+            oid: leaf.oid,
+            name,
+            shape,
+            rows: number(row, 1),
+            recent: sum.rows,
+            recent_sum: sum.hex(),
+        });
+    }
+    Ok(marks)
 }
 
 /// The condition for a row's xmin to be at or after the horizon, modulo 2^32. The sub-select is evaluated once.
@@ -157,20 +162,27 @@ fn recent(horizon: u64) -> String {
 
 async fn verdicts(tx: &Tx, then: &Watermark) -> Result<Vec<TableVerdict>, Failure> {
     let moved = moved(&moment(tx).await?, &identify(tx).await?, then);
-    let mut before: BTreeMap<i64, &TableMark> = then.tables.iter().map(|mark| (mark.oid, mark)).collect();
-    let mut told = Vec::new();
-    for (leaf, shape) in shaped(tx).await? {
-        let verdict = match (before.remove(&leaf.oid), &moved) {
-            (None, _) => Verdict::New,
-            (Some(_), Some(why)) => Verdict::Unknown(why.clone()),
-            (Some(mark), None) if mark.shape != shape => Verdict::Unknown("its columns or enum labels changed".into()),
-            (Some(mark), None) => judged(mark, &table(tx, &leaf, shape, then.horizon).await?),
-        };
-        told.push(TableVerdict { name: leaf.name, oid: leaf.oid, verdict });
+    let tables = shaped(tx).await?;
+    let before: BTreeMap<i64, &TableMark> = then.tables.iter().map(|mark| (mark.oid, mark)).collect();
+    let told = |leaf: &Leaf, verdict| TableVerdict { name: leaf.name.clone(), oid: leaf.oid, verdict };
+    let (mut verdicts, mut to_read) = (Vec::new(), Vec::new());
+    for (leaf, shape) in &tables {
+        match (before.get(&leaf.oid), &moved) {
+            (None, _) => verdicts.push(told(leaf, Verdict::New)),
+            (Some(_), Some(why)) => verdicts.push(told(leaf, Verdict::Unknown(why.clone()))),
+            (Some(mark), None) if mark.shape != *shape => {
+                verdicts.push(told(leaf, Verdict::Unknown("its columns or enum labels changed".into())));
+            }
+            (Some(_), None) => to_read.push((leaf.clone(), shape.clone())),
+        }
     }
-    let gone = |mark: &TableMark| TableVerdict { name: mark.name.clone(), oid: mark.oid, verdict: Verdict::Gone };
-    told.extend(before.into_values().map(gone));
-    Ok(told)
+    let now = marks(tx, &to_read, then.horizon).await?;
+    verdicts.extend(to_read.iter().zip(&now).map(|((leaf, _), now)| told(leaf, judged(before[&leaf.oid], now))));
+    let there: BTreeSet<i64> = tables.iter().map(|(leaf, _)| leaf.oid).collect();
+    let gone = then.tables.iter().filter(|mark| !there.contains(&mark.oid));
+    verdicts.extend(gone.map(|m| TableVerdict { name: m.name.clone(), oid: m.oid, verdict: Verdict::Gone }));
+    verdicts.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(verdicts)
 }
 
 fn judged(then: &TableMark, now: &TableMark) -> Verdict {
@@ -179,8 +191,10 @@ fn judged(then: &TableMark, now: &TableMark) -> Verdict {
         unknown(format!("it was called {}", then.name))
     } else if then.rows != now.rows {
         unknown(format!("rows {} -> {}", then.rows, now.rows))
-    } else if (then.recent, &then.recent_sum) != (now.recent, &now.recent_sum) {
-        unknown(format!("{} of its {} rows were written since", now.recent, now.rows))
+    } else if then.recent != now.recent {
+        unknown(format!("recent rows {} -> {}", then.recent, now.recent))
+    } else if then.recent_sum != now.recent_sum {
+        unknown(format!("its {} recent rows have another sum", now.recent))
     } else {
         Verdict::Unchanged
     }

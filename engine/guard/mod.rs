@@ -51,7 +51,9 @@ impl Values {
         };
         match name {
             Name::Now(probe) => self.now.get(probe).cloned().unwrap_or_else(|| missing(probe, "not yet readable")),
-            Name::Before(probe) => self.before.get(probe).cloned().unwrap_or_else(|| missing(probe, "was not read before")),
+            Name::Before(probe) => {
+                self.before.get(probe).cloned().unwrap_or_else(|| missing(probe, "was not read before"))
+            }
             Name::At { stage, probe } => self
                 .at
                 .get(&(stage.clone(), probe.clone()))
@@ -172,8 +174,9 @@ fn constant(reading: &Reading) -> Result<String, Failure> {
     let kind = if reading.kind.is_empty() { "text" } else { &reading.kind };
     let value = match &reading.value {
         None => "NULL".to_owned(),
-        Some(text) => literal(text)
-            .map_err(|why| Failure::new(Exit::NotEvaluable, format!("a reading cannot be written as a constant: {why}")))?,
+        Some(text) => literal(text).map_err(|why| {
+            Failure::new(Exit::NotEvaluable, format!("a reading cannot be written as a constant: {why}"))
+        })?,
     };
     Ok(format!("{value}::pg_catalog.{kind}"))
 }
@@ -199,7 +202,8 @@ pub fn refusal(role: Role, owner: &str, judgements: &[Judgement]) -> Option<Fail
             failure.facts.push(format!("and {word} `{}` {}", judgement.name, state(judgement)));
         }
         failure.facts.push(judgement.text.trim().to_owned());
-        let operands: Vec<String> = judgement.operands.iter().map(|(name, value)| format!("{name} is {value}")).collect();
+        let operands: Vec<String> =
+            judgement.operands.iter().map(|(name, value)| format!("{name} is {value}")).collect();
         failure.facts.push(operands.join(", "));
         failure.facts.push(judgement.place.clone());
     }

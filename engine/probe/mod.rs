@@ -21,8 +21,20 @@ pub struct Query {
 }
 
 /// Types a probe may yield, as PostgreSQL's `typname`.
-pub const TYPES: [&str; 12] =
-    ["bool", "int2", "int4", "int8", "numeric", "text", "date", "timestamp", "timestamptz", "interval", "uuid", "jsonb"];
+pub const TYPES: [&str; 12] = [
+    "bool",
+    "int2",
+    "int4",
+    "int8",
+    "numeric",
+    "text",
+    "date",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "uuid",
+    "jsonb",
+];
 
 /// Takes readings within a transaction; their order is that of `queries`.
 ///
@@ -70,9 +82,10 @@ async fn read_together(tx: &Tx, queries: &[&Query]) -> Result<Vec<Reading>, Fail
             )
         })
         .collect();
-    let row = match columns.is_empty() {
-        true => None,
-        false => Some(tx.query_one(&format!("SELECT {}", columns.join(",\n")), &[]).await?),
+    let row = if columns.is_empty() {
+        None
+    } else {
+        Some(tx.query_one(&format!("SELECT {}", columns.join(",\n")), &[]).await?)
     };
     let mut column = 0;
     let mut readings = Vec::with_capacity(queries.len());
@@ -80,7 +93,7 @@ async fn read_together(tx: &Tx, queries: &[&Query]) -> Result<Vec<Reading>, Fail
         readings.push(match (usable(kind), &row) {
             (true, Some(row)) => {
                 column += 1;
-                reading(query, &kind[0], row.get(column - 1))
+                reading(query, &kind[0], row.get::<_, Option<Vec<Option<String>>>>(column - 1).as_deref())
             }
             _ => problem(query, "", wrong_columns(kind)),
         });
@@ -88,8 +101,8 @@ async fn read_together(tx: &Tx, queries: &[&Query]) -> Result<Vec<Reading>, Fail
     Ok(readings)
 }
 
-fn reading(query: &Query, kind: &str, rows: Option<Vec<Option<String>>>) -> Reading {
-    match rows.as_deref() {
+fn reading(query: &Query, kind: &str, rows: Option<&[Option<String>]>) -> Reading {
+    match rows {
         None | Some([]) => problem(query, kind, "returned no row".into()),
         Some([value]) => {
             Reading { probe: query.name.clone(), kind: kind.to_owned(), value: value.clone(), problem: None }

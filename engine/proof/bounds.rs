@@ -1,6 +1,6 @@
 //! The write bound: `writes` and `alters` over everything the transaction really did, by whatever path.
 
-use super::measure::Delta;
+use super::measure::{self, Delta};
 use super::{Bound, Work};
 use crate::event::{Exit, Failure, TableWrite};
 use crate::target::Tx;
@@ -109,7 +109,8 @@ impl Resolved {
         for (table, what) in &delta.files {
             let any = self.tables.get(table).is_some_and(|b| b.most.is_none());
             let altered = self.alters.iter().any(|a| a == table);
-            if !(any && *what == "truncated or rewritten") && !altered {
+            let declared = altered || (any && *what == measure::REWRITTEN);
+            if !declared {
                 breaches.push(format!("{table}  was {what}, not declared in `writes` or `alters`"));
             }
         }

@@ -11,7 +11,8 @@ use crate::target::WriteTx;
 /// # Errors
 /// The server's.
 pub async fn settle(tx: &WriteTx, settings: &RunSettings) -> Result<(), Failure> {
-    let sql = "SELECT pg_catalog.set_config('engine.run_id', $1, true), pg_catalog.set_config('engine.as_of', $2, true)";
+    let sql =
+        "SELECT pg_catalog.set_config('engine.run_id', $1, true), pg_catalog.set_config('engine.as_of', $2, true)";
     tx.query(sql, &[&settings.run, &settings.as_of]).await.map(drop)
 }
 

@@ -24,7 +24,8 @@ pub struct Verdict {
 /// # Errors
 /// The connection was lost. That the repetition fails is a verdict, not an error.
 pub async fn prove(writer: &Writer, reader: &Reader, work: &Work, settings: &RunSettings) -> Result<Verdict, Failure> {
-    let later = crate::clock::plus(&settings.as_of, std::time::Duration::from_secs(86_400)).unwrap_or_else(|_| settings.as_of.clone());
+    let later = crate::clock::plus(&settings.as_of, std::time::Duration::from_secs(86_400))
+        .unwrap_or_else(|_| settings.as_of.clone());
     let tx = writer.session("second run of a proof").await?;
     tx.begin(work.timeout, work.lock_timeout).await?;
     let before = measure::before(&tx, !work.alters.is_empty()).await?;
@@ -34,7 +35,9 @@ pub async fn prove(writer: &Writer, reader: &Reader, work: &Work, settings: &Run
         Err(failure) => Ok(Verdict {
             passed: false,
             grade: "failed",
-            observations: std::iter::once(format!("the second run failed: {}", failure.what)).chain(failure.facts).collect(),
+            observations: std::iter::once(format!("the second run failed: {}", failure.what))
+                .chain(failure.facts)
+                .collect(),
             sequences: Vec::new(),
         }),
         Ok(delta) if delta.is_nothing() => Ok(Verdict {

@@ -54,6 +54,9 @@ impl Delta {
 const COUNTERS: &str = include_str!("../../sql/engine/measure/counters.sql");
 const LOCKS: &str = include_str!("../../sql/engine/measure/locks.sql");
 
+/// What is said of a table whose file node changed.
+pub const REWRITTEN: &str = "truncated or rewritten";
+
 /// Catalogs that move without a change of definitions.
 const QUIET: [&str; 3] = ["pg_statistic", "pg_statistic_ext_data", "pg_stat_statements"];
 
@@ -99,14 +102,15 @@ pub async fn delta(tx: &Tx, before: &Before) -> Result<Delta, Failure> {
     let mut delta = Delta { sequences, ..Delta::default() };
     for (oid, counter) in &now {
         let old = before.counters.get(oid);
-        let changes: [u64; 3] = std::array::from_fn(|i| {
-            u64::try_from(counter.changes[i] - old.map_or(0, |o| o.changes[i])).unwrap_or(0)
-        });
+        let changes: [u64; 3] =
+            std::array::from_fn(|i| u64::try_from(counter.changes[i] - old.map_or(0, |o| o.changes[i])).unwrap_or(0));
         count(&mut delta, counter, changes);
         if counter.schema != "pg_catalog" && counter.kind != "S" {
             match old {
                 None => drop(delta.files.insert(counter.root.clone(), "appeared")),
-                Some(o) if o.filenode != counter.filenode => drop(delta.files.insert(counter.root.clone(), "truncated or rewritten")),
+                Some(o) if o.filenode != counter.filenode => {
+                    delta.files.insert(counter.root.clone(), REWRITTEN);
+                }
                 Some(_) => {}
             }
         }
@@ -187,7 +191,8 @@ fn changed_objects(before: &[SchemaObject], after: &[SchemaObject]) -> Vec<(Stri
         .filter(|(k, o)| old.get(*k).is_none_or(|before| before.definition != o.definition))
         .map(|(_, o)| (o.identity.clone(), o.parent.clone()))
         .collect();
-    changed.extend(old.iter().filter(|(k, _)| !new.contains_key(*k)).map(|(_, o)| (o.identity.clone(), o.parent.clone())));
+    changed
+        .extend(old.iter().filter(|(k, _)| !new.contains_key(*k)).map(|(_, o)| (o.identity.clone(), o.parent.clone())));
     changed.sort();
     changed.dedup();
     changed

@@ -59,20 +59,23 @@ pub async fn run(tx: &WriteTx, rejects: &[Reject]) -> Result<Vec<RejectResult>, 
 pub fn failure(stage: &str, results: &[RejectResult]) -> Option<Failure> {
     let broken: Vec<&RejectResult> = results.iter().filter(|r| !r.held).collect();
     let first = broken.first()?;
-    let mut failure =
-        Failure::new(Exit::NotRefused, format!("reject `{}` of stage `{stage}`: case `{}` did not hold", first.reject, first.case));
-    failure.facts = broken.iter().map(|r| format!("{}.{}  expected {}, found {}", r.reject, r.case, r.expected, r.found)).collect();
+    let mut failure = Failure::new(
+        Exit::NotRefused,
+        format!("reject `{}` of stage `{stage}`: case `{}` did not hold", first.reject, first.case),
+    );
+    failure.facts =
+        broken.iter().map(|r| format!("{}.{}  expected {}, found {}", r.reject, r.case, r.expected, r.found)).collect();
     Some(failure)
 }
 
 async fn attempt(tx: &WriteTx, given: Option<&Script>, script: &Script) -> Result<Result<u64, Failure>, Failure> {
     tx.control("SAVEPOINT engine_reject").await?;
     let tried = async {
-        if let Some(given) = given {
-            if let Err(mut failure) = forward::send(tx, given).await {
-                failure.what = format!("the set-up of a reject failed: {}", failure.what);
-                return Err(failure);
-            }
+        if let Some(given) = given
+            && let Err(mut failure) = forward::send(tx, given).await
+        {
+            failure.what = format!("the set-up of a reject failed: {}", failure.what);
+            return Err(failure);
         }
         let sent = match forward::send(tx, script).await {
             Ok(sent) => forward::force_constraints(tx).await.map(|()| sent.iter().map(|s| s.rows).sum()),
@@ -92,7 +95,13 @@ async fn permitted(tx: &WriteTx, reject: &Reject, script: &Script) -> Result<Rej
         Ok(rows) => (true, format!("success, {rows} row changes")),
         Err(failure) => (false, shown(&failure)),
     };
-    Ok(RejectResult { reject: reject.name.clone(), case: "permit".into(), expected: "success and a row change".into(), found, held })
+    Ok(RejectResult {
+        reject: reject.name.clone(),
+        case: "permit".into(),
+        expected: "success and a row change".into(),
+        found,
+        held,
+    })
 }
 
 async fn refused(tx: &WriteTx, reject: &Reject, refusal: &Refusal) -> Result<RejectResult, Failure> {

@@ -48,14 +48,20 @@ impl Decision {
         }
         if closed.is_empty() {
             let gates = self.gates.len();
-            return format!("{technical}, {target} OPEN: {gates} of {gates} gates hold, asked again when it is applied");
+            return format!(
+                "{technical}, {target} OPEN: {gates} of {gates} gates hold, asked again when it is applied"
+            );
         }
         format!("{technical}, {target} BLOCKED: {}", closed.join("; "))
     }
 
     /// What did not pass.
     pub fn reasons(&self) -> Vec<String> {
-        self.criteria.iter().filter(|c| c.result != "PASS").map(|c| format!("{}: {} ({})", c.what, c.result, c.evidence)).collect()
+        self.criteria
+            .iter()
+            .filter(|c| c.result != "PASS")
+            .map(|c| format!("{}: {} ({})", c.what, c.result, c.evidence))
+            .collect()
     }
 }
 
@@ -146,9 +152,11 @@ fn rehearsed(events: &[Event]) -> Criterion {
     });
     match last {
         None => criterion(what, "NOT RUN", "no stage of kind `rehearse` has ended".into()),
-        Some((back, ms, passed)) => {
-            criterion(what, if passed { "PASS" } else { "FAIL" }, format!("back over {back} in {}", crate::clock::show_ms(ms)))
-        }
+        Some((back, ms, passed)) => criterion(
+            what,
+            if passed { "PASS" } else { "FAIL" },
+            format!("back over {back} in {}", crate::clock::show_ms(ms)),
+        ),
     }
 }
 
@@ -160,7 +168,9 @@ fn unchanged(events: &[Event]) -> Criterion {
     });
     match last {
         None => criterion(what, "NOT RUN", "no fingerprint of production was compared".into()),
-        Some((Unchanged::ByWatermark | Unchanged::ByContent, _)) => criterion(what, "PASS", "fingerprints before and after are equal".into()),
+        Some((Unchanged::ByWatermark | Unchanged::ByContent, _)) => {
+            criterion(what, "PASS", "fingerprints before and after are equal".into())
+        }
         Some((Unchanged::ChangedByOthers, tables)) => {
             criterion(what, "PASS", format!("changed by others, while each of our transactions had no id: {tables}"))
         }
@@ -182,7 +192,11 @@ fn read_only(events: &[Event]) -> Criterion {
     let what = "our own transactions on production wrote nothing".to_owned();
     match (count, wrong.is_empty()) {
         (0, _) => criterion(what, "NOT RUN", "none was recorded".into()),
-        (_, true) => criterion(what, "PASS", format!("{count} transactions: read-only, the same from begin to end, without an id")),
+        (_, true) => criterion(
+            what,
+            "PASS",
+            format!("{count} transactions: read-only, the same from begin to end, without an id"),
+        ),
         (_, false) => criterion(what, "FAIL", wrong.join("; ")),
     }
 }

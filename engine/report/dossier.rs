@@ -76,7 +76,10 @@ fn overview(events: &[Event], stages: &[StageBrief]) -> String {
     let state = RunState::of(events);
     let mut text = String::new();
     if let Some(Event::RunStarted { run, plan, plan_path, doc, as_of, .. }) = &state.started {
-        text.push_str(&format!("# {plan}, run {run}\n\n{}\n\nPlan `{plan_path}`, as of {as_of}.\n", doc.as_deref().unwrap_or("")));
+        text.push_str(&format!(
+            "# {plan}, run {run}\n\n{}\n\nPlan `{plan_path}`, as of {as_of}.\n",
+            doc.as_deref().unwrap_or("")
+        ));
     }
     if let Some(Event::RunEnded { verdict, exit, ms, reasons }) = &state.ended {
         text.push_str(&format!("\n**{verdict}** (exit {}, {})\n", exit.code(), clock::show_ms(*ms)));
@@ -143,13 +146,21 @@ fn go_no_go(events: &[Event], decision: &Decision) -> String {
 }
 
 fn self_review(events: &[Event], stages: &[StageBrief], decision: &Decision) -> String {
-    let list = |lines: Vec<String>| if lines.is_empty() { "- nothing\n".to_owned() } else { lines.iter().map(|l| format!("- {l}\n")).collect() };
+    let list = |lines: Vec<String>| {
+        if lines.is_empty() { "- nothing\n".to_owned() } else { lines.iter().map(|l| format!("- {l}\n")).collect() }
+    };
     let with = |result: &str| -> Vec<String> {
         decision.criteria.iter().filter(|c| c.result == result).map(|c| format!("{}: {}", c.what, c.evidence)).collect()
     };
     let mut not_checked = with("NOT RUN");
-    not_checked.extend(stages.iter().filter(|s| s.kind == "sql" && s.demands.is_empty()).map(|s| format!("`{}` demands no proof", s.name)));
-    not_checked.push("files in the data directory, the server's configuration and other databases of the instance".to_owned());
+    not_checked.extend(
+        stages
+            .iter()
+            .filter(|s| s.kind == "sql" && s.demands.is_empty())
+            .map(|s| format!("`{}` demands no proof", s.name)),
+    );
+    not_checked
+        .push("files in the data directory, the server's configuration and other databases of the instance".to_owned());
     let assumed = vec![
         "the server tells the truth about itself (its catalogs, counters and transaction status)".to_owned(),
         "fp1 sums of SHA-256 stand against accident and ordinary tampering, not against chosen rows by the ten thousands".to_owned(),

@@ -22,14 +22,17 @@ pub fn go_no_go(sealed: &Sealed<'_>) -> String {
     let mut text = format!("# {}\n\n", sealed.decision.line(sealed.target));
     text.push_str("NO-GO is the default. The verdict is the conjunction of every criterion below; the packet's id is\n`sha256sum SHA256SUMS`, and its first 12 digits name the folder.\n\n");
     text.push_str("## What changes\n\n");
-    let rows: Vec<Vec<String>> = sealed.writes.iter().map(|(t, n, most)| vec![t.clone(), n.to_string(), most.clone()]).collect();
+    let rows: Vec<Vec<String>> =
+        sealed.writes.iter().map(|(t, n, most)| vec![t.clone(), n.to_string(), most.clone()]).collect();
     text.push_str(&markdown(&["table", "rows rehearsed", "bound"], &rows));
     text.push_str(&locks(sealed.events));
     text.push_str("\n## Criteria\n\n");
     text.push_str(&criteria(sealed.decision));
     text.push_str("\n## Gates of the target, as they stood\n\n");
     text.push_str(&gates(sealed.decision));
-    text.push_str("\nThey are asked again, twice, in the transaction that applies the packet. This reading authorises nothing.\n");
+    text.push_str(
+        "\nThey are asked again, twice, in the transaction that applies the packet. This reading authorises nothing.\n",
+    );
     text.push_str("\n## Rollback\n\n");
     text.push_str(&rollback(sealed.events));
     text.push_str("\n## Left out, and deviations\n\n");
@@ -72,7 +75,11 @@ fn locks(events: &[Event]) -> String {
             lines.extend(locks.iter().map(|lock| format!("- `{stage}`: {lock}\n")));
         }
     }
-    if lines.is_empty() { String::new() } else { format!("\nLocks held on the clone, until COMMIT:\n\n{}", lines.concat()) }
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("\nLocks held on the clone, until COMMIT:\n\n{}", lines.concat())
+    }
 }
 
 fn rollback(events: &[Event]) -> String {
@@ -87,7 +94,9 @@ fn rollback(events: &[Event]) -> String {
         _ => None,
     });
     let rehearsed = last.unwrap_or_else(|| "NOT REHEARSED.\n".to_owned());
-    format!("{rehearsed}`rollback.sql` takes back what this packet wrote; what others wrote on top of it since is not kept apart.\n")
+    format!(
+        "{rehearsed}`rollback.sql` takes back what this packet wrote; what others wrote on top of it since is not kept apart.\n"
+    )
 }
 
 /// Everything that was excluded, left out or assumed.
@@ -95,7 +104,9 @@ pub fn left_out(events: &[Event]) -> String {
     let mut lines: Vec<String> = Vec::new();
     for event in events {
         match event {
-            Event::CloneMade { left_out, .. } => lines.extend(left_out.iter().map(|l| format!("not restored in the clone: {l}"))),
+            Event::CloneMade { left_out, .. } => {
+                lines.extend(left_out.iter().map(|l| format!("not restored in the clone: {l}")));
+            }
             Event::FingerprintTaken { stage, excluded, .. } => {
                 lines.extend(excluded.iter().map(|x| format!("not in the fingerprint of `{stage}`: {x}")));
             }
@@ -123,7 +134,9 @@ pub fn left_out(events: &[Event]) -> String {
 
 /// Where the clone came from, and versions.
 pub fn source(events: &[Event]) -> String {
-    let shown = |i: &Identity| format!("{} (oid {}) of server {}, PostgreSQL {}", i.database, i.oid, i.system_identifier, i.version);
+    let shown = |i: &Identity| {
+        format!("{} (oid {}) of server {}, PostgreSQL {}", i.database, i.oid, i.system_identifier, i.version)
+    };
     let mut text = String::new();
     for event in events {
         match event {

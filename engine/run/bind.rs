@@ -3,7 +3,9 @@
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, Identity};
 use crate::plan::{Access, ReaderPolicy, Target};
-use crate::target::{CloneTarget, Door, Isolation, Maker, Plain, Reader, Settings, Targets, Url, Writer, identify, powers};
+use crate::target::{
+    Called, CloneTarget, Door, Isolation, Maker, Plain, Reader, Settings, Targets, Url, Writer, identify, powers,
+};
 use std::time::Duration;
 
 /// Targets, and what is known of each.
@@ -40,7 +42,9 @@ async fn patiently<T, F: Future<Output = Result<T, Failure>>>(attempt: impl Fn()
     loop {
         tries += 1;
         match attempt().await {
-            Err(failure) if failure.exit == Exit::Temporary && tries < 3 => tokio::time::sleep(Duration::from_secs(2)).await,
+            Err(failure) if failure.exit == Exit::Temporary && tries < 3 => {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
             Err(failure) if failure.exit == Exit::Temporary => {
                 return Err(failure.fact(format!("tried {tries} times in 6 s")).changed("nothing was changed"));
             }
@@ -76,7 +80,8 @@ async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Event), F
         }
         Access::Write => Some(Writer::to_rollout_target(Door::new(name, &url, None, &settings(workflow, false))?)),
     };
-    let event = Event::TargetBound { target: name.to_owned(), place, clone: None, identity: identity.clone(), powers: found };
+    let event =
+        Event::TargetBound { target: name.to_owned(), place, clone: None, identity: identity.clone(), powers: found };
     Ok((Plain { reader, writer, identity }, event))
 }
 
@@ -87,7 +92,10 @@ fn confine(target: &Target, identity: &Identity, found: &[String]) -> Result<(),
     let name = &target.name.value;
     let mut failure = Failure::new(
         Exit::Io,
-        format!("the role `{}` that reads `{name}` could change it, and the plan wants a confined reader", identity.session_user),
+        format!(
+            "the role `{}` that reads `{name}` could change it, and the plan wants a confined reader",
+            identity.session_user
+        ),
     )
     .changed("nothing was changed; no run was started")
     .next("see", "engine doctor PLAN   prints the GRANTs and REVOKEs that make it right")
@@ -124,24 +132,39 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
     let place = maker.door().address();
     let settings = settings(workflow, false);
     let known = Some(database.clone());
-    let clone = CloneTarget::new(source, database, target.expires, maker, url, settings, owner_role, stage_role);
+    let clone = CloneTarget::new(
+        Called { source, database, expires: target.expires },
+        maker,
+        (stage_role, owner_role),
+        (url, settings),
+    );
     Ok((clone, Event::TargetBound { target: name.to_owned(), place, clone: known, identity, powers: Vec::new() }))
 }
 
 /// Production's name, when the clone lives in the same instance.
 fn production_name(maker: &Identity, production: &Plain) -> String {
-    if maker.system_identifier == production.identity.system_identifier { production.identity.database.clone() } else { String::new() }
+    if maker.system_identifier == production.identity.system_identifier {
+        production.identity.database.clone()
+    } else {
+        String::new()
+    }
 }
 
 fn refuse_same(database: &str, maker: &Identity, production: &Plain) -> Result<(), Failure> {
     let same_server = maker.system_identifier == production.identity.system_identifier;
     if same_server && database == production.identity.database {
-        return Err(Failure::new(Exit::WrongDatabase, format!("the clone would be called `{database}`, which is production itself"))
-            .changed("nothing was changed"));
+        return Err(Failure::new(
+            Exit::WrongDatabase,
+            format!("the clone would be called `{database}`, which is production itself"),
+        )
+        .changed("nothing was changed"));
     }
     if maker.version_num / 10_000 < production.identity.version_num / 10_000 {
         return Err(Failure::new(Exit::WrongDatabase, "the clone's server is older than production's")
-            .fact(format!("production is PostgreSQL {}, the clone's server {}", production.identity.version, maker.version))
+            .fact(format!(
+                "production is PostgreSQL {}, the clone's server {}",
+                production.identity.version, maker.version
+            ))
             .changed("nothing was changed"));
     }
     Ok(())

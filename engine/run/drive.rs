@@ -51,9 +51,9 @@ impl Machine {
         let plan = &self.workflow.plan;
         let mut states: Vec<Ready> = plan.stages.iter().map(|s| self.known(&s.name.value)).collect();
         if let Some(until) = self.until {
-            for index in 0..states.len() {
-                if index != until && !plan.graph.upstream(until, index) && states[index] == Ready::Waiting {
-                    states[index] = Ready::Ended;
+            for (index, state) in states.iter_mut().enumerate() {
+                if index != until && !plan.graph.upstream(until, index) && *state == Ready::Waiting {
+                    *state = Ready::Ended;
                 }
             }
         }
@@ -97,7 +97,13 @@ impl Machine {
         if self.cx.with_state(|state| state.is_done(stage)) { Ready::Done } else { Ready::Waiting }
     }
 
-    fn settle(&self, index: usize, result: Result<Done, Failure>, ms: u64, outcome: &mut Outcome) -> Result<Ready, Failure> {
+    fn settle(
+        &self,
+        index: usize,
+        result: Result<Done, Failure>,
+        ms: u64,
+        outcome: &mut Outcome,
+    ) -> Result<Ready, Failure> {
         let stage = self.workflow.plan.stages[index].name.value.clone();
         match result {
             Ok(done) => {
@@ -146,9 +152,15 @@ async fn one(
     let limit = head.timeout;
     let result = match tokio::time::timeout(limit, stage.run(&cx)).await {
         Ok(result) => result,
-        Err(_) => Err(Failure::new(Exit::StageFailed, format!("stage `{}` took longer than its timeout of {limit:?}", head.name))
-            .changed("its statements were ended and rolled back")
-            .next("then", format!("raise `timeout` of stage `{}` and: engine resume {} --accept-changes", head.name, cx.run))),
+        Err(_) => Err(Failure::new(
+            Exit::StageFailed,
+            format!("stage `{}` took longer than its timeout of {limit:?}", head.name),
+        )
+        .changed("its statements were ended and rolled back")
+        .next(
+            "then",
+            format!("raise `timeout` of stage `{}` and: engine resume {} --accept-changes", head.name, cx.run),
+        )),
     };
     drop((turn, alone, present));
     (index, result, watch.ms())
@@ -164,7 +176,10 @@ impl Signals {
     fn new() -> Result<Signals, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
         let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("signals cannot be listened to: {e}"));
-        Ok(Signals { int: signal(SignalKind::interrupt()).map_err(lost)?, term: signal(SignalKind::terminate()).map_err(lost)? })
+        Ok(Signals {
+            int: signal(SignalKind::interrupt()).map_err(lost)?,
+            term: signal(SignalKind::terminate()).map_err(lost)?,
+        })
     }
 
     async fn next(&mut self) -> Exit {

@@ -8,7 +8,7 @@ use crate::event::{Event, Exit, Failure, RunState, Status};
 use crate::journal::{self, History, Journal, store};
 use crate::name;
 use crate::report::dossier;
-use crate::stage::Cx;
+use crate::stage::{Cx, Progress, Sink};
 use crate::target::{Expected, RunLock, Targets};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ pub struct Options {
     /// Drop this plan's finished clone of that name first.
     pub replace: bool,
     /// Told every durable line.
-    pub sink: Arc<dyn Fn(&crate::event::Line) + Send + Sync>,
+    pub sink: Sink,
     /// Told what is being done.
-    pub progress: Arc<dyn Fn(&str, &str) + Send + Sync>,
+    pub progress: Progress,
 }
 
 /// How a run is taken up again.
@@ -79,7 +79,13 @@ pub async fn start(workflow: Workflow, options: &Options) -> Result<(String, Exi
 ///
 /// # Errors
 /// Its inputs moved (62), its clone is not there (63), another process works on it (60).
-pub async fn resume(workflow: Workflow, dir: PathBuf, history: History, how: Resumption, options: &Options) -> Result<Exit, Failure> {
+pub async fn resume(
+    workflow: Workflow,
+    dir: PathBuf,
+    history: History,
+    how: Resumption,
+    options: &Options,
+) -> Result<Exit, Failure> {
     let workflow = Arc::new(workflow);
     let folder_lock = store::lock(&dir)?;
     let state = RunState::of(history.events());
@@ -141,7 +147,9 @@ fn context(
 async fn finish(workflow: Arc<Workflow>, cx: Arc<Cx>, options: &Options) -> Result<Exit, Failure> {
     let watch = Stopwatch::start();
     let until = match &options.until {
-        Some(name) => Some(workflow.index(name).ok_or_else(|| Failure::new(Exit::Usage, format!("there is no stage `{name}`")))?),
+        Some(name) => {
+            Some(workflow.index(name).ok_or_else(|| Failure::new(Exit::Usage, format!("there is no stage `{name}`")))?)
+        }
         None => None,
     };
     let machine = Machine { workflow: Arc::clone(&workflow), cx: Arc::clone(&cx), jobs: options.jobs.max(1), until };
@@ -150,14 +158,19 @@ async fn finish(workflow: Arc<Workflow>, cx: Arc<Cx>, options: &Options) -> Resu
     cx.record(Event::RunEnded { exit, verdict, reasons, ms: watch.ms() })?;
     anchor(&cx, exit).await;
     let history = journal::read(&cx.dir)?;
-    dossier::write(&cx.dir, &history.lines, &workflow.lock.iter().map(|f| (f.name.clone(), f.text.clone())).collect::<Vec<_>>())
-        .map_err(|e| Failure::new(Exit::Io, format!("the dossier cannot be written: {e}")))?;
+    dossier::write(
+        &cx.dir,
+        &history.lines,
+        &workflow.lock.iter().map(|f| (f.name.clone(), f.text.clone())).collect::<Vec<_>>(),
+    )
+    .map_err(|e| Failure::new(Exit::Io, format!("the dossier cannot be written: {e}")))?;
     Ok(exit)
 }
 
 fn verdict(cx: &Cx, outcome: &Outcome) -> (Exit, String, Vec<String>) {
     let mut exit = outcome.failures.iter().fold(Exit::Ok, |exit, (_, failure)| exit.worse(failure.exit));
-    let mut reasons: Vec<String> = outcome.failures.iter().map(|(stage, failure)| format!("{stage}: {}", failure.what)).collect();
+    let mut reasons: Vec<String> =
+        outcome.failures.iter().map(|(stage, failure)| format!("{stage}: {}", failure.what)).collect();
     if let Some(signal) = outcome.interrupted {
         exit = exit.worse(signal);
     }
@@ -175,8 +188,15 @@ fn verdict(cx: &Cx, outcome: &Outcome) -> (Exit, String, Vec<String>) {
             line.to_owned()
         }
         (_, Exit::Ok) => format!("all {} stages are done", outcome.done),
-        (_, _) if outcome.interrupted.is_some() => format!("interrupted: {} stages are done and stay done", outcome.done),
-        _ => format!("NO-GO: {} stages done, {} failed or blocked, {} not started", outcome.done, outcome.failures.len(), outcome.not_started),
+        (_, _) if outcome.interrupted.is_some() => {
+            format!("interrupted: {} stages are done and stay done", outcome.done)
+        }
+        _ => format!(
+            "NO-GO: {} stages done, {} failed or blocked, {} not started",
+            outcome.done,
+            outcome.failures.len(),
+            outcome.not_started
+        ),
     };
     (exit, line, reasons)
 }
@@ -227,8 +247,11 @@ async fn replace(targets: &Targets, plan: &str) -> Result<(), Failure> {
             continue;
         };
         if found.sessions > 0 {
-            return Err(Failure::new(Exit::Held, format!("`{}` of run {} is in use by {} sessions", clone.database, marker.run, found.sessions))
-                .changed("nothing was changed"));
+            return Err(Failure::new(
+                Exit::Held,
+                format!("`{}` of run {} is in use by {} sessions", clone.database, marker.run, found.sessions),
+            )
+            .changed("nothing was changed"));
         }
         clone.maker.drop_database(&clone.database, &marker.run).await?;
     }
@@ -282,7 +305,11 @@ pub async fn drop_clones(workflow: &Workflow, state: &RunState) -> Result<Vec<St
     Ok(dropped)
 }
 
-fn changed_inputs(workflow: &Workflow, before: &BTreeMap<String, String>, how: Resumption) -> Result<Vec<String>, Failure> {
+fn changed_inputs(
+    workflow: &Workflow,
+    before: &BTreeMap<String, String>,
+    how: Resumption,
+) -> Result<Vec<String>, Failure> {
     let now = &workflow.inputs;
     let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let moved: Vec<String> = names.into_iter().filter(|n| before.get(*n) != now.get(*n)).cloned().collect();
@@ -298,11 +325,17 @@ fn changed_inputs(workflow: &Workflow, before: &BTreeMap<String, String>, how: R
 }
 
 /// Stages that are committed or done must be unchanged, byte for byte.
-fn refuse_changed_stages(workflow: &Workflow, before: &[crate::event::StageBrief], state: &RunState) -> Result<(), Failure> {
+fn refuse_changed_stages(
+    workflow: &Workflow,
+    before: &[crate::event::StageBrief],
+    state: &RunState,
+) -> Result<(), Failure> {
     let changed: Vec<String> = before
         .iter()
         .filter(|old| matches!(state.stage(&old.name).status, Status::Committed | Status::Done))
-        .filter(|old| workflow.briefs.iter().find(|new| new.name == old.name).is_none_or(|new| new.digest != old.digest))
+        .filter(|old| {
+            workflow.briefs.iter().find(|new| new.name == old.name).is_none_or(|new| new.digest != old.digest)
+        })
         .map(|old| old.name.clone())
         .collect();
     if changed.is_empty() {

@@ -17,12 +17,8 @@ use crate::quote::{ident, literal};
 use crate::target::{CloneTarget, Expected, Isolation, NewDatabase, identify};
 
 /// The kind.
-pub static KIND: Kind = Kind {
-    name: "clone",
-    keys: &["method", "exclude", "jobs", "acknowledge"],
-    recovery: Recovery::Repeatable,
-    parse,
-};
+pub static KIND: Kind =
+    Kind { name: "clone", keys: &["method", "exclude", "jobs", "acknowledge"], recovery: Recovery::Repeatable, parse };
 
 #[derive(Debug)]
 struct CloneStage {
@@ -99,12 +95,16 @@ impl CloneStage {
         let Some(found) = target.maker.find(&target.database).await? else { return Ok(()) };
         let name = &target.database;
         let mut failure =
-            Failure::new(Exit::WrongDatabase, format!("a database `{name}` exists and is not this run's clone")).changed("nothing was changed");
+            Failure::new(Exit::WrongDatabase, format!("a database `{name}` exists and is not this run's clone"))
+                .changed("nothing was changed");
         match &found.marker {
             Some(marker) => {
                 let expires = marker.expires.as_deref().map_or(String::new(), |at| format!(", expires {at}"));
                 failure = failure
-                    .fact(format!("made by   engine run {} of {}, {}{expires}", marker.run, marker.plan, marker.created))
+                    .fact(format!(
+                        "made by   engine run {} of {}, {}{expires}",
+                        marker.run, marker.plan, marker.created
+                    ))
                     .next("drop it", format!("engine drop {}", marker.run))
                     .next("replace it", "the same command with --replace");
                 if !marker.finished {
@@ -113,7 +113,9 @@ impl CloneStage {
             }
             None => {
                 failure = failure
-                    .fact("made by   somebody else: it carries no marker of this engine; it will never be dropped by it")
+                    .fact(
+                        "made by   somebody else: it carries no marker of this engine; it will never be dropped by it",
+                    )
                     .next("or", format!("give the clone another name, as in --var clone_database={name}_2"));
             }
         }
@@ -164,7 +166,13 @@ impl CloneStage {
     }
 
     /// The verified clone gets its name, and its doors open.
-    async fn finish(&self, cx: &Cx, target: &CloneTarget, source: &Source, expected: Expected) -> Result<Done, Failure> {
+    async fn finish(
+        &self,
+        cx: &Cx,
+        target: &CloneTarget,
+        source: &Source,
+        expected: Expected,
+    ) -> Result<Done, Failure> {
         target.maker.rename(&expected.database, &target.database).await?;
         let expected = Expected { database: target.database.clone(), ..expected };
         let expires = expiry(target);
@@ -251,7 +259,10 @@ impl CloneStage {
         let mut statements = Vec::new();
         for (name, value) in &facts.settings {
             // Lists are kept as they stand: their items were quoted by whoever set them.
-            let list = matches!(name.as_str(), "search_path" | "temp_tablespaces" | "session_preload_libraries" | "local_preload_libraries");
+            let list = matches!(
+                name.as_str(),
+                "search_path" | "temp_tablespaces" | "session_preload_libraries" | "local_preload_libraries"
+            );
             let text = if list {
                 value.clone()
             } else {

@@ -49,9 +49,12 @@ pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Resul
             let xid = xid.as_deref().unwrap_or_default();
             cx.say(stage, &format!("COMMIT was sent, its answer never came ({why}); asking the server"));
             if !ask(stage, writer, xid).await? {
-                return Err(Failure::new(Exit::Temporary, format!("the connection broke at COMMIT of stage `{stage}`"))
-                    .fact(format!("the server says that transaction {xid} was rolled back"))
-                    .changed(format!("nothing of `{stage}` was committed")));
+                return Err(Failure::new(
+                    Exit::Temporary,
+                    format!("the connection broke at COMMIT of stage `{stage}`"),
+                )
+                .fact(format!("the server says that transaction {xid} was rolled back"))
+                .changed(format!("nothing of `{stage}` was committed")));
             }
         }
     }

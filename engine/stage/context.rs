@@ -129,7 +129,13 @@ impl Cx {
     /// It is not there, or its bytes are not those of the journal (exit 62).
     pub fn stored_fingerprint(&self, stage: &str, label: &str) -> Result<Fingerprint, Failure> {
         let known = self.with_state(|state| {
-            state.stage(stage).fingerprints.iter().rev().find(|(l, _, _)| l == label).map(|(_, f, s)| (f.clone(), s.clone()))
+            state
+                .stage(stage)
+                .fingerprints
+                .iter()
+                .rev()
+                .find(|(l, _, _)| l == label)
+                .map(|(_, f, s)| (f.clone(), s.clone()))
         });
         let (file, sha256) = known.ok_or_else(|| {
             Failure::new(Exit::StageFailed, format!("stage `{stage}` took no fingerprint `{label}` in this run"))

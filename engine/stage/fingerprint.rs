@@ -49,7 +49,10 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
         }),
     };
     let names = |list: Option<Vec<crate::plan::Spot<String>>>| {
-        list.unwrap_or_default().into_iter().map(|s| if s.value.contains('.') { s.value } else { format!("public.{}", s.value) }).collect()
+        list.unwrap_or_default()
+            .into_iter()
+            .map(|s| if s.value.contains('.') { s.value } else { format!("public.{}", s.value) })
+            .collect()
     };
     let include = names(keys.texts("include", cx.out));
     let exclude = names(keys.texts("exclude", cx.out));
@@ -61,9 +64,13 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
             "clone" if same => Some(Other::Source(other.value)),
             _ => {
                 cx.out.push(
-                    Diagnostic::new("equals-what", format!("`{}` took no fingerprint of `{on}`", other.value), other.place)
-                        .label("cannot be compared")
-                        .help("name a `fingerprint` stage on the same target, or the `clone` stage that made it"),
+                    Diagnostic::new(
+                        "equals-what",
+                        format!("`{}` took no fingerprint of `{on}`", other.value),
+                        other.place,
+                    )
+                    .label("cannot be compared")
+                    .help("name a `fingerprint` stage on the same target, or the `clone` stage that made it"),
                 );
                 None
             }
@@ -143,14 +150,18 @@ impl FingerprintStage {
             transactions,
         })?;
         if verdict == Unchanged::ChangedByOthers && self.policy == Policy::Strict {
-            let mut failure = Failure::new(Exit::ChangedByOthers, format!("`{}` was changed by others since `{stage}`", self.on))
-                .changed(format!("our {transactions} transactions on `{}` wrote nothing", self.on));
+            let mut failure =
+                Failure::new(Exit::ChangedByOthers, format!("`{}` was changed by others since `{stage}`", self.on))
+                    .changed(format!("our {transactions} transactions on `{}` wrote nothing", self.on));
             failure.facts = lines;
             return Err(failure);
         }
         Ok(match verdict {
             Unchanged::ChangedByOthers => {
-                format!("changed by others since `{stage}`: {} differences · our {transactions} transactions wrote nothing", lines.len())
+                format!(
+                    "changed by others since `{stage}`: {} differences · our {transactions} transactions wrote nothing",
+                    lines.len()
+                )
             }
             _ => format!("unchanged since `{stage}` · our {transactions} transactions wrote nothing"),
         })

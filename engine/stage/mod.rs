@@ -16,7 +16,7 @@ mod rollout;
 mod source_facts;
 mod sql;
 
-pub use context::{Cx, Done};
+pub use context::{Cx, Done, Progress, Sink};
 pub use parse::{Built, Parse, Scope, built};
 pub use readings::{gates, read_probes};
 

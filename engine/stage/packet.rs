@@ -87,7 +87,8 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let order = cx.plan.graph.order();
     let rank = |name: &str| order.iter().position(|i| cx.plan.stages[*i].name.value == name);
     carried.sort_by_key(|built| rank(&built.head.name));
-    let upstream = cx.plan.graph.all_upstream(cx.stage).into_iter().map(|i| cx.plan.stages[i].name.value.clone()).collect();
+    let upstream =
+        cx.plan.graph.all_upstream(cx.stage).into_iter().map(|i| cx.plan.stages[i].name.value.clone()).collect();
     let search_path = cx.plan.search_path.clone();
     Some(Box::new(PacketStage { head, target: target.value, of: carried, gates, done_when, upstream, search_path }))
 }
@@ -122,6 +123,8 @@ impl PacketStage {
             technical_go: sealed.decision.technical_go,
             reasons: sealed.decision.reasons(),
         })?;
-        Ok(Done { summary: format!("packet {} · {}", crate::digest::short(&sealed.id), sealed.decision.line(&self.target)) })
+        Ok(Done {
+            summary: format!("packet {} · {}", crate::digest::short(&sealed.id), sealed.decision.line(&self.target)),
+        })
     }
 }

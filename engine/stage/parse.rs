@@ -72,9 +72,13 @@ impl Parse<'_> {
         if head.on.is_none() {
             let place = self.plan_stage().name.place.clone();
             self.out.push(
-                Diagnostic::new("stage-without-target", format!("stage `{}` of kind `{}` needs `on`", head.name, head.kind), place)
-                    .label("no target")
-                    .help("write `on = \"TARGET\"`"),
+                Diagnostic::new(
+                    "stage-without-target",
+                    format!("stage `{}` of kind `{}` needs `on`", head.name, head.kind),
+                    place,
+                )
+                .label("no target")
+                .help("write `on = \"TARGET\"`"),
             );
         }
         head.on.clone()
@@ -87,7 +91,8 @@ impl Parse<'_> {
         if target.clone_of.is_some() {
             return Some(target);
         }
-        let place = self.plan_stage().on.as_ref().map_or_else(|| self.plan_stage().name.place.clone(), |s| s.place.clone());
+        let place =
+            self.plan_stage().on.as_ref().map_or_else(|| self.plan_stage().name.place.clone(), |s| s.place.clone());
         self.out.push(
             Diagnostic::new(
                 "writes-outside-clone",
@@ -144,9 +149,13 @@ impl Parse<'_> {
                 Value::Text(word) if word == "all" => None,
                 other => {
                     self.out.push(
-                        Diagnostic::new("write-bound", format!("`writes.{}` is {other}", table.value), most.place.clone())
-                            .label("not a bound")
-                            .help("write the most row changes as a number, or \"all\""),
+                        Diagnostic::new(
+                            "write-bound",
+                            format!("`writes.{}` is {other}", table.value),
+                            most.place.clone(),
+                        )
+                        .label("not a bound")
+                        .help("write the most row changes as a number, or \"all\""),
                     );
                     continue;
                 }
@@ -203,13 +212,11 @@ impl Parse<'_> {
     fn wrong_name(&self, used: &Name, place: &Place, scope: Scope<'_>) -> Option<Diagnostic> {
         let error = |code, message: String| Some(Diagnostic::new(code, message, place.clone()).label("here"));
         match used {
-            Name::Now(probe) => self.wrong_probe(probe, place),
-            Name::Before(_) | Name::Wrote(_) if scope == Scope::Guard => error(
-                "ensure-only-name",
-                "`before.x` and `wrote.TABLE` can be read by ensures only".to_owned(),
-            )
-            .map(|d| d.help("a guard is asked before the stage has done anything: name the probe itself")),
-            Name::Before(probe) => self.wrong_probe(probe, place),
+            Name::Before(_) | Name::Wrote(_) if scope == Scope::Guard => {
+                error("ensure-only-name", "`before.x` and `wrote.TABLE` can be read by ensures only".to_owned())
+                    .map(|d| d.help("a guard is asked before the stage has done anything: name the probe itself"))
+            }
+            Name::Now(probe) | Name::Before(probe) => self.wrong_probe(probe, place),
             Name::Wrote(table) => {
                 let Scope::Ensure(writes) = scope else { return None };
                 if writes.iter().any(|bound| bound.table == *table) {
@@ -227,7 +234,8 @@ impl Parse<'_> {
                     return None;
                 }
                 let near = name::nearest(var, self.plan.vars.iter().map(|v| v.name.value.as_str()));
-                let help = near.map_or_else(|| format!("declare `[var.{var}]`"), |near| format!("did you mean `var.{near}`?"));
+                let help =
+                    near.map_or_else(|| format!("declare `[var.{var}]`"), |near| format!("did you mean `var.{near}`?"));
                 error("unknown-name", format!("there is no variable `{var}`")).map(|d| d.help(help))
             }
             Name::At { stage, probe } => self.wrong_stage(stage, place).or_else(|| self.wrong_probe(probe, place)),
@@ -239,7 +247,9 @@ impl Parse<'_> {
             let near = name::nearest(stage, self.plan.stages.iter().map(|s| s.name.value.as_str()));
             let help = near.map_or_else(|| "write `STAGE.probe`".to_owned(), |near| format!("did you mean `{near}`?"));
             return Some(
-                Diagnostic::new("unknown-name", format!("there is no stage `{stage}`"), place.clone()).label("here").help(help),
+                Diagnostic::new("unknown-name", format!("there is no stage `{stage}`"), place.clone())
+                    .label("here")
+                    .help(help),
             );
         };
         if self.plan.graph.upstream(self.stage, index) {
@@ -247,16 +257,21 @@ impl Parse<'_> {
         }
         let own = &self.plan_stage().name.value;
         Some(
-            Diagnostic::new("stage-not-upstream", format!("`{stage}` is not among the needs of `{own}`"), place.clone())
-                .label("not ended when this is asked")
-                .help(format!("add \"{stage}\" to `needs`, directly or through another stage")),
+            Diagnostic::new(
+                "stage-not-upstream",
+                format!("`{stage}` is not among the needs of `{own}`"),
+                place.clone(),
+            )
+            .label("not ended when this is asked")
+            .help(format!("add \"{stage}\" to `needs`, directly or through another stage")),
         )
     }
 
     fn wrong_probe(&self, probe: &str, place: &Place) -> Option<Diagnostic> {
         let Some(known) = self.plan.probe(probe) else {
             let near = name::nearest(probe, self.plan.probes.iter().map(|p| p.name.value.as_str()));
-            let help = near.map_or_else(|| format!("declare `[probe.{probe}]`"), |near| format!("did you mean `{near}`?"));
+            let help =
+                near.map_or_else(|| format!("declare `[probe.{probe}]`"), |near| format!("did you mean `{near}`?"));
             return Some(
                 Diagnostic::new("unknown-name", format!("there is no probe `{probe}`"), place.clone())
                     .label("not a probe of this plan")
@@ -265,9 +280,11 @@ impl Parse<'_> {
         };
         let target = self.plan.target(&known.on.value)?;
         target.clone_of.as_ref()?;
-        let maker = self.plan.stages.iter().position(|s| {
-            s.kind.value == "clone" && s.on.as_ref().is_some_and(|on| on.value == known.on.value)
-        });
+        let maker = self
+            .plan
+            .stages
+            .iter()
+            .position(|s| s.kind.value == "clone" && s.on.as_ref().is_some_and(|on| on.value == known.on.value));
         if maker.is_some_and(|maker| self.plan.graph.upstream(self.stage, maker)) {
             return None;
         }
@@ -289,15 +306,19 @@ impl Parse<'_> {
     /// `[stage.x.reject.NAME]`.
     pub fn rejects(&mut self, keys: &mut Keys, target: &str) -> Vec<reject::Reject> {
         let tables = keys.tables("reject", self.out);
-        if let Some((first, _)) = tables.first() {
-            if self.plan.target(target).is_some_and(|t| t.clone_of.is_none()) {
-                self.out.push(
-                    Diagnostic::new("reject-outside-clone", format!("rejects cannot run on `{target}`"), first.place.clone())
-                        .label("not a clone")
-                        .help("a reject tries to write, so it runs on a clone only"),
-                );
-                return Vec::new();
-            }
+        if let Some((first, _)) = tables.first()
+            && self.plan.target(target).is_some_and(|t| t.clone_of.is_none())
+        {
+            self.out.push(
+                Diagnostic::new(
+                    "reject-outside-clone",
+                    format!("rejects cannot run on `{target}`"),
+                    first.place.clone(),
+                )
+                .label("not a clone")
+                .help("a reject tries to write, so it runs on a clone only"),
+            );
+            return Vec::new();
         }
         tables.into_iter().filter_map(|(name, keys)| self.reject(name, keys)).collect()
     }
@@ -324,16 +345,25 @@ impl Parse<'_> {
             );
         }
         if refusals.is_empty() {
-            problem("reject-without-refuse", format!("reject `{}` refuses nothing", name.value), "add `refuse.NAME = { ... }`");
+            problem(
+                "reject-without-refuse",
+                format!("reject `{}` refuses nothing", name.value),
+                "add `refuse.NAME = { ... }`",
+            );
         }
         let Some(file) = file else {
             problem("reject-without-file", format!("reject `{}` has no `file`", name.value), "name a template");
             return None;
         };
         let given = given.and_then(|path| self.script(&path, &format!("{prefix}.given.sql"), &BTreeMap::new()));
-        let permit = if has_permit { self.script(&file, &format!("{prefix}.permit.sql"), &permit).map(|s| (s, permit)) } else { None };
+        let permit = if has_permit {
+            self.script(&file, &format!("{prefix}.permit.sql"), &permit).map(|s| (s, permit))
+        } else {
+            None
+        };
         let base = permit.as_ref().map(|(_, values)| values.clone()).unwrap_or_default();
-        let refuse = refusals.into_iter().filter_map(|(case, keys)| self.refusal(&file, &prefix, &base, case, keys)).collect();
+        let refuse =
+            refusals.into_iter().filter_map(|(case, keys)| self.refusal(&file, &prefix, &base, case, keys)).collect();
         Some(reject::Reject { name: name.value, given, permit: permit.map(|(script, _)| script), refuse })
     }
 
@@ -354,9 +384,13 @@ impl Parse<'_> {
         keys.finish(&["with", "error", "constraint"], self.out);
         let Some(error) = error else {
             self.out.push(
-                Diagnostic::new("refuse-without-error", format!("refusal `{}` names no `error`", case.value), case.place)
-                    .label("which SQLSTATE?")
-                    .help("write `error = \"23503\"`, the five characters the database must answer with"),
+                Diagnostic::new(
+                    "refuse-without-error",
+                    format!("refusal `{}` names no `error`", case.value),
+                    case.place,
+                )
+                .label("which SQLSTATE?")
+                .help("write `error = \"23503\"`, the five characters the database must answer with"),
             );
             return None;
         };
@@ -414,5 +448,10 @@ fn values(plan: &BTreeMap<String, Value>) -> BTreeMap<String, render::Value> {
 
 /// What a compiled stage shows to those downstream.
 pub fn built(stage: &dyn Stage) -> Built {
-    Built { head: stage.head().clone(), work: stage.work(), ensures: stage.ensures().to_vec(), demands: stage.demands() }
+    Built {
+        head: stage.head().clone(),
+        work: stage.work(),
+        ensures: stage.ensures().to_vec(),
+        demands: stage.demands(),
+    }
 }

@@ -121,9 +121,8 @@ pub async fn guards_outside(cx: &Cx, head: &Head) -> Result<BTreeMap<String, Rea
 /// Where predicates can be evaluated: the stage's own target if it is there, else any plain one.
 fn judge_target(cx: &Cx, head: &Head) -> Result<String, Failure> {
     let own = head.on.clone().filter(|on| cx.targets.reader(on).is_ok());
-    own.or_else(|| cx.targets.plain.keys().next().cloned()).ok_or_else(|| {
-        Failure::new(crate::event::Exit::NotEvaluable, "there is no target to evaluate predicates on")
-    })
+    own.or_else(|| cx.targets.plain.keys().next().cloned())
+        .ok_or_else(|| Failure::new(crate::event::Exit::NotEvaluable, "there is no target to evaluate predicates on"))
 }
 
 /// Reads what later stages name as `STAGE.probe`, when this stage has ended.

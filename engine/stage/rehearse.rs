@@ -40,9 +40,13 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let known: Built = cx.upstream_stages(std::slice::from_ref(&baseline)).pop()?;
     if known.head.kind != "fingerprint" || known.head.on.as_deref() != Some(on.as_str()) {
         cx.out.push(
-            Diagnostic::new("rehearse-baseline", format!("`{}` is no fingerprint of `{on}`", baseline.value), baseline.place)
-                .label("cannot be gone back to")
-                .help("name a stage of kind `fingerprint` on the same clone"),
+            Diagnostic::new(
+                "rehearse-baseline",
+                format!("`{}` is no fingerprint of `{on}`", baseline.value),
+                baseline.place,
+            )
+            .label("cannot be gone back to")
+            .help("name a stage of kind `fingerprint` on the same clone"),
         );
         return None;
     }
@@ -50,9 +54,13 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     for work in works.iter().filter(|w| w.rollback.is_none()) {
         let place = cx.plan_stage().name.place.clone();
         cx.out.push(
-            Diagnostic::new("rehearse-over-no-rollback", format!("`{}` has no rollback, so `{}` will be NO-GO", work.stage, head.name), place)
-                .label("must go back over it")
-                .warning(),
+            Diagnostic::new(
+                "rehearse-over-no-rollback",
+                format!("`{}` has no rollback, so `{}` will be NO-GO", work.stage, head.name),
+                place,
+            )
+            .label("must go back over it")
+            .warning(),
         );
     }
     Some(Box::new(RehearseStage { head, on, baseline: baseline.value, works }))
@@ -120,7 +128,8 @@ impl RehearseStage {
         doors.reader.door().close();
         doors.writer.door().close();
         let dropped = target.maker.drop_database(&copy, &cx.run).await;
-        let (back_ms, forward_ms) = outcome.map_err(|f| f.changed("the copy was dropped; the clone is as before; production was only read"))?;
+        let (back_ms, forward_ms) =
+            outcome.map_err(|f| f.changed("the copy was dropped; the clone is as before; production was only read"))?;
         dropped?;
         self.keep(cx, back_ms, forward_ms, true)?;
         let summary = format!(
@@ -176,7 +185,13 @@ impl RehearseStage {
         Ok(Expected { database: copy.to_owned(), oid: made?, ..live.expected.clone() })
     }
 
-    async fn rehearse(&self, cx: &Cx, target: &CloneTarget, copy: &Live, clone: &Fingerprint) -> Result<(u64, u64), Failure> {
+    async fn rehearse(
+        &self,
+        cx: &Cx,
+        target: &CloneTarget,
+        copy: &Live,
+        clone: &Fingerprint,
+    ) -> Result<(u64, u64), Failure> {
         let name = self.head.name.as_str();
         let baseline = cx.stored_fingerprint(&self.baseline, "own")?;
         let watch = Stopwatch::start();
@@ -241,7 +256,10 @@ impl RehearseStage {
         let Comparison { differences, masks } = fingerprint::differences(wanted, &found, &Compare::TemplateCopy);
         let (physical, logical): (Vec<_>, Vec<_>) = differences.into_iter().partition(|d| d.physical);
         let lines: Vec<String> = logical.iter().map(|d| format!("{}: {}", d.what, d.detail)).collect();
-        let masks = masks.into_iter().chain(physical.iter().map(|d| format!("physical only: {}: {}", d.what, d.detail))).collect();
+        let masks = masks
+            .into_iter()
+            .chain(physical.iter().map(|d| format!("physical only: {}: {}", d.what, d.detail)))
+            .collect();
         cx.record(Event::Compared {
             stage: self.head.name.clone(),
             label: label.to_owned(),

@@ -19,8 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The kind.
-pub static KIND: Kind =
-    Kind { name: "rollout", keys: &["packet", "done_when"], recovery: Recovery::Atomic, parse };
+pub static KIND: Kind = Kind { name: "rollout", keys: &["packet", "done_when"], recovery: Recovery::Atomic, parse };
 
 #[derive(Debug)]
 struct RolloutStage {
@@ -116,12 +115,18 @@ impl RolloutStage {
         }
         readings::guards_outside(cx, &self.head).await?;
         let plain = cx.targets.plain(&self.on)?;
-        if (plain.identity.system_identifier.as_str(), plain.identity.oid) != (manifest.database.0.as_str(), manifest.database.1) {
+        if (plain.identity.system_identifier.as_str(), plain.identity.oid)
+            != (manifest.database.0.as_str(), manifest.database.1)
+        {
             return Err(Failure::new(Exit::WrongDatabase, format!("packet {short} was sealed for another database"))
-                .fact(format!("sealed for {} (oid {}), this is {} (oid {})", manifest.database.2, manifest.database.1, plain.identity.database, plain.identity.oid))
+                .fact(format!(
+                    "sealed for {} (oid {}), this is {} (oid {})",
+                    manifest.database.2, manifest.database.1, plain.identity.database, plain.identity.oid
+                ))
                 .changed(unchanged(&self.on)));
         }
-        let writer = plain.writer.clone().ok_or_else(|| Failure::new(Exit::Io, format!("`{}` has no writer", self.on)))?;
+        let writer =
+            plain.writer.clone().ok_or_else(|| Failure::new(Exit::Io, format!("`{}` has no writer", self.on)))?;
         let known = cx.with_state(|state| state.stage(&self.head.name));
         if known.attempts > 0 && commit::recover(cx, &self.head.name, &writer, &known).await? {
             return Ok(Done { summary: format!("packet {short} was committed before the kill") });
@@ -148,7 +153,10 @@ impl RolloutStage {
             }
             Err(failure) => {
                 tx.rollback().await;
-                let changed = failure.changed.clone().unwrap_or_else(|| format!("{}; the transaction was rolled back", unchanged(&self.on)));
+                let changed = failure
+                    .changed
+                    .clone()
+                    .unwrap_or_else(|| format!("{}; the transaction was rolled back", unchanged(&self.on)));
                 Err(failure.changed(changed))
             }
         }
@@ -164,13 +172,28 @@ impl RolloutStage {
         writes: Vec<crate::event::TableWrite>,
     ) -> Result<Done, Failure> {
         commit::commit(cx, &self.head.name, writer, tx).await?;
-        let summary = format!("{} in one transaction · packet {}", super::sql::wrote_words(&writes), crate::digest::short(&packet.id));
-        cx.record(Event::RolledOut { stage: self.head.name.clone(), packet: packet.id.clone(), already: false, held, writes })?;
+        let summary = format!(
+            "{} in one transaction · packet {}",
+            super::sql::wrote_words(&writes),
+            crate::digest::short(&packet.id)
+        );
+        cx.record(Event::RolledOut {
+            stage: self.head.name.clone(),
+            packet: packet.id.clone(),
+            already: false,
+            held,
+            writes,
+        })?;
         Ok(Done { summary })
     }
 
     /// Everything between BEGIN and COMMIT. `None`: already applied.
-    async fn within(&self, cx: &Cx, tx: &WriteTx, packet: &Packet) -> Result<Option<(Vec<String>, Vec<crate::event::TableWrite>)>, Failure> {
+    async fn within(
+        &self,
+        cx: &Cx,
+        tx: &WriteTx,
+        packet: &Packet,
+    ) -> Result<Option<(Vec<String>, Vec<crate::event::TableWrite>)>, Failure> {
         let manifest = &packet.manifest;
         let name = self.head.name.as_str();
         tx.begin(Duration::from_millis(manifest.timeout_ms), Duration::from_millis(manifest.lock_timeout_ms)).await?;
@@ -178,11 +201,16 @@ impl RolloutStage {
         let path = format!("{}, pg_temp", manifest.search_path);
         tx.query("SELECT pg_catalog.set_config('search_path', $1, true)", &[&path]).await?;
         commit::stage_lock(tx, &self.on).await?;
-        forward::settle(tx, &crate::proof::RunSettings { run: manifest.run.clone(), as_of: manifest.as_of.clone() }).await?;
-        if let Some(done_when) = &manifest.done_when {
-            if self.judge(cx, tx, Role::DoneWhen, std::slice::from_ref(done_when)).await?.iter().all(|j| j.truth == Truth::True) {
-                return Ok(None);
-            }
+        forward::settle(tx, &crate::proof::RunSettings { run: manifest.run.clone(), as_of: manifest.as_of.clone() })
+            .await?;
+        if let Some(done_when) = &manifest.done_when
+            && self
+                .judge(cx, tx, Role::DoneWhen, std::slice::from_ref(done_when))
+                .await?
+                .iter()
+                .all(|j| j.truth == Truth::True)
+        {
+            return Ok(None);
         }
         let gates = self.judge(cx, tx, Role::Gate, &manifest.gates).await?;
         let held = self.hold(tx, &gates).await?;
@@ -217,7 +245,13 @@ impl RolloutStage {
     }
 
     /// Evaluates sealed predicates in this transaction, with the packet's own probes.
-    async fn judge(&self, cx: &Cx, tx: &WriteTx, role: Role, sealed: &[SealedPredicate]) -> Result<Vec<Judgement>, Failure> {
+    async fn judge(
+        &self,
+        cx: &Cx,
+        tx: &WriteTx,
+        role: Role,
+        sealed: &[SealedPredicate],
+    ) -> Result<Vec<Judgement>, Failure> {
         let sealed = parsed(&self.on, sealed)?;
         let queries: Vec<&Query> = sealed.queries.iter().collect();
         let values: BTreeMap<String, Reading> =
@@ -243,10 +277,13 @@ impl RolloutStage {
         let rows = tx.query(GATE_TABLES, &[]).await?;
         let forgeable: Vec<String> = rows.iter().filter(|r| r.get::<_, bool>(2)).map(|r| r.get(1)).collect();
         if !forgeable.is_empty() {
-            return Err(Failure::new(Exit::Blocked, format!("the role of `{}` may write what its gates read", self.on))
-                .fact(forgeable.join(", "))
-                .changed(unchanged(&self.on))
-                .next("then", "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON those tables FROM that role, by their owner"));
+            return Err(Failure::new(
+                Exit::Blocked,
+                format!("the role of `{}` may write what its gates read", self.on),
+            )
+            .fact(forgeable.join(", "))
+            .changed(unchanged(&self.on))
+            .next("then", "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON those tables FROM that role, by their owner"));
         }
         if tx.query_one(GATE_HOLD, &[]).await?.get(0) {
             tx.query("SELECT engine_gate.hold()", &[]).await?;
@@ -256,7 +293,12 @@ impl RolloutStage {
                 tx.control("SAVEPOINT engine_hold").await?;
                 let quoted: Vec<String> = table.split('.').filter_map(|part| crate::quote::ident(part).ok()).collect();
                 let held = tx.control(&format!("LOCK TABLE {} IN SHARE MODE", quoted.join("."))).await;
-                tx.control(if held.is_ok() { "RELEASE SAVEPOINT engine_hold" } else { "ROLLBACK TO SAVEPOINT engine_hold" }).await?;
+                tx.control(if held.is_ok() {
+                    "RELEASE SAVEPOINT engine_hold"
+                } else {
+                    "ROLLBACK TO SAVEPOINT engine_hold"
+                })
+                .await?;
             }
         }
         Ok(tx.query(HELD, &[]).await?.iter().map(|row| row.get(0)).collect())
@@ -280,9 +322,16 @@ impl RolloutStage {
         if gone.is_empty() && added.is_empty() {
             return Ok(());
         }
-        let mut failure = Failure::new(Exit::InputsChanged, format!("definitions on `{}` are not those the packet was sealed for", self.on))
-            .next("seal anew", format!("engine apply plans/{}.toml", manifest.plan));
-        failure.facts = gone.iter().map(|g| format!("{g}  changed or gone")).chain(added.iter().map(|a| format!("{a}  is new"))).collect();
+        let mut failure = Failure::new(
+            Exit::InputsChanged,
+            format!("definitions on `{}` are not those the packet was sealed for", self.on),
+        )
+        .next("seal anew", format!("engine apply plans/{}.toml", manifest.plan));
+        failure.facts = gone
+            .iter()
+            .map(|g| format!("{g}  changed or gone"))
+            .chain(added.iter().map(|a| format!("{a}  is new")))
+            .collect();
         Err(failure)
     }
 
@@ -297,8 +346,12 @@ impl RolloutStage {
                 probes: super::packet::probes_of(cx, check),
             })
             .collect();
-        let missing: Vec<&SealedPredicate> =
-            packet.manifest.gates.iter().filter(|g| !own.iter().any(|o| o.text == g.text && o.probes == g.probes)).collect();
+        let missing: Vec<&SealedPredicate> = packet
+            .manifest
+            .gates
+            .iter()
+            .filter(|g| !own.iter().any(|o| o.text == g.text && o.probes == g.probes))
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -313,7 +366,12 @@ impl RolloutStage {
     }
 
     fn closed(&self, failure: Failure, cx: &Cx) -> Failure {
-        let docs: Vec<String> = cx.probes.values().filter_map(|q| Some(format!("{}: {}", q.name, q.doc.as_ref()?))).filter(|d| failure.facts.iter().any(|f| f.contains(d.split(':').next().unwrap_or("")))).collect();
+        let docs: Vec<String> = cx
+            .probes
+            .values()
+            .filter_map(|q| Some(format!("{}: {}", q.name, q.doc.as_ref()?)))
+            .filter(|d| failure.facts.iter().any(|f| f.contains(d.split(':').next().unwrap_or(""))))
+            .collect();
         let mut failure = failure;
         failure.facts.extend(docs);
         failure
@@ -348,9 +406,12 @@ fn script(packet: &Packet) -> Result<Script, Failure> {
     let text = packet.text("apply.sql")?;
     let source = Source::new("apply.sql", text.clone());
     let (mut statements, problems) = sql::split(&source);
-    let framed = statements.first().is_some_and(|s| s.text.starts_with("BEGIN")) && statements.last().is_some_and(|s| s.text == "COMMIT");
+    let framed = statements.first().is_some_and(|s| s.text.starts_with("BEGIN"))
+        && statements.last().is_some_and(|s| s.text == "COMMIT");
     if problems.has_errors() || !framed {
-        return Err(Failure::new(Exit::InputsChanged, "apply.sql is not framed by BEGIN and COMMIT").fact(problems.draw(false)));
+        return Err(
+            Failure::new(Exit::InputsChanged, "apply.sql is not framed by BEGIN and COMMIT").fact(problems.draw(false))
+        );
     }
     statements.remove(0);
     statements.pop();
@@ -363,10 +424,14 @@ fn parsed(target: &str, sealed: &[SealedPredicate]) -> Result<Sealed, Failure> {
     for one in sealed {
         let source = Source::new("rollout.json", one.text.clone());
         let place = Place::new(&source, 0..one.text.len());
-        let predicate = Predicate::parse(&one.text, &place)
-            .map_err(|problems| Failure::new(Exit::InputsChanged, "a predicate of the packet does not parse").fact(problems.draw(false)))?;
+        let predicate = Predicate::parse(&one.text, &place).map_err(|problems| {
+            Failure::new(Exit::InputsChanged, "a predicate of the packet does not parse").fact(problems.draw(false))
+        })?;
         if predicate.uses.iter().any(|u| !matches!(u.name, Name::Now(_))) {
-            return Err(Failure::new(Exit::InputsChanged, format!("gate `{}` of the packet reads more than probes", one.name)));
+            return Err(Failure::new(
+                Exit::InputsChanged,
+                format!("gate `{}` of the packet reads more than probes", one.name),
+            ));
         }
         checks.push(Check { name: one.name.clone(), predicate, place: "packet: rollout.json".to_owned() });
         for (name, sql) in &one.probes {

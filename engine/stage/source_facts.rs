@@ -68,7 +68,9 @@ impl SourceFacts {
             let (kind, name, harmless): (String, String, bool) = (row.get(0), row.get(1), row.get(2));
             match (kind.as_str(), harmless) {
                 ("extension", true) => continue,
-                ("extension" | "language", false) if !acknowledged.contains(&name) => unknown.push(format!("{kind} {name}")),
+                ("extension" | "language", false) if !acknowledged.contains(&name) => {
+                    unknown.push(format!("{kind} {name}"));
+                }
                 ("extension", false) => self.extensions_out.push(name.clone()),
                 ("publication", _) => self.publications_out.push(name.clone()),
                 _ => {}
@@ -78,9 +80,13 @@ impl SourceFacts {
         if unknown.is_empty() {
             return Ok(());
         }
-        let mut failure = Failure::new(Exit::StageFailed, "production holds what could reach out of a clone, or needs a superuser")
-            .changed("nothing was created; production was only read")
-            .next("then", "name them in the clone stage: acknowledge = [\"NAME\", ...]; they are left out of the clone");
+        let mut failure =
+            Failure::new(Exit::StageFailed, "production holds what could reach out of a clone, or needs a superuser")
+                .changed("nothing was created; production was only read")
+                .next(
+                    "then",
+                    "name them in the clone stage: acknowledge = [\"NAME\", ...]; they are left out of the clone",
+                );
         failure.facts = unknown;
         Err(failure)
     }
@@ -96,6 +102,7 @@ async fn refuse_obstacles(tx: &Tx) -> Result<(), Failure> {
         .next("tables", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO engine_reader, by production's owner")
         .next("row level security", "ALTER ROLE engine_reader BYPASSRLS, by a superuser")
         .next("see", "engine doctor PLAN");
-    failure.facts = rows.iter().map(|row| format!("{}  {}", row.get::<_, String>(0), row.get::<_, String>(1))).collect();
+    failure.facts =
+        rows.iter().map(|row| format!("{}  {}", row.get::<_, String>(0), row.get::<_, String>(1))).collect();
     Err(failure)
 }

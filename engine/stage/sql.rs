@@ -17,8 +17,19 @@ use std::sync::Arc;
 pub static KIND: Kind = Kind {
     name: "sql",
     keys: &[
-        "file", "rollback", "no_rollback", "writes", "alters", "ensure", "reject", "prove", "monotonic", "batch",
-        "transaction", "done_when", "ignore",
+        "file",
+        "rollback",
+        "no_rollback",
+        "writes",
+        "alters",
+        "ensure",
+        "reject",
+        "prove",
+        "monotonic",
+        "batch",
+        "transaction",
+        "done_when",
+        "ignore",
     ],
     recovery: Recovery::Atomic,
     parse,
@@ -80,7 +91,8 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let ignore = ignore(cx, &mut keys);
     keys.finish(&cx.known(&KIND), cx.out);
     let source_never = target.clone_of.as_ref().and_then(|source| cx.plan.target(&source.value));
-    let never = target.never.iter().chain(source_never.into_iter().flat_map(|t| &t.never)).map(|n| n.value.clone()).collect();
+    let never =
+        target.never.iter().chain(source_never.into_iter().flat_map(|t| &t.never)).map(|n| n.value.clone()).collect();
     let work = Work {
         stage: head.name.clone(),
         forward: forward?,
@@ -100,13 +112,18 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
 fn never(cx: &mut Parse<'_>, target: &crate::plan::Target, table: &str, place: &crate::diag::Place) {
     let source = target.clone_of.as_ref().and_then(|source| cx.plan.target(&source.value));
     let bare = |name: &str| name.strip_prefix("public.").unwrap_or(name).to_owned();
-    let hit = target.never.iter().chain(source.into_iter().flat_map(|t| &t.never)).find(|n| bare(&n.value) == bare(table));
+    let hit =
+        target.never.iter().chain(source.into_iter().flat_map(|t| &t.never)).find(|n| bare(&n.value) == bare(table));
     if let Some(hit) = hit {
         cx.out.push(
-            Diagnostic::new("never-written", format!("`{table}` is never written, and this stage declares it"), place.clone())
-                .label("declared here")
-                .related(hit.place.clone(), "never, says the target")
-                .help("remove the table from `writes` or `alters`; removing it from `never` is the highest risk there is"),
+            Diagnostic::new(
+                "never-written",
+                format!("`{table}` is never written, and this stage declares it"),
+                place.clone(),
+            )
+            .label("declared here")
+            .related(hit.place.clone(), "never, says the target")
+            .help("remove the table from `writes` or `alters`; removing it from `never` is the highest risk there is"),
         );
     }
 }
@@ -276,7 +293,10 @@ impl SqlStage {
             }
             Err(failure) => {
                 tx.rollback().await;
-                Err(failure.changed(format!("rolled back: the clone is as before `{}`; production was only read", self.head.name)))
+                Err(failure.changed(format!(
+                    "rolled back: the clone is as before `{}`; production was only read",
+                    self.head.name
+                )))
             }
         }
     }
@@ -297,7 +317,12 @@ impl SqlStage {
     }
 
     /// Everything between BEGIN and COMMIT. `None`: `done_when` is true.
-    async fn within(&self, cx: &Cx, tx: &WriteTx, foreign: BTreeMap<String, Reading>) -> Result<Option<Attempt>, Failure> {
+    async fn within(
+        &self,
+        cx: &Cx,
+        tx: &WriteTx,
+        foreign: BTreeMap<String, Reading>,
+    ) -> Result<Option<Attempt>, Failure> {
         let name = self.head.name.as_str();
         let owner = format!("stage `{name}`");
         tx.begin(self.head.timeout, self.head.lock_timeout).await?;
@@ -422,12 +447,23 @@ impl SqlStage {
         Ok(if words.is_empty() { words } else { vec![words.join(", ")] })
     }
 
-    fn keep_proof(&self, cx: &Cx, proof: &str, passed: bool, grade: &str, observations: Vec<String>, ms: u64) -> Result<(), Failure> {
+    fn keep_proof(
+        &self,
+        cx: &Cx,
+        proof: &str,
+        passed: bool,
+        grade: &str,
+        observations: Vec<String>,
+        ms: u64,
+    ) -> Result<(), Failure> {
         let stage = self.head.name.clone();
         let mut failure = Failure::new(Exit::ProofFailed, format!("stage `{stage}` is not {proof}"))
             .changed("the stage stays committed on the clone and counts as not proved; production was only read")
             .next("look", format!("engine show {} {stage}", cx.run))
-            .next("then", format!("correct the template and start a new run, or engine resume {} to prove it again", cx.run));
+            .next(
+                "then",
+                format!("correct the template and start a new run, or engine resume {} to prove it again", cx.run),
+            );
         failure.facts.clone_from(&observations);
         cx.record(Event::Proved { stage, proof: proof.to_owned(), passed, grade: grade.to_owned(), observations, ms })?;
         if passed { Ok(()) } else { Err(failure) }
@@ -452,7 +488,8 @@ impl SqlStage {
 
     fn stored_state(&self, cx: &Cx) -> Result<reversible::State, Failure> {
         let path = cx.dir.join(state_file(&self.head.name));
-        let lost = |e: String| Failure::new(Exit::Io, format!("{}, the state before the stage, is lost: {e}", path.display()));
+        let lost =
+            |e: String| Failure::new(Exit::Io, format!("{}, the state before the stage, is lost: {e}", path.display()));
         let bytes = std::fs::read(&path).map_err(|e| lost(e.to_string()))?;
         serde_json::from_slice(&bytes).map_err(|e| lost(e.to_string()))
     }

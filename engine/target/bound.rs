@@ -47,6 +47,17 @@ pub struct CloneTarget {
     live: RwLock<Option<Live>>,
 }
 
+/// How a clone is called, and of what.
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// Name of the target it is a clone of.
+    pub source: String,
+    /// The database's name.
+    pub database: String,
+    /// How long it may live.
+    pub expires: Option<std::time::Duration>,
+}
+
 /// A clone that exists, with doors whose every session proves that it is this one.
 #[derive(Clone, Debug)]
 pub struct Live {
@@ -93,17 +104,11 @@ impl Targets {
 }
 
 impl CloneTarget {
-    /// Prepares the doors of a clone that need not exist yet.
-    pub fn new(
-        source: String,
-        database: String,
-        expires: Option<std::time::Duration>,
-        maker: Maker,
-        url: Url,
-        settings: Settings,
-        owner_role: String,
-        stage_role: String,
-    ) -> CloneTarget {
+    /// Prepares the doors of a clone that need not exist yet. `roles`: who runs the stages, who owns what is in it.
+    pub fn new(called: Called, maker: Maker, roles: (String, String), door: (Url, Settings)) -> CloneTarget {
+        let Called { source, database, expires } = called;
+        let (stage_role, owner_role) = roles;
+        let (url, settings) = door;
         CloneTarget { source, database, expires, maker, stage_role, owner_role, url, settings, live: RwLock::new(None) }
     }
 
@@ -113,7 +118,8 @@ impl CloneTarget {
     /// It is not made yet.
     pub fn live(&self) -> Result<Live, Failure> {
         let live = self.live.read().expect("invariant: no holder of this lock panics");
-        live.clone().ok_or_else(|| Failure::new(Exit::WrongDatabase, format!("the clone `{}` is not there yet", self.database)))
+        live.clone()
+            .ok_or_else(|| Failure::new(Exit::WrongDatabase, format!("the clone `{}` is not there yet", self.database)))
     }
 
     /// Doors to any database this run has made (the clone itself, or a copy of it).
@@ -123,9 +129,15 @@ impl CloneTarget {
     pub fn doors(&self, expected: &Expected) -> Result<Live, Failure> {
         let door = |read_only: bool| {
             let settings = Settings { read_only, ..self.settings.clone() };
-            Ok::<_, Failure>(Door::new(&self.database, &self.url, Some(&expected.database), &settings)?.expecting(expected.clone()))
+            Ok::<_, Failure>(
+                Door::new(&self.database, &self.url, Some(&expected.database), &settings)?.expecting(expected.clone()),
+            )
         };
-        Ok(Live { reader: Reader::new(door(true)?), writer: Writer::to_clone(door(false)?)?, expected: expected.clone() })
+        Ok(Live {
+            reader: Reader::new(door(true)?),
+            writer: Writer::to_clone(door(false)?)?,
+            expected: expected.clone(),
+        })
     }
 
     /// The clone is there: from now on its doors are open.

@@ -28,7 +28,8 @@ impl Settings {
     fn options(&self) -> String {
         let read_only = if self.read_only { "on" } else { "off" };
         let row_security = if self.read_only { "off" } else { "on" };
-        let path = if self.search_path.is_empty() { "pg_temp".into() } else { format!("{}, pg_temp", self.search_path) };
+        let path =
+            if self.search_path.is_empty() { "pg_temp".into() } else { format!("{}, pg_temp", self.search_path) };
         let pairs = [
             ("search_path", path),
             ("TimeZone", "UTC".into()),
@@ -154,11 +155,11 @@ impl Door {
             PoolError::Backend(error) => fault::connecting(&self.target, &self.place, &error),
             other => Failure::new(Exit::Temporary, format!("cannot reach `{}`: {other}, {}", self.target, self.place)),
         })?;
-        if let Some(expected) = &self.expected {
-            if let Err(failure) = expected.prove(&session, &self.target).await {
-                drop(Object::take(session));
-                return Err(failure);
-            }
+        if let Some(expected) = &self.expected
+            && let Err(failure) = expected.prove(&session, &self.target).await
+        {
+            drop(Object::take(session));
+            return Err(failure);
         }
         Ok(session)
     }

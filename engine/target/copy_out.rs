@@ -11,7 +11,10 @@ impl Tx {
     ///
     /// # Errors
     /// The server's, at once or within the stream.
-    pub async fn copy_out(&self, sql: &str) -> Result<impl Stream<Item = Result<Bytes, Failure>> + Send + use<>, Failure> {
+    pub async fn copy_out(
+        &self,
+        sql: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, Failure>> + Send + use<>, Failure> {
         let stream = self.session().copy_out(sql).await.map_err(|e| fault::statement("COPY out", &e))?;
         Ok(stream.map(|chunk| chunk.map_err(|e| fault::statement("COPY out", &e))))
     }

@@ -68,7 +68,10 @@ impl Expected {
         if same && marked && !production {
             return Ok(());
         }
-        let by = found.marker.as_ref().map_or("no marker of this engine".to_owned(), |m| format!("a marker of run {}", m.run));
+        let by = found
+            .marker
+            .as_ref()
+            .map_or("no marker of this engine".to_owned(), |m| format!("a marker of run {}", m.run));
         Err(Failure::new(Exit::WrongDatabase, format!("`{target}` is not the clone of this run"))
             .fact(format!("meant   {} (oid {}) of run {}", self.database, self.oid, self.run))
             .fact(format!("found   {} (oid {}) with {by}", found.database, found.oid))

@@ -163,7 +163,8 @@ impl Maker {
     /// The name exists (63), or the server's.
     pub async fn create(&self, new: &NewDatabase) -> Result<i64, Failure> {
         if self.find(&new.name).await?.is_some() {
-            return Err(Failure::new(Exit::WrongDatabase, format!("a database `{}` exists", new.name)).changed("nothing was changed"));
+            return Err(Failure::new(Exit::WrongDatabase, format!("a database `{}` exists", new.name))
+                .changed("nothing was changed"));
         }
         let name = quoted(&new.name)?;
         let mut sql = format!("CREATE DATABASE {name} TEMPLATE {} ALLOW_CONNECTIONS false", quoted(&new.template)?);
@@ -234,7 +235,9 @@ impl Maker {
         let Some(found) = self.find(name).await? else { return Ok(false) };
         let ours = found.marker.as_ref().is_some_and(|m| m.run == run) || name.starts_with(&format!("engine_{run}"));
         if !ours {
-            let by = found.marker.map_or("it carries no marker of this engine".to_owned(), |m| format!("its marker names run {}", m.run));
+            let by = found.marker.map_or("it carries no marker of this engine".to_owned(), |m| {
+                format!("its marker names run {}", m.run)
+            });
             return Err(Failure::new(Exit::WrongDatabase, format!("database `{name}` is not dropped: {by}"))
                 .changed("nothing was changed"));
         }

@@ -17,7 +17,7 @@ mod tx;
 mod url;
 mod writer;
 
-pub use bound::{CloneTarget, Live, Plain, Targets};
+pub use bound::{Called, CloneTarget, Live, Plain, Targets};
 pub use connect::{Door, Settings};
 pub use fault::RETRYABLE;
 pub use identity::{Expected, identify};

@@ -113,7 +113,12 @@ impl Tx {
             (Some(row), 0) => Ok(row),
             (last, more) => Err(Failure::new(
                 Exit::StageFailed,
-                format!("{} on `{}`: {} rows where one was expected", self.purpose, self.target, more + usize::from(last.is_some())),
+                format!(
+                    "{} on `{}`: {} rows where one was expected",
+                    self.purpose,
+                    self.target,
+                    more + usize::from(last.is_some())
+                ),
             )),
         }
     }
@@ -193,7 +198,11 @@ impl Tx {
                 "read only is {}, transaction id is {}, the transaction is {}",
                 if now.read_only { "on" } else { "off" },
                 now.xid.as_deref().unwrap_or("none"),
-                if now.started == begun.started && now.virtual_id == begun.virtual_id { "the same" } else { "another one" },
+                if now.started == begun.started && now.virtual_id == begun.virtual_id {
+                    "the same"
+                } else {
+                    "another one"
+                },
             ))
             .changed(format!("what that transaction did on `{}` is not known; its connection was closed", self.target)))
     }

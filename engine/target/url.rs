@@ -71,8 +71,11 @@ impl Url {
 }
 
 fn missing(target: &str, name: &str, why: &str) -> Failure {
-    Failure::new(Exit::Io, format!("the environment variable `{name}` {why}; it holds the connection string of `{target}`"))
-        .changed("nothing was changed; no run was started")
-        .next("then", format!("export {name}='postgresql://user@host:5432/database'"))
-        .next("or", "engine apply PLAN --sandbox   for a throw-away server with the sample production")
+    Failure::new(
+        Exit::Io,
+        format!("the environment variable `{name}` {why}; it holds the connection string of `{target}`"),
+    )
+    .changed("nothing was changed; no run was started")
+    .next("then", format!("export {name}='postgresql://user@host:5432/database'"))
+    .next("or", "engine apply PLAN --sandbox   for a throw-away server with the sample production")
 }

@@ -1,8 +1,8 @@
 //! Writing a target: one transaction, COMMIT sent once, its outcome asked for.
 
 use super::connect::{Door, give_back};
-use super::tx::Tx;
 use super::fault;
+use super::tx::Tx;
 use crate::event::{Exit, Failure, Identity};
 use std::ops::Deref;
 
@@ -102,7 +102,8 @@ impl Writer {
         let session = self.door.session().await?;
         let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a \
                    WHERE a.pid = $1 AND a.backend_start::text = $2)";
-        let row = session.query_one(sql, &[&pid, &started]).await.map_err(|e| fault::statement("asking for a backend", &e));
+        let row =
+            session.query_one(sql, &[&pid, &started]).await.map_err(|e| fault::statement("asking for a backend", &e));
         give_back(session).await;
         Ok(row?.get(0))
     }

@@ -33,6 +33,9 @@ impl Style {
     }
 }
 
+/// Told what a stage is doing: stage, text.
+pub type Listener = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
 /// A run's screen. Cheap to share.
 #[derive(Clone)]
 pub struct Screen(Arc<Inner>);
@@ -68,7 +71,7 @@ impl Screen {
     }
 
     /// For a run: told what a stage is doing.
-    pub fn progress(&self) -> Arc<dyn Fn(&str, &str) + Send + Sync> {
+    pub fn progress(&self) -> Listener {
         let screen = self.clone();
         Arc::new(move |stage, text| screen.moving(stage, text))
     }
@@ -101,7 +104,8 @@ impl Screen {
                 state.started.insert(stage.clone(), Instant::now());
                 if self.0.style == Style::Terminal {
                     let bar = ProgressBar::new_spinner();
-                    let style = ProgressStyle::with_template("{prefix}  {elapsed}  {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+                    let style = ProgressStyle::with_template("{prefix}  {elapsed}  {msg}")
+                        .unwrap_or_else(|_| ProgressStyle::default_spinner());
                     bar.set_style(style);
                     bar.set_prefix(state.left("…", stage));
                     bar.enable_steady_tick(Duration::from_millis(250));
@@ -136,7 +140,11 @@ impl Screen {
             }
             Style::Log | Style::Json => {
                 let (number, all) = (state.numbers.get(stage).copied().unwrap_or(0), state.numbers.len());
-                format!("engine: {number:>2}/{all} {word} {stage} {} {}", show_ms(ms), said.replace(" · ", ", ").replace('→', "->"))
+                format!(
+                    "engine: {number:>2}/{all} {word} {stage} {} {}",
+                    show_ms(ms),
+                    said.replace(" · ", ", ").replace('→', "->")
+                )
             }
         };
         self.say(&text);
@@ -149,7 +157,8 @@ impl Screen {
             bar.set_message(text.to_owned());
             return;
         }
-        let since = state.last_said.get(stage).or_else(|| state.started.get(stage)).map_or(Duration::ZERO, Instant::elapsed);
+        let since =
+            state.last_said.get(stage).or_else(|| state.started.get(stage)).map_or(Duration::ZERO, Instant::elapsed);
         if since >= Duration::from_secs(60) {
             state.last_said.insert(stage.to_owned(), Instant::now());
             self.say(&format!("engine: {stage} {text}"));
@@ -209,16 +218,32 @@ impl State {
 
 fn bound_clone(style: Style, target: &str, place: &str, database: &str, maker: &Identity) -> String {
     match style {
-        Style::Terminal => format!("  {target:<11} {database} at {place} · PostgreSQL {} · made by {}", maker.version, maker.session_user),
-        _ => format!("engine: {target} {database} at {place}, PostgreSQL {}, made by {}", maker.version, maker.session_user),
+        Style::Terminal => format!(
+            "  {target:<11} {database} at {place} · PostgreSQL {} · made by {}",
+            maker.version, maker.session_user
+        ),
+        _ => format!(
+            "engine: {target} {database} at {place}, PostgreSQL {}, made by {}",
+            maker.version, maker.session_user
+        ),
     }
 }
 
 fn bound(style: Style, target: &str, place: &str, identity: &Identity, powers: &[String]) -> String {
     let database = &identity.database;
-    let could = if powers.is_empty() { "which cannot write".to_owned() } else { format!("which has {} powers to write", powers.len()) };
+    let could = if powers.is_empty() {
+        "which cannot write".to_owned()
+    } else {
+        format!("which has {} powers to write", powers.len())
+    };
     match style {
-        Style::Terminal => format!("  {target:<11} {database} at {place} · PostgreSQL {} · as {}, {could}", identity.version, identity.session_user),
-        _ => format!("engine: {target} {database} at {place}, PostgreSQL {}, as {}, {could}", identity.version, identity.session_user),
+        Style::Terminal => format!(
+            "  {target:<11} {database} at {place} · PostgreSQL {} · as {}, {could}",
+            identity.version, identity.session_user
+        ),
+        _ => format!(
+            "engine: {target} {database} at {place}, PostgreSQL {}, as {}, {could}",
+            identity.version, identity.session_user
+        ),
     }
 }

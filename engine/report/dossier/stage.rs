@@ -34,23 +34,36 @@ pub fn section(line: &Line) -> String {
         Event::AttemptStarted { attempt, .. } => format!("\n## Attempt {attempt}, at {}\n", line.at),
         Event::Readings { moment, values, .. } => format!("\n## Readings ({moment:?})\n\n{}", readings(values)),
         Event::Judged { role, judgements, .. } => format!("\n## {}s\n\n{}", role.word(), judged(judgements)),
-        Event::Statements { purpose, statements, .. } => format!("\n## Statements, {purpose}\n\n{}", executed(statements)),
+        Event::Statements { purpose, statements, .. } => {
+            format!("\n## Statements, {purpose}\n\n{}", executed(statements))
+        }
         Event::Measured { writes, altered, locks, sequences, .. } => {
             let mut text = format!("\n## What it did\n\n{}", wrote(writes));
             text.extend(altered.iter().map(|a| format!("- altered {a}\n")));
             text.extend(locks.iter().map(|l| format!("- lock: {l}\n")));
-            text.extend(sequences.iter().map(|s| format!("- sequence {}: {:?} then {:?}\n", s.sequence, s.before, s.after)));
+            text.extend(
+                sequences.iter().map(|s| format!("- sequence {}: {:?} then {:?}\n", s.sequence, s.before, s.after)),
+            );
             text
         }
         Event::Rejects { results, .. } => {
             let rows: Vec<Vec<String>> = results
                 .iter()
-                .map(|r| vec![if r.held { "held" } else { "NOT HELD" }.into(), format!("{}.{}", r.reject, r.case), r.expected.clone(), r.found.clone()])
+                .map(|r| {
+                    vec![
+                        if r.held { "held" } else { "NOT HELD" }.into(),
+                        format!("{}.{}", r.reject, r.case),
+                        r.expected.clone(),
+                        r.found.clone(),
+                    ]
+                })
                 .collect();
             format!("\n## What the database refuses\n\n{}", markdown(&["", "case", "expected", "found"], &rows))
         }
         Event::CommitIntended { xid, database_oid, .. } => {
-            format!("\nCommit intended: transaction {xid}, database oid {database_oid}, durable before COMMIT was sent.\n")
+            format!(
+                "\nCommit intended: transaction {xid}, database oid {database_oid}, durable before COMMIT was sent.\n"
+            )
         }
         Event::StageCommitted { xid, .. } => match xid {
             Some(xid) => format!("\nThe server says that transaction {xid} is committed.\n"),
@@ -61,7 +74,16 @@ pub fn section(line: &Line) -> String {
             let seen: String = observations.iter().map(|o| format!("- {o}\n")).collect();
             format!("\n## Proof: {proof}: {word} ({grade}, {})\n\n{seen}", clock::show_ms(*ms))
         }
-        Event::CloneMade { database, oid, tables, rows, bytes, left_out, owner, source_owners, snapshot_ms, .. } => {
+        other => evidence(other),
+    }
+}
+
+/// The events of clones, fingerprints, rehearsals, packets and rollouts.
+fn evidence(event: &Event) -> String {
+    match event {
+        Event::CloneMade {
+            database, oid, tables, rows, bytes, left_out, owner, source_owners, snapshot_ms, ..
+        } => {
             let out: String = left_out.iter().map(|l| format!("- not restored: {l}\n")).collect();
             format!(
                 "\n## The clone\n\n`{database}` (oid {oid}): {tables} tables, {rows} rows, {bytes} bytes of content. Snapshot open for {}.\n\n- everything is owned by `{owner}`, in production by {}\n{out}",
@@ -78,7 +100,11 @@ pub fn section(line: &Line) -> String {
         }
         Event::Compared { label, equal, differences, masks, .. } => {
             let word = if *equal { "equal" } else { "NOT EQUAL" };
-            let lines: String = differences.iter().map(|d| format!("- {d}\n")).chain(masks.iter().map(|m| format!("- mask: {m}\n"))).collect();
+            let lines: String = differences
+                .iter()
+                .map(|d| format!("- {d}\n"))
+                .chain(masks.iter().map(|m| format!("- mask: {m}\n")))
+                .collect();
             format!("\n## {label}: {word}\n\n{lines}")
         }
         Event::ProductionChecked { verdict, tables, transactions, .. } => {
@@ -95,11 +121,19 @@ pub fn section(line: &Line) -> String {
         ),
         Event::PacketSealed { id, path, technical_go, reasons, .. } => {
             let lines: String = reasons.iter().map(|r| format!("- {r}\n")).collect();
-            format!("\n## Packet\n\nId `{id}`, in `{path}`. Technical {}.\n\n{lines}", if *technical_go { "GO" } else { "NO-GO" })
+            format!(
+                "\n## Packet\n\nId `{id}`, in `{path}`. Technical {}.\n\n{lines}",
+                if *technical_go { "GO" } else { "NO-GO" }
+            )
         }
         Event::RolledOut { packet, already, held, writes, .. } => {
-            let held = if held.is_empty() { "approvals not locked".to_owned() } else { format!("held against change: {}", held.join(", ")) };
-            let word = if *already { "was applied already; nothing was sent" } else { "was applied in one transaction" };
+            let held = if held.is_empty() {
+                "approvals not locked".to_owned()
+            } else {
+                format!("held against change: {}", held.join(", "))
+            };
+            let word =
+                if *already { "was applied already; nothing was sent" } else { "was applied in one transaction" };
             format!("\n## Rollout\n\nPacket `{packet}` {word}; {held}.\n\n{}", wrote(writes))
         }
         Event::StageBlocked { failure, .. } | Event::StageFailed { failure, .. } => {
@@ -134,7 +168,14 @@ fn judged(judgements: &[Judgement]) -> String {
 fn executed(statements: &[Executed]) -> String {
     let rows: Vec<Vec<String>> = statements
         .iter()
-        .map(|s| vec![s.verb.clone(), s.rows.to_string(), format!("{} ms", s.ms), format!("`{}`", crate::digest::short(&s.sha256))])
+        .map(|s| {
+            vec![
+                s.verb.clone(),
+                s.rows.to_string(),
+                format!("{} ms", s.ms),
+                format!("`{}`", crate::digest::short(&s.sha256)),
+            ]
+        })
         .collect();
     markdown(&["statement", "rows", "took", "sha256"], &rows)
 }
@@ -147,5 +188,9 @@ fn wrote(writes: &[TableWrite]) -> String {
             vec![w.table.clone(), w.inserted.to_string(), w.updated.to_string(), w.deleted.to_string(), bound]
         })
         .collect();
-    if rows.is_empty() { "It wrote nothing.\n".to_owned() } else { markdown(&["table", "inserted", "updated", "deleted", "bound"], &rows) }
+    if rows.is_empty() {
+        "It wrote nothing.\n".to_owned()
+    } else {
+        markdown(&["table", "inserted", "updated", "deleted", "bound"], &rows)
+    }
 }

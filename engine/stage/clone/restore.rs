@@ -45,7 +45,7 @@ impl Restore<'_> {
             .map_err(|e| Failure::new(Exit::Io, e.to_string()).changed("nothing was created; production was only read"))
     }
 
-    fn command(&self, program: &Path, door: &Door, options: &str) -> Command {
+    fn command(program: &Path, door: &Door, options: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         for name in ["PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "PGSSLROOTCERT"] {
@@ -64,12 +64,19 @@ impl Restore<'_> {
             .map_err(|e| Failure::new(Exit::Io, format!("no temporary folder in {}: {e}", self.cx.dir.display())))?;
         let (archive, list) = (dir.path().join("schema.dump"), dir.path().join("list"));
         self.cx.say(self.stage, "dumping the schema");
-        let mut dump = self.command(&programs.path("pg_dump"), self.source, "-c default_transaction_read_only=on");
-        dump.args(["--no-password", "--section=pre-data", "--section=post-data", "--format=custom", "--no-owner", "--no-subscriptions"])
-            .arg(format!("--snapshot={snapshot}"))
-            .arg(format!("--file={}", archive.display()));
+        let mut dump = Self::command(&programs.path("pg_dump"), self.source, "-c default_transaction_read_only=on");
+        dump.args([
+            "--no-password",
+            "--section=pre-data",
+            "--section=post-data",
+            "--format=custom",
+            "--no-owner",
+            "--no-subscriptions",
+        ])
+        .arg(format!("--snapshot={snapshot}"))
+        .arg(format!("--file={}", archive.display()));
         self.on_production(dump, "pg_dump", "schema").await?;
-        let mut lister = self.command(&programs.path("pg_restore"), self.into, "");
+        let mut lister = Self::command(&programs.path("pg_restore"), self.into, "");
         lister.arg("--list").arg(&archive).stdout(Stdio::piped());
         let listed = self.finish(lister, "pg_restore --list").await?;
         let kept: String = listed.lines().filter(|line| self.keeps(line)).map(|line| format!("{line}\n")).collect();
@@ -80,12 +87,24 @@ impl Restore<'_> {
     /// Is this entry of the archive's list restored? `123; 1259 16385 TABLE public t owner`.
     fn keeps(&self, line: &str) -> bool {
         let entry = line.splitn(4, ' ').nth(3).unwrap_or("");
-        let outward = ["DEFAULT ACL ", "SUBSCRIPTION ", "EVENT TRIGGER ", "USER MAPPING ", "SERVER ", "FOREIGN DATA WRAPPER ", "FOREIGN TABLE "];
+        let outward = [
+            "DEFAULT ACL ",
+            "SUBSCRIPTION ",
+            "EVENT TRIGGER ",
+            "USER MAPPING ",
+            "SERVER ",
+            "FOREIGN DATA WRAPPER ",
+            "FOREIGN TABLE ",
+        ];
         if outward.iter().any(|kind| entry.starts_with(kind)) {
             return false;
         }
         let names = |prefix: &str, all: &[String]| {
-            all.iter().any(|name| entry.strip_prefix(prefix).is_some_and(|rest| rest.trim_end() == name || rest.starts_with(&format!("{name} "))))
+            all.iter().any(|name| {
+                entry
+                    .strip_prefix(prefix)
+                    .is_some_and(|rest| rest.trim_end() == name || rest.starts_with(&format!("{name} ")))
+            })
         };
         !(names("EXTENSION - ", &self.facts.extensions_out)
             || names("COMMENT - EXTENSION ", &self.facts.extensions_out)
@@ -105,7 +124,8 @@ impl Restore<'_> {
     }
 
     async fn restore_section(&self, toc: &Toc, section: &str, jobs: u32) -> Result<(), Failure> {
-        let mut restore = self.command(&self.programs()?.path("pg_restore"), self.into, "-c statement_timeout=0 -c lock_timeout=0");
+        let mut restore =
+            Self::command(&self.programs()?.path("pg_restore"), self.into, "-c statement_timeout=0 -c lock_timeout=0");
         restore
             .args(["--no-password", "--no-owner", "--exit-on-error"])
             .arg(format!("--role={}", self.owner_role))
@@ -122,7 +142,7 @@ impl Restore<'_> {
         self.cx.say(self.stage, "copying the rows");
         let programs = self.programs()?;
         let watch = Stopwatch::start();
-        let mut dump = self.command(&programs.path("pg_dump"), self.source, "-c default_transaction_read_only=on");
+        let mut dump = Self::command(&programs.path("pg_dump"), self.source, "-c default_transaction_read_only=on");
         dump.args(["--no-password", "--section=data", "--format=plain", "--no-owner"])
             .arg(format!("--snapshot={snapshot}"))
             .stdout(Stdio::piped());
@@ -132,10 +152,21 @@ impl Restore<'_> {
             .take()
             .and_then(|out| out.try_into().ok())
             .ok_or_else(|| Failure::new(Exit::Io, "pg_dump has no output to read"))?;
-        let options = format!("-c role={} -c statement_timeout=0 -c synchronous_commit=off", self.owner_role.replace(' ', "\\ "));
-        let mut load = self.command(&programs.path("psql"), self.into, &options);
-        load.args(["--no-password", "--no-psqlrc", "--quiet", "--single-transaction", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "--file=-"])
-            .stdin(rows);
+        let options =
+            format!("-c role={} -c statement_timeout=0 -c synchronous_commit=off", self.owner_role.replace(' ', "\\ "));
+        let mut load = Self::command(&programs.path("psql"), self.into, &options);
+        load.args([
+            "--no-password",
+            "--no-psqlrc",
+            "--quiet",
+            "--single-transaction",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-v",
+            "VERBOSITY=terse",
+            "--file=-",
+        ])
+        .stdin(rows);
         let (dumped, loaded) = tokio::join!(wait(dump, "pg_dump"), self.finish(load, "psql"));
         // When psql stops, pg_dump only sees a broken pipe: psql's own words come first.
         loaded?;
@@ -147,7 +178,7 @@ impl Restore<'_> {
     pub async fn analyze(&self) -> Result<(), Failure> {
         self.cx.say(self.stage, "analysing");
         let options = format!("-c role={} -c statement_timeout=0", self.owner_role.replace(' ', "\\ "));
-        let mut analyze = self.command(&self.programs()?.path("psql"), self.into, &options);
+        let mut analyze = Self::command(&self.programs()?.path("psql"), self.into, &options);
         analyze.args(["--no-password", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "--command=ANALYZE"]);
         self.finish(analyze, "psql").await.map(drop)
     }

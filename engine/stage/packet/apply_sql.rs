@@ -12,6 +12,9 @@ use crate::quote::literal;
 use crate::sql::{Name, Use};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Declared tables by stage: name in the plan, `schema.table`, bound.
+pub type Bounds = BTreeMap<String, Vec<(String, String, Option<u64>)>>;
+
 /// What the text needs to know of the run.
 pub struct Sealing<'s> {
     /// Run id.
@@ -25,7 +28,7 @@ pub struct Sealing<'s> {
     /// Variables: type and text.
     pub vars: &'s BTreeMap<String, (String, String)>,
     /// Declared tables by stage: name in the plan, `schema.table`, bound.
-    pub bounds: &'s BTreeMap<String, Vec<(String, String, Option<u64>)>>,
+    pub bounds: &'s Bounds,
 }
 
 /// SQLSTATEs that the packet raises, so that the engine can tell them apart.
@@ -73,7 +76,10 @@ pub fn rollback(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Fa
     let mut out = String::from("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\n");
     out.push_str(&frame(stage, sealing)?);
     for work in stage.of.iter().rev().filter_map(|built| built.work.as_ref()) {
-        out.push_str(&format!("\n-- ---------------------------------------------------------------- back over {}\n", work.stage));
+        out.push_str(&format!(
+            "\n-- ---------------------------------------------------------------- back over {}\n",
+            work.stage
+        ));
         match &work.rollback {
             Some(script) => out.push_str(&closed(&script.text)),
             None => out.push_str("DO $engine$ BEGIN RAISE EXCEPTION 'this stage has no rollback'; END $engine$;\n"),
@@ -179,7 +185,13 @@ fn demand(check: &Check, role: Role, owner: &str, stage: &str, sealing: &Sealing
         check.name,
         check.predicate.text.trim()
     ))?;
-    Ok(judging(&sql, &format!("IF engine_ok IS NOT TRUE THEN\n        RAISE EXCEPTION USING ERRCODE = '{}', MESSAGE = {head} || engine_seen;\n    END IF;", state(role))))
+    Ok(judging(
+        &sql,
+        &format!(
+            "IF engine_ok IS NOT TRUE THEN\n        RAISE EXCEPTION USING ERRCODE = '{}', MESSAGE = {head} || engine_seen;\n    END IF;",
+            state(role)
+        ),
+    ))
 }
 
 fn refuse_if_done(check: &Check, sealing: &Sealing<'_>) -> Result<String, Failure> {
@@ -195,7 +207,9 @@ fn refuse_if_done(check: &Check, sealing: &Sealing<'_>) -> Result<String, Failur
 fn judging(sql: &str, then: &str) -> String {
     let body = format!("    {sql}\n        INTO engine_ok, engine_seen FROM r;\n    {then}\n");
     let tag = tag(&body);
-    format!("DO {tag}\n#variable_conflict use_column\nDECLARE engine_ok boolean; engine_seen text;\nBEGIN\n{body}END {tag};\n")
+    format!(
+        "DO {tag}\n#variable_conflict use_column\nDECLARE engine_ok boolean; engine_seen text;\nBEGIN\n{body}END {tag};\n"
+    )
 }
 
 /// `WITH r AS MATERIALIZED (...) SELECT (predicate), 'gap is ' || ...`.
@@ -236,8 +250,13 @@ fn operand(name: &Name, stage: &str, sealing: &Sealing<'_>) -> Result<String, Fa
         Name::At { probe, .. } => kept(String::new(), probe),
         Name::Wrote(table) => {
             let of_stage = sealing.bounds.get(stage);
-            let qualified = of_stage.and_then(|b| b.iter().find(|(plan, _, _)| plan == table)).map_or(table, |(_, q, _)| q);
-            Ok(format!("SELECT coalesce(sum(d.rows), 0)::pg_catalog.int8 FROM ({}) AS d WHERE d.name = {}", deltas(stage), quoted(qualified)?))
+            let qualified =
+                of_stage.and_then(|b| b.iter().find(|(plan, _, _)| plan == table)).map_or(table, |(_, q, _)| q);
+            Ok(format!(
+                "SELECT coalesce(sum(d.rows), 0)::pg_catalog.int8 FROM ({}) AS d WHERE d.name = {}",
+                deltas(stage),
+                quoted(qualified)?
+            ))
         }
         Name::Var(var) => {
             let (kind, text) = sealing.vars.get(var).cloned().unwrap_or(("text".into(), String::new()));
@@ -308,13 +327,17 @@ fn block(body: &str) -> String {
 
 /// A dollar tag that does not occur in the body.
 fn tag(body: &str) -> String {
-    (0..).map(|n| format!("$engine{n}$")).find(|tag| !body.contains(tag.as_str())).expect("invariant: some number is free")
+    (0..=body.len())
+        .map(|n| format!("$engine{n}$"))
+        .find(|tag| !body.contains(tag.as_str()))
+        .expect("invariant: some number is free")
 }
 
 /// A script whose last statement is closed.
 fn closed(text: &str) -> String {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
-    let last = text.lines().rev().find(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--")).unwrap_or("");
+    let last =
+        text.lines().rev().find(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--")).unwrap_or("");
     let semicolon = if last.trim_end().ends_with(';') { "" } else { ";\n" };
     format!("{text}{newline}{semicolon}")
 }

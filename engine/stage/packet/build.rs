@@ -1,6 +1,6 @@
 //! Building a packet: every file in a folder aside, its sums, its id, then one rename.
 
-use super::apply_sql::{self, Sealing};
+use super::apply_sql::{self, Bounds, Sealing};
 use super::manifest::{Manifest, SealedBound, SealedPredicate, files_below};
 use super::{PACKETS, PacketStage};
 use crate::digest;
@@ -42,7 +42,8 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
 
     let (bounds, manifest) = facts(cx, stage, &events, &decision).await?;
     let kinds = kinds(&events);
-    let sealing = Sealing { run: &cx.run, as_of: &cx.as_of, probes: &cx.probes, kinds: &kinds, vars: &cx.vars, bounds: &bounds };
+    let sealing =
+        Sealing { run: &cx.run, as_of: &cx.as_of, probes: &cx.probes, kinds: &kinds, vars: &cx.vars, bounds: &bounds };
 
     let runs = Path::new(PACKETS);
     let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("the packet cannot be written below {PACKETS}: {e}"));
@@ -60,7 +61,15 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
     }
     write("rollout.json", &json(&manifest))?;
     write("decision.json", &json(&decision))?;
-    write("GO-NO-GO.md", &page::go_no_go(&page::Sealed { decision: &decision, events: &events, target: &stage.target, writes: &shown_writes(&manifest) }))?;
+    write(
+        "GO-NO-GO.md",
+        &page::go_no_go(&page::Sealed {
+            decision: &decision,
+            events: &events,
+            target: &stage.target,
+            writes: &shown_writes(&manifest),
+        }),
+    )?;
     write("VERIFY.md", VERIFY)?;
     for (name, bytes) in &cx.inputs {
         store::write(&dir.join("plan").join(name), bytes)?;
@@ -88,10 +97,13 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
     Ok(Sealed { id, path, decision })
 }
 
-type Bounds = BTreeMap<String, Vec<(String, String, Option<u64>)>>;
-
 /// Names resolved on the target, its tables' definitions, what the stages wrote on the clone.
-async fn facts(cx: &Cx, stage: &PacketStage, events: &[Event], decision: &Decision) -> Result<(Bounds, Manifest), Failure> {
+async fn facts(
+    cx: &Cx,
+    stage: &PacketStage,
+    events: &[Event],
+    decision: &Decision,
+) -> Result<(Bounds, Manifest), Failure> {
     let state = RunState::of(events);
     let tx = cx.targets.reader(&stage.target)?.begin("sealing the packet", Isolation::Snapshot).await?;
     let identity = identify(&tx).await?;
@@ -102,8 +114,18 @@ async fn facts(cx: &Cx, stage: &PacketStage, events: &[Event], decision: &Decisi
         let own = bounds.entry(work.stage.clone()).or_default();
         for bound in &work.writes {
             let table = bounds::find(&tx, &bound.table).await?.unwrap_or_else(|| bound.table.clone());
-            let rehearsed = state.stage(&work.stage).writes.iter().filter(|w| w.table == table).map(crate::event::TableWrite::total).sum::<u64>();
-            let sum = writes.entry(table.clone()).or_insert(SealedBound { table: table.clone(), rehearsed: 0, most: Some(0) });
+            let rehearsed = state
+                .stage(&work.stage)
+                .writes
+                .iter()
+                .filter(|w| w.table == table)
+                .map(crate::event::TableWrite::total)
+                .sum::<u64>();
+            let sum = writes.entry(table.clone()).or_insert(SealedBound {
+                table: table.clone(),
+                rehearsed: 0,
+                most: Some(0),
+            });
             sum.rehearsed += rehearsed;
             sum.most = sum.most.zip(bound.most).map(|(a, b)| a + b);
             own.push((bound.table.clone(), table, bound.most));
@@ -116,7 +138,10 @@ async fn facts(cx: &Cx, stage: &PacketStage, events: &[Event], decision: &Decisi
     let objects = crate::fingerprint::objects(&tx).await?;
     cx.finish(tx).await?;
     let concerned = |parent: Option<&str>, identity: &str| {
-        writes.keys().chain(&altered).any(|t| parent == Some(t) || identity == t || identity.ends_with(&format!(" {t}")))
+        writes
+            .keys()
+            .chain(&altered)
+            .any(|t| parent == Some(t) || identity == t || identity.ends_with(&format!(" {t}")))
     };
     let schema = objects.into_iter().filter(|o| concerned(o.parent.as_deref(), &o.identity)).collect();
     let sealed = |check: &Check| SealedPredicate {
@@ -196,7 +221,8 @@ fn evidence(cx: &Cx, dir: &Path, cut: usize, history: &journal::History) -> Resu
     let prints = cx.dir.join("fingerprints");
     let mut names = Vec::new();
     if prints.is_dir() {
-        files_below(&prints, &prints, &mut names).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", prints.display())))?;
+        files_below(&prints, &prints, &mut names)
+            .map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", prints.display())))?;
     }
     for name in names {
         let bytes = std::fs::read(prints.join(&name)).map_err(|e| Failure::new(Exit::Io, format!("{name}: {e}")))?;

@@ -132,7 +132,10 @@ fn find(word: &str) -> Result<PathBuf, Failure> {
             .next("or name it", "--var packet=ID-or-folder")
     };
     if word == "latest" {
-        return known.pop().map(|(_, _, path)| path).ok_or_else(|| none("there is no sealed packet here yet".to_owned()));
+        return known
+            .pop()
+            .map(|(_, _, path)| path)
+            .ok_or_else(|| none("there is no sealed packet here yet".to_owned()));
     }
     // A folder's name holds 12 digits of the id; a longer word is compared with as many.
     let head = digest::short(word);
@@ -168,7 +171,10 @@ pub fn verify(dir: &Path) -> Result<String, Failure> {
     let mut present = Vec::new();
     files_below(dir, dir, &mut present).map_err(|e| unreadable(dir, &e.to_string()))?;
     wrong.extend(
-        present.iter().filter(|n| *n != "SHA256SUMS" && !n.starts_with("attest/") && !listed.contains(*n)).map(|n| format!("{n}  was added")),
+        present
+            .iter()
+            .filter(|n| *n != "SHA256SUMS" && !n.starts_with("attest/") && !listed.contains(*n))
+            .map(|n| format!("{n}  was added")),
     );
     if wrong.is_empty() {
         return Ok(digest::hex(sums.as_bytes()));

@@ -44,6 +44,15 @@ WITH RECURSIVE leaf AS MATERIALIZED (
        OR EXISTS (SELECT FROM pg_catalog.pg_attribute AS f
                   WHERE f.attrelid = t.typrelid AND t.typrelid <> 0 AND f.attnum > 0 AND NOT f.attisdropped AND f.atttypid >= 10000)
     GROUP BY r.root
+), framed AS MATERIALIZED (
+    SELECT col.attrelid,
+        pg_catalog.array_agg(col.attname::pg_catalog.text ORDER BY col.attname COLLATE "C") AS names,
+        pg_catalog.array_agg(CASE WHEN col.attgenerated <> '' THEN 'generated' WHEN textual.root IS NOT NULL THEN 'text'
+            ELSE 'binary' END ORDER BY col.attname COLLATE "C") AS forms,
+        pg_catalog.array_agg(pg_catalog.quote_ident(col.attname) ORDER BY col.attname COLLATE "C") AS quoted
+    FROM col
+    LEFT JOIN textual ON textual.root = col.atttypid
+    GROUP BY col.attrelid
 )
 SELECT leaf.oid::pg_catalog.int8, leaf.name,
     (SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c
@@ -60,10 +69,7 @@ SELECT leaf.oid::pg_catalog.int8, leaf.name,
          WHEN leaf.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery() THEN 'unlogged, on a standby'
          WHEN leaf.relkind = 'm' THEN 'm'
          ELSE leaf.relpersistence::pg_catalog.text END,
-    ARRAY(SELECT col.attname::pg_catalog.text FROM col WHERE col.attrelid = leaf.oid ORDER BY col.attname COLLATE "C"),
-    ARRAY(SELECT CASE WHEN col.attgenerated <> '' THEN 'generated'
-                      WHEN col.atttypid IN (SELECT textual.root FROM textual) THEN 'text' ELSE 'binary' END
-          FROM col WHERE col.attrelid = leaf.oid ORDER BY col.attname COLLATE "C"),
-    ARRAY(SELECT pg_catalog.quote_ident(col.attname) FROM col WHERE col.attrelid = leaf.oid ORDER BY col.attname COLLATE "C")
+    COALESCE(framed.names, '{}'), COALESCE(framed.forms, '{}'), COALESCE(framed.quoted, '{}')
 FROM leaf
+LEFT JOIN framed ON framed.attrelid = leaf.oid
 ORDER BY leaf.name COLLATE "C"

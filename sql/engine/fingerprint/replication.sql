@@ -2,7 +2,7 @@
 SELECT 'publication', 'publication ' || pg_catalog.quote_ident(p.pubname), NULL::pg_catalog.text,
     pg_catalog.concat_ws(E'\n',
         (SELECT pg_catalog.string_agg(e.key || ' ' || e.value, E'\n' ORDER BY e.key COLLATE "C")
-         FROM pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(p)) AS e WHERE e.key NOT IN ('oid', 'pubname', 'pubowner')),
+         FROM pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(p)) AS e WHERE e.key NOT IN ('oid', 'pubname', 'pubowner') AND (e.key, e.value) <> ('pubgencols', 'n')),
         (SELECT pg_catalog.string_agg(w.line, E'\n' ORDER BY w.line COLLATE "C")
          FROM pg_catalog.pg_publication_rel AS r
          CROSS JOIN LATERAL (SELECT pg_catalog.concat_ws(' ', 'table', r.prrelid::pg_catalog.regclass,

@@ -1,0 +1,36 @@
+# Two commands: `make demo` runs the main job, `make test` passes the tests.
+# Both install what they need; see tests/setup/postgres.sh.
+
+CARGO ?= cargo
+ENGINE := target/debug/engine
+
+.PHONY: help demo test setup build fmt lint directus clean
+
+help:
+	@echo "make demo      the pipeline A to G on a throw-away PostgreSQL with the sample production"
+	@echo "make test      formatting, lints and all tests"
+	@echo "make directus  the same pipeline on a database that Directus itself created (installs directus from npm)"
+
+setup:
+	@sh tests/setup/postgres.sh
+
+build:
+	$(CARGO) build --locked
+
+demo: setup build
+	$(ENGINE) sandbox -- sh tests/setup/demo.sh $(ENGINE)
+
+fmt:
+	$(CARGO) fmt --check
+
+lint:
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+test: setup fmt lint
+	$(CARGO) test --locked
+
+directus: setup build
+	$(ENGINE) sandbox -- sh tests/directus/run.sh $(ENGINE)
+
+clean:
+	$(CARGO) clean

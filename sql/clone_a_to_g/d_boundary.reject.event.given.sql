@@ -1,0 +1,7 @@
+-- An issue whose opening is recorded and whose closing is not. Rolled back with everything else.
+INSERT INTO public.gov_scan_runs (scan_code, ruleset_code, coverage, scanned_at)
+VALUES ('SCAN-REJECT', 'RS-COVERAGE-1', 100, current_setting('engine.as_of')::timestamptz);
+INSERT INTO public.gov_issues (issue_code, scan_code, scope_code, severity, opened_at)
+VALUES ('ISS-REJECT', 'SCAN-REJECT', 'access', 'info', current_setting('engine.as_of')::timestamptz);
+INSERT INTO public.gov_events (event_type, issue_code, recorded_at)
+VALUES ('issue.opened', 'ISS-REJECT', current_setting('engine.as_of')::timestamptz);

@@ -1,0 +1,1 @@
+DELETE FROM public.gov_worker_cursors WHERE worker = 'REJECT-RETIRED';

@@ -1,0 +1,1 @@
+DROP INDEX shop.orders_amount_wide_idx;

@@ -1,0 +1,1 @@
+CREATE INDEX orders_amount_wide_idx ON shop.orders (amount_wide);
