@@ -71,13 +71,7 @@ pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str) -> Resul
     for (name, stage) in &state.stages {
         use crate::event::Status;
         if let Status::Blocked(failure) | Status::Failed(failure) = &stage.status {
-            let mut failure = failure.clone();
-            if failure.next.is_empty() {
-                failure = failure
-                    .next("look", format!("engine show {run} {name}"))
-                    .next("then", format!("put right what it says and run: engine resume {run}"));
-            }
-            screen.failure(&failure);
+            screen.failure(&advised(failure, run, name, plan));
         }
     }
     // A committed stage whose proof failed is not in a failed state; its failure is the journal's.
@@ -91,13 +85,56 @@ pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str) -> Resul
     let sealed = state.stages.values().find_map(|s| s.packet.clone());
     if let (Exit::Ok, Some((id, _))) = (exit, sealed) {
         let short = crate::digest::short(&id);
-        screen.say(&format!(
-            "  next   engine apply plans/production_rollout.toml --var packet={short}   once it is ratified"
-        ));
+        screen.say(&format!("  next   engine apply {} --var packet={short}   once it is ratified", rollout_plan(plan)));
     }
     if matches!(exit, Exit::Interrupted | Exit::Terminated) {
         screen.say(&format!("  next   engine resume {run}"));
     }
-    let _ = plan;
     Ok(())
+}
+
+/// The failure with what to type next, by its kind, when its room said nothing better.
+fn advised(failure: &Failure, run: &str, stage: &str, plan: &str) -> Failure {
+    let mut failure = failure.clone();
+    if failure.changed.is_none() {
+        failure.changed = Some("this stage changed nothing; production was only read".to_owned());
+    }
+    if !failure.next.is_empty() {
+        return failure;
+    }
+    match failure.exit {
+        Exit::Blocked | Exit::NotEvaluable => failure
+            .next("look", format!("engine plan {plan}   all guards as they stand, read-only"))
+            .next("then", format!("wait until it holds and run: engine resume {run}"))
+            .next("or", "change the plan in a pull request, and start a new run"),
+        Exit::Temporary => failure.next("then", format!("engine resume {run}")),
+        _ => failure
+            .next("look", format!("engine show {run} {stage}   its SQL, readings and timings"))
+            .next("then", format!("correct what it says and run: engine resume {run} --accept-changes")),
+    }
+}
+
+/// The plan beside this one that rolls out what it sealed, if there is one.
+fn rollout_plan(plan: &str) -> String {
+    let dir = Path::new(plan).parent().unwrap_or(Path::new("."));
+    let sealed_for = std::fs::read_to_string(plan).unwrap_or_default();
+    let gates: Vec<&str> = sealed_for.lines().filter(|l| l.starts_with("gate.")).collect();
+    let mut others: Vec<_> =
+        std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok).map(|e| e.path()).collect();
+    others.sort();
+    others
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .find(|path| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            text.contains("kind = \"rollout\"")
+                && !gates.is_empty()
+                && gates.iter().all(|g| text.contains(gate_text(g)))
+        })
+        .map_or_else(|| "ROLLOUT-PLAN".to_owned(), |path| path.display().to_string())
+}
+
+/// `gate.ratified = "ospa >= 1"` without what may follow.
+fn gate_text(line: &str) -> &str {
+    line.match_indices('"').nth(1).map_or(line, |(at, _)| &line[..=at])
 }

@@ -35,6 +35,7 @@ impl Decision {
         criteria.push(rehearsed(events));
         criteria.push(unchanged(events));
         criteria.push(read_only(events));
+        criteria.push(could_not(events));
         let technical_go = criteria.iter().all(|c| c.result == "PASS");
         Decision { technical_go, criteria, gates }
     }
@@ -176,6 +177,27 @@ fn unchanged(events: &[Event]) -> Criterion {
         }
         Some((verdict, tables)) => criterion(what, "FAIL", format!("{}: {tables}", verdict.word())),
     }
+}
+
+/// The role that read production, and every power to write it had.
+fn could_not(events: &[Event]) -> Criterion {
+    let what = "the role that read production cannot write it".to_owned();
+    let bound = events.iter().filter_map(|e| match e {
+        Event::TargetBound { target, clone: None, identity, powers, .. } => Some((target, identity, powers)),
+        _ => None,
+    });
+    let said: Vec<String> = bound
+        .map(|(target, identity, powers)| {
+            let powers = if powers.is_empty() {
+                "no power to write".to_owned()
+            } else {
+                format!("ATTESTED: {}", powers.join(", "))
+            };
+            format!("`{target}` as {}: {powers}", identity.session_user)
+        })
+        .collect();
+    // A role with powers is refused unless the plan attests it; then the evidence lists them.
+    criterion(what, if said.is_empty() { "NOT RUN" } else { "PASS" }, said.join("; "))
 }
 
 fn read_only(events: &[Event]) -> Criterion {

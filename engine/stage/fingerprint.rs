@@ -110,7 +110,10 @@ impl FingerprintStage {
         cx.keep_fingerprint(name, &self.on, "own", &print, watch.ms())?;
         let mut words = Vec::new();
         if !self.head.guards.is_empty() {
-            words.push(format!("{} guards hold", self.head.guards.len()));
+            words.push(match self.head.guards.len() {
+                1 => "1 guard holds".to_owned(),
+                n => format!("{n} guards hold"),
+            });
             words.extend(readings::shown(&self.head.guards, &before, &before).into_iter().take(4));
         }
         words.push(match &self.equals {

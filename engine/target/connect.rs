@@ -46,6 +46,8 @@ impl Settings {
             ("idle_in_transaction_session_timeout", "3600000".into()),
             ("client_connection_check_interval", "500".into()),
             ("standard_conforming_strings", "on".into()),
+            // Catalog queries are many and short: compiling them costs more than running them.
+            ("jit", "off".into()),
         ];
         let escape = |v: &str| v.replace('\\', "\\\\").replace(' ', "\\ ");
         pairs.iter().map(|(k, v)| format!("-c {k}={}", escape(v))).collect::<Vec<_>>().join(" ")

@@ -1,6 +1,7 @@
 //! A refusal: which and why with every value; what was and was not changed; where it is written; what to type.
 
 use crate::event::{Exit, Failure};
+use std::io::IsTerminal;
 
 /// Draws a failure, without a final newline.
 pub fn draw(failure: &Failure) -> String {
@@ -14,7 +15,8 @@ pub fn draw(failure: &Failure) -> String {
         text.push_str("\n  ");
         text.push_str(&fact.replace('\n', "\n  "));
     }
-    if let Some(detail) = &failure.detail {
+    // DETAIL can carry rows: for the operator's own terminal, never for a log.
+    if let Some(detail) = failure.detail.as_ref().filter(|_| std::io::stderr().is_terminal()) {
         text.push_str(&format!("\n  detail: {detail}"));
     }
     if let Some(changed) = &failure.changed {

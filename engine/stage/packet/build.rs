@@ -74,6 +74,8 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
     for (name, bytes) in &cx.inputs {
         store::write(&dir.join("plan").join(name), bytes)?;
     }
+    let vars: BTreeMap<&String, &String> = cx.vars.iter().map(|(name, (_, text))| (name, text)).collect();
+    write("plan/vars.json", &json(&vars))?;
     evidence(cx, dir, cut, &history)?;
 
     let mut files = Vec::new();
