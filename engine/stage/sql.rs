@@ -1,15 +1,15 @@
 //! `sql`: renders a template and runs it on a clone in one transaction, with bounds, ensures, rejects and proofs.
 
+mod keys;
+mod prove;
+
 use super::check::refused_words;
-use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings};
-use crate::clock::Stopwatch;
-use crate::diag::Diagnostic;
+use super::{Cx, Done, Head, Kind, Recovery, Running, Stage, commit, readings};
 use crate::event::{Event, Exit, Failure, Moment, Reading, Role, SequenceMove, Status};
 use crate::guard::{Check, Values};
 use crate::journal::store;
-use crate::plan::keys::Keys;
-use crate::proof::{Work, bounds, forward, idempotent, measure, reject, reversible};
-use crate::target::{Live, RETRYABLE, WriteTx};
+use crate::proof::{Work, bounds, forward, measure, reject, reversible};
+use crate::target::{Isolation, Live, RETRYABLE, WriteTx};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub static KIND: Kind = Kind {
         "ignore",
     ],
     recovery: Recovery::Atomic,
-    parse,
+    parse: keys::parse,
 };
 
 #[derive(Debug)]
@@ -46,141 +46,6 @@ struct SqlStage {
     reversible: bool,
     monotonic: Vec<String>,
     on: String,
-}
-
-fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage>> {
-    let target = cx.needs_clone(&head)?;
-    cx.not_yet(&mut keys, "batch", "write one transaction bounded by `writes`, or several stages");
-    cx.not_yet(&mut keys, "transaction", "statements that cannot run in a transaction have their own issue");
-    let place = cx.plan_stage().name.place.clone();
-    let file = keys.text("file", cx.out);
-    let rollback = keys.text("rollback", cx.out);
-    let no_rollback = keys.text("no_rollback", cx.out);
-    if file.is_none() {
-        cx.out.push(
-            Diagnostic::new("stage-without-file", format!("stage `{}` has no `file`", head.name), place.clone())
-                .label("no SQL")
-                .help("write `file = \"PLAN/STAGE.sql\"`, a path under templates/"),
-        );
-    }
-    if rollback.is_some() == no_rollback.is_some() {
-        cx.out.push(
-            Diagnostic::new(
-                "stage-without-rollback",
-                format!("stage `{}` needs either `rollback` or `no_rollback`", head.name),
-                place.clone(),
-            )
-            .label("how is it taken back?")
-            .help("write `rollback = \"PLAN/STAGE.rollback.sql\"`, or say in `no_rollback` why there is none"),
-        );
-    }
-    let none = BTreeMap::new();
-    let forward = file.and_then(|path| cx.script(&path, &format!("{}.sql", head.name), &none));
-    let has_rollback = rollback.is_some();
-    let rollback = rollback.and_then(|path| cx.script(&path, &format!("{}.rollback.sql", head.name), &none));
-    let writes = cx.writes(&mut keys);
-    let alters = keys.texts("alters", cx.out).unwrap_or_default();
-    for (named, spot) in writes.iter().map(|b| (&b.table, &place)).chain(alters.iter().map(|a| (&a.value, &a.place))) {
-        never(cx, &target, named, spot);
-    }
-    let ensures = cx.ensures(&mut keys, &writes);
-    let done_when = cx.done_when(&mut keys);
-    let rejects = cx.rejects(&mut keys, &target.name.value);
-    let (idempotent, reversible) = proofs(cx, &mut keys, has_rollback);
-    let monotonic = monotonic(cx, &mut keys);
-    let ignore = ignore(cx, &mut keys);
-    keys.finish(&cx.known(&KIND), cx.out);
-    let source_never = target.clone_of.as_ref().and_then(|source| cx.plan.target(&source.value));
-    let never =
-        target.never.iter().chain(source_never.into_iter().flat_map(|t| &t.never)).map(|n| n.value.clone()).collect();
-    let work = Work {
-        stage: head.name.clone(),
-        forward: forward?,
-        rollback,
-        writes,
-        alters: alters.into_iter().map(|a| a.value).collect(),
-        ignore,
-        never,
-        timeout: head.timeout,
-        lock_timeout: head.lock_timeout,
-    };
-    let on = target.name.value.clone();
-    let work = Arc::new(work);
-    Some(Box::new(SqlStage { head, work, ensures, done_when, rejects, idempotent, reversible, monotonic, on }))
-}
-
-fn never(cx: &mut Parse<'_>, target: &crate::plan::Target, table: &str, place: &crate::diag::Place) {
-    let source = target.clone_of.as_ref().and_then(|source| cx.plan.target(&source.value));
-    let bare = |name: &str| name.strip_prefix("public.").unwrap_or(name).to_owned();
-    let hit =
-        target.never.iter().chain(source.into_iter().flat_map(|t| &t.never)).find(|n| bare(&n.value) == bare(table));
-    if let Some(hit) = hit {
-        cx.out.push(
-            Diagnostic::new(
-                "never-written",
-                format!("`{table}` is never written, and this stage declares it"),
-                place.clone(),
-            )
-            .label("declared here")
-            .related(hit.place.clone(), "never, says the target")
-            .help("remove the table from `writes` or `alters`; removing it from `never` is the highest risk there is"),
-        );
-    }
-}
-
-fn proofs(cx: &mut Parse<'_>, keys: &mut Keys, has_rollback: bool) -> (bool, bool) {
-    let (mut idempotent, mut reversible) = (false, false);
-    for proof in keys.texts("prove", cx.out).unwrap_or_default() {
-        match proof.value.as_str() {
-            "idempotent" => idempotent = true,
-            "reversible" if has_rollback => reversible = true,
-            "reversible" => cx.out.push(
-                Diagnostic::new("proof-without-rollback", "`reversible` needs a `rollback`", proof.place)
-                    .label("nothing to go back with")
-                    .help("add `rollback`, or remove the proof"),
-            ),
-            other => cx.out.push(
-                Diagnostic::new("unknown-proof", format!("there is no proof `{other}`"), proof.place)
-                    .label("not a proof")
-                    .help("proofs are `idempotent` and `reversible`"),
-            ),
-        }
-    }
-    (idempotent, reversible)
-}
-
-fn monotonic(cx: &mut Parse<'_>, keys: &mut Keys) -> Vec<String> {
-    let mut names = Vec::new();
-    for name in keys.texts("monotonic", cx.out).unwrap_or_default() {
-        if cx.plan.probe(&name.value).is_some() {
-            names.push(name.value);
-        } else {
-            cx.out.push(
-                Diagnostic::new("unknown-name", format!("there is no probe `{}`", name.value), name.place)
-                    .label("not a probe")
-                    .help("`monotonic` lists probes whose reading never falls"),
-            );
-        }
-    }
-    names
-}
-
-fn ignore(cx: &mut Parse<'_>, keys: &mut Keys) -> Vec<(String, String)> {
-    let mut columns = Vec::new();
-    for entry in keys.texts("ignore", cx.out).unwrap_or_default() {
-        match entry.value.rsplit_once('.') {
-            Some((table, column)) if !table.is_empty() && !column.is_empty() => {
-                let table = if table.contains('.') { table.to_owned() } else { format!("public.{table}") };
-                columns.push((table, column.to_owned()));
-            }
-            _ => cx.out.push(
-                Diagnostic::new("ignore-form", format!("`{}` is no column", entry.value), entry.place)
-                    .label("here")
-                    .help("write \"table.column\" or \"schema.table.column\""),
-            ),
-        }
-    }
-    columns
 }
 
 impl Stage for SqlStage {
@@ -238,7 +103,11 @@ impl SqlStage {
             _ if known.attempts > 0 => commit::recover(cx, name, &live.writer, &known).await?,
             _ => false,
         };
-        let attempt = if committed { self.remembered(cx) } else { self.attempts(cx, &live, known.attempts).await? };
+        let attempt = if committed {
+            self.remembered(cx, &live).await?
+        } else {
+            self.attempts(cx, &live, known.attempts).await?
+        };
         self.put_back(cx, &attempt.reject_moves).await?;
         let mut words = attempt.words;
         words.extend(self.prove(cx, &live, &attempt.template_moves).await?);
@@ -248,12 +117,25 @@ impl SqlStage {
     }
 
     /// The attempt that history says committed.
-    fn remembered(&self, cx: &Cx) -> Attempt {
+    ///
+    /// Sequences move outside of transactions: what rejects or a proof of the process that died moved is put back to
+    /// where the template left it.
+    async fn remembered(&self, cx: &Cx, live: &Live) -> Result<Attempt, Failure> {
         let state = cx.with_state(|state| state.stage(&self.head.name));
         let wrote: u64 = state.writes.iter().map(crate::event::TableWrite::total).sum();
         let mut words = readings::shown(&self.ensures, &by_name(&state.before), &by_name(&state.after));
         words.push(format!("wrote {wrote}, committed before"));
-        Attempt { words, template_moves: state.sequences, reject_moves: Vec::new() }
+        let left: Vec<(String, i64, bool)> = stored(cx, &sequences_file(&self.head.name))?;
+        let tx = live.reader.begin("sequences", Isolation::Fresh).await?;
+        let now = crate::fingerprint::sequences(&tx).await?;
+        tx.finish().await?;
+        let moved = |(name, last_value, is_called): (String, i64, bool)| {
+            let now = now.iter().find(|s| s.name == name)?;
+            let (before, after) = ((last_value, is_called), (now.last_value, now.is_called));
+            (before != after).then_some(SequenceMove { sequence: name, before, after })
+        };
+        let reject_moves = left.into_iter().filter_map(moved).collect();
+        Ok(Attempt { words, template_moves: state.sequences, reject_moves })
     }
 
     async fn attempts(&self, cx: &Cx, live: &Live, before: u32) -> Result<Attempt, Failure> {
@@ -363,6 +245,10 @@ impl SqlStage {
             locks: measure::locks(tx).await?,
         })?;
         resolved.hold(name, &delta)?;
+        let left: Vec<(String, i64, bool)> =
+            crate::fingerprint::sequences(tx).await?.into_iter().map(|s| (s.name, s.last_value, s.is_called)).collect();
+        let bytes = serde_json::to_vec(&left).expect("invariant: sequences are JSON");
+        store::write(&cx.dir.join(sequences_file(name)), &bytes)?;
 
         values.now = self.readings(cx, tx, &foreign, Moment::After).await?;
         values.wrote = resolved.wrote(&delta);
@@ -416,83 +302,18 @@ impl SqlStage {
         let target = cx.targets.clone_target(&self.on)?;
         target.maker.inside(&target.live()?.expected.database, &measure::put_back(moves)?).await
     }
+}
 
-    /// The demanded proofs that history does not hold yet.
-    async fn prove(&self, cx: &Cx, live: &Live, moves: &[SequenceMove]) -> Result<Vec<String>, Failure> {
-        let name = self.head.name.as_str();
-        let already = cx.with_state(|state| state.stage(name).proved);
-        let mut words: Vec<String> = already.clone();
-        let missing = |proof: &str| !already.iter().any(|p| p == proof);
-        if self.idempotent && missing("idempotent") {
-            cx.say(name, "proving that a second run changes nothing");
-            let watch = Stopwatch::start();
-            let verdict = idempotent::prove(&live.writer, &live.reader, &self.work, &cx.settings()).await?;
-            self.put_back(cx, &verdict.sequences).await?;
-            self.keep_proof(cx, "idempotent", verdict.passed, verdict.grade, verdict.observations, watch.ms())?;
-            words.push("idempotent".to_owned());
-        }
-        if self.reversible && missing("reversible") {
-            cx.say(name, "going back and forth");
-            let watch = Stopwatch::start();
-            let a = self.stored_state(cx)?;
-            let verdict = reversible::prove(&live.writer, &self.work, &cx.settings(), &a, moves).await?;
-            self.put_back(cx, &verdict.sequences).await?;
-            let grade = if verdict.passed { "content" } else { "failed" };
-            self.keep_proof(cx, "reversible", verdict.passed, grade, verdict.observations, watch.ms())?;
-            words.push("reversible".to_owned());
-        }
-        if !self.monotonic.is_empty() && missing("monotonic") {
-            self.monotony(cx)?;
-        }
-        Ok(if words.is_empty() { words } else { vec![words.join(", ")] })
-    }
+/// What the stage itself wrote aside before its COMMIT.
+fn stored<T: serde::de::DeserializeOwned>(cx: &Cx, file: &str) -> Result<T, Failure> {
+    let path = cx.dir.join(file);
+    let lost = |e: String| Failure::new(Exit::Io, format!("{}, written before COMMIT, is lost: {e}", path.display()));
+    let bytes = std::fs::read(&path).map_err(|e| lost(e.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|e| lost(e.to_string()))
+}
 
-    fn keep_proof(
-        &self,
-        cx: &Cx,
-        proof: &str,
-        passed: bool,
-        grade: &str,
-        observations: Vec<String>,
-        ms: u64,
-    ) -> Result<(), Failure> {
-        let stage = self.head.name.clone();
-        let mut failure = Failure::new(Exit::ProofFailed, format!("stage `{stage}` is not {proof}"))
-            .changed("the stage stays committed on the clone and counts as not proved; production was only read")
-            .next("look", format!("engine show {} {stage}", cx.run))
-            .next(
-                "then",
-                format!("correct the template and start a new run, or engine resume {} to prove it again", cx.run),
-            );
-        failure.facts.clone_from(&observations);
-        cx.record(Event::Proved { stage, proof: proof.to_owned(), passed, grade: grade.to_owned(), observations, ms })?;
-        if passed { Ok(()) } else { Err(failure) }
-    }
-
-    /// Readings that must never fall: over the stage itself; the rehearsal looks again.
-    fn monotony(&self, cx: &Cx) -> Result<(), Failure> {
-        let state = cx.with_state(|state| state.stage(&self.head.name));
-        let (before, after) = (by_name(&state.before), by_name(&state.after));
-        let mut seen = Vec::new();
-        let mut passed = true;
-        for probe in &self.monotonic {
-            let number = |r: Option<&Reading>| r.and_then(|r| r.value.as_ref()?.parse::<f64>().ok());
-            let (old, new) = (number(before.get(probe)), number(after.get(probe)));
-            let held = matches!((old, new), (Some(old), Some(new)) if new >= old);
-            passed &= held;
-            let show = |r: Option<&Reading>| r.map_or("not read".to_owned(), Reading::shown);
-            seen.push(format!("{probe} {} then {}", show(before.get(probe)), show(after.get(probe))));
-        }
-        self.keep_proof(cx, "monotonic", passed, if passed { "commit" } else { "failed" }, seen, 0)
-    }
-
-    fn stored_state(&self, cx: &Cx) -> Result<reversible::State, Failure> {
-        let path = cx.dir.join(state_file(&self.head.name));
-        let lost =
-            |e: String| Failure::new(Exit::Io, format!("{}, the state before the stage, is lost: {e}", path.display()));
-        let bytes = std::fs::read(&path).map_err(|e| lost(e.to_string()))?;
-        serde_json::from_slice(&bytes).map_err(|e| lost(e.to_string()))
-    }
+fn sequences_file(stage: &str) -> String {
+    format!("fingerprints/{stage}.sequences.json")
 }
 
 fn state_file(stage: &str) -> String {
