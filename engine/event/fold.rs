@@ -46,6 +46,8 @@ pub struct StageState {
     pub summary: String,
     /// Fingerprints taken in it: label, file, digest of the file.
     pub fingerprints: Vec<(String, String, String)>,
+    /// Packet it rolls out.
+    pub opened: Option<String>,
     /// Packet it sealed: id and path.
     pub packet: Option<(String, String)>,
 }
@@ -61,6 +63,8 @@ pub struct RunState {
     pub clones: BTreeMap<String, Event>,
     /// Databases begun and not finished: target, name.
     pub half_made: BTreeMap<String, String>,
+    /// Targets this run has rolled out to.
+    pub rolled_out: std::collections::BTreeSet<String>,
     /// Watched transactions so far, by target.
     pub transactions: BTreeMap<String, u64>,
     /// How it ended, if it did.
@@ -108,6 +112,7 @@ impl RunState {
                 self.half_made.remove(target);
                 self.clones.insert(target.clone(), event.clone());
             }
+            Event::RolledOut { target, already: false, .. } => drop(self.rolled_out.insert(target.clone())),
             Event::Transaction { record } => *self.transactions.entry(record.target.clone()).or_default() += 1,
             _ => {}
         }
@@ -143,6 +148,7 @@ impl StageState {
             Event::FingerprintTaken { label, file, file_sha256, .. } => {
                 self.fingerprints.push((label.clone(), file.clone(), file_sha256.clone()));
             }
+            Event::PacketOpened { id, .. } => self.opened = Some(id.clone()),
             Event::PacketSealed { id, path, .. } => self.packet = Some((id.clone(), path.clone())),
             Event::StageDone { summary, .. } => {
                 self.summary.clone_from(summary);

@@ -191,6 +191,11 @@ pub enum Event {
         forward_ms: u64,
         passed: bool,
     },
+    /// The packet a rollout goes on with, also after a resume.
+    PacketOpened {
+        stage: String,
+        id: String,
+    },
     PacketSealed {
         stage: String,
         id: String,
@@ -201,6 +206,7 @@ pub enum Event {
     /// A packet was applied to its target, or had been already.
     RolledOut {
         stage: String,
+        target: String,
         packet: String,
         already: bool,
         held: Vec<String>,
@@ -261,6 +267,7 @@ impl Event {
             | Event::Compared { stage, .. }
             | Event::ProductionChecked { stage, .. }
             | Event::Rehearsed { stage, .. }
+            | Event::PacketOpened { stage, .. }
             | Event::PacketSealed { stage, .. }
             | Event::RolledOut { stage, .. }
             | Event::StageDone { stage, .. }

@@ -59,11 +59,17 @@ pub async fn find(tx: &Tx, name: &str) -> Result<Option<String>, Failure> {
     Ok(tx.query(RESOLVE, &[&name]).await?.first().map(|row| row.get(0)))
 }
 
-fn default_schema(name: &str) -> String {
+/// A name as written, in `public` when it has no schema: for what does not exist yet.
+pub fn default_schema(name: &str) -> String {
     if name.contains('.') { name.to_owned() } else { format!("public.{name}") }
 }
 
 impl Resolved {
+    /// The bounds of a sealed packet, whose names were resolved when it was sealed.
+    pub fn sealed(tables: BTreeMap<String, Bound>, alters: Vec<String>, never: Vec<String>) -> Resolved {
+        Resolved { tables, alters, never }
+    }
+
     /// `schema.table` of all declared tables.
     pub fn tables(&self) -> Vec<String> {
         self.tables.keys().cloned().collect()
@@ -102,9 +108,6 @@ impl Resolved {
                 let place = bound.map_or("not declared".to_owned(), |b| b.place.clone());
                 breaches.push(format!("{}  {} of {}  {place}", write.table, write.total(), most.unwrap_or(0)));
             }
-            if self.never.contains(&write.table) && write.total() > 0 {
-                breaches.push(format!("{}  {} row changes, and the target says never", write.table, write.total()));
-            }
         }
         for (table, what) in &delta.files {
             let any = self.tables.get(table).is_some_and(|b| b.most.is_none());
@@ -115,6 +118,7 @@ impl Resolved {
             }
         }
         breaches.extend(self.definition_breaches(delta));
+        breaches.extend(self.never_breaches(delta));
         if breaches.is_empty() {
             return Ok(());
         }
@@ -123,7 +127,41 @@ impl Resolved {
         Err(failure)
     }
 
+    /// What the target says is never touched: no row, no file, no definition, whatever else is declared.
+    fn never_breaches(&self, delta: &Delta) -> Vec<String> {
+        let mut touched: Vec<(&str, &str)> = delta.rows.keys().map(|t| (t.as_str(), "rows")).collect();
+        touched.extend(delta.files.iter().map(|(t, what)| (t.as_str(), *what)));
+        touched.extend(delta.objects.iter().filter_map(|(_, parent)| Some((parent.as_deref()?, "definition"))));
+        let mut breaches: Vec<String> = touched
+            .into_iter()
+            .filter(|(table, _)| self.never.iter().any(|n| n == table))
+            .map(|(table, what)| format!("{table}  {what}, and the target says never"))
+            .collect();
+        breaches.dedup();
+        breaches
+    }
+
+    /// TRUNCATE writes new file nodes into pg_class; that is no change of a definition.
+    fn only_declared_rewrites(&self, delta: &Delta) -> bool {
+        let rewritten = |(table, what): (&String, &&str)| {
+            *what == measure::REWRITTEN && self.tables.get(table).is_some_and(|b| b.most.is_none())
+        };
+        !delta.files.is_empty() && delta.files.iter().all(rewritten) && delta.catalogs.keys().all(|c| c == "pg_class")
+    }
+
     fn definition_breaches(&self, delta: &Delta) -> Vec<String> {
+        let large: Vec<String> = delta
+            .catalogs
+            .iter()
+            .filter(|(name, _)| name.starts_with("pg_largeobject"))
+            .map(|(name, rows)| format!("large objects were written: {name} {rows}, nothing can declare that"))
+            .collect();
+        if !large.is_empty() {
+            return large;
+        }
+        if self.only_declared_rewrites(delta) {
+            return Vec::new();
+        }
         if self.alters.is_empty() {
             let moved: Vec<String> = delta.catalogs.iter().map(|(name, rows)| format!("{name} {rows}")).collect();
             let breach = format!("definitions changed and `alters` is empty: row changes in {}", moved.join(", "));

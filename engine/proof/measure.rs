@@ -143,6 +143,15 @@ fn count(delta: &mut Delta, counter: &Counter, changes: [u64; 3]) {
     }
 }
 
+/// Row changes of this transaction so far, over all tables of users.
+///
+/// # Errors
+/// The server's.
+pub async fn rows_changed(tx: &Tx) -> Result<i64, Failure> {
+    let counters = counters(tx).await?;
+    Ok(counters.values().filter(|c| c.schema != "pg_catalog" && c.kind != "S").flat_map(|c| c.changes).sum())
+}
+
 /// Relation locks this transaction holds, stronger than ACCESS SHARE: `public.t RowExclusiveLock`.
 ///
 /// # Errors

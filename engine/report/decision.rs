@@ -26,13 +26,18 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Decides about `stages` (all that lie upstream of the packet) from what happened.
+    /// Decides about `stages` (all that lie upstream of the packet) from what happened to them.
+    ///
+    /// What other stages did says nothing about these, so their events are left out.
     pub fn over(stages: &[StageBrief], events: &[Event], gates: Vec<Judgement>) -> Decision {
+        let concerned = |event: &&Event| event.stage().is_none_or(|name| stages.iter().any(|s| s.name == name));
+        let events: Vec<Event> = events.iter().filter(concerned).cloned().collect();
+        let events = events.as_slice();
         let state = RunState::of(events);
         let mut criteria: Vec<Criterion> = stages.iter().map(|s| stage_done(s, &state)).collect();
         criteria.extend(stages.iter().flat_map(|s| proofs(s, events, &state)));
         criteria.extend(comparisons(events));
-        criteria.push(rehearsed(events));
+        criteria.push(rehearsed(stages, events));
         criteria.push(unchanged(events));
         criteria.push(read_only(events));
         criteria.push(could_not(events));
@@ -145,20 +150,23 @@ fn comparisons(events: &[Event]) -> Vec<Criterion> {
     all
 }
 
-fn rehearsed(events: &[Event]) -> Criterion {
+/// Every writing stage was gone back over.
+fn rehearsed(stages: &[StageBrief], events: &[Event]) -> Criterion {
     let what = "the full rollback was rehearsed".to_owned();
     let last = events.iter().rev().find_map(|e| match e {
-        Event::Rehearsed { back, back_ms, passed, .. } => Some((back.join(", "), *back_ms, *passed)),
+        Event::Rehearsed { back, back_ms, passed, .. } => Some((back, *back_ms, *passed)),
         _ => None,
     });
-    match last {
-        None => criterion(what, "NOT RUN", "no stage of kind `rehearse` has ended".into()),
-        Some((back, ms, passed)) => criterion(
-            what,
-            if passed { "PASS" } else { "FAIL" },
-            format!("back over {back} in {}", crate::clock::show_ms(ms)),
-        ),
+    let Some((back, ms, passed)) = last else {
+        return criterion(what, "NOT RUN", "no stage of kind `rehearse` has ended".into());
+    };
+    let missed: Vec<&str> =
+        stages.iter().filter(|s| s.kind == "sql" && !back.contains(&s.name)).map(|s| s.name.as_str()).collect();
+    if !missed.is_empty() {
+        return criterion(what, "FAIL", format!("not gone back over: {}", missed.join(", ")));
     }
+    let result = if passed { "PASS" } else { "FAIL" };
+    criterion(what, result, format!("back over {} in {}", back.join(", "), crate::clock::show_ms(ms)))
 }
 
 fn unchanged(events: &[Event]) -> Criterion {
@@ -167,6 +175,12 @@ fn unchanged(events: &[Event]) -> Criterion {
         Event::ProductionChecked { verdict, tables, .. } => Some((*verdict, tables.join("; "))),
         _ => None,
     });
+    let position = |wanted: fn(&Event) -> bool| events.iter().rposition(wanted);
+    let checked = position(|e| matches!(e, Event::ProductionChecked { .. }));
+    let wrote = position(|e| matches!(e, Event::StageCommitted { .. } | Event::Rehearsed { .. }));
+    if checked < wrote && checked.is_some() {
+        return criterion(what, "FAIL", "it was compared before the last stage had written".into());
+    }
     match last {
         None => criterion(what, "NOT RUN", "no fingerprint of production was compared".into()),
         Some((Unchanged::ByWatermark | Unchanged::ByContent, _)) => {
@@ -181,7 +195,7 @@ fn unchanged(events: &[Event]) -> Criterion {
 
 /// The role that read production, and every power to write it had.
 fn could_not(events: &[Event]) -> Criterion {
-    let what = "the role that read production cannot write it".to_owned();
+    let what = "the powers of the role that read production are known".to_owned();
     let bound = events.iter().filter_map(|e| match e {
         Event::TargetBound { target, clone: None, identity, powers, .. } => Some((target, identity, powers)),
         _ => None,

@@ -8,14 +8,21 @@ use crate::event::{Event, Exit, Failure, StageState};
 use crate::target::{CommitOutcome, WriteTx, Writer, identify};
 use std::time::Duration;
 
-/// Nobody else may run a stage on this database meanwhile.
+/// Key of the lock that whoever writes a database holds; `apply.sql` of a packet takes the same.
+pub const LOCK_KEY: &str = "engine: a stage or a packet is at work here";
+
+/// Nobody else may run this stage meanwhile and, unless the target allows it, none at all on this database.
 ///
 /// # Errors
 /// Somebody does (exit 60), or the server's.
-pub async fn stage_lock(tx: &WriteTx, target: &str) -> Result<(), Failure> {
-    let key = format!("engine stage on {target}");
-    let sql = "SELECT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))";
-    if tx.query_one(sql, &[&key]).await?.get(0) {
+pub async fn stage_lock(tx: &WriteTx, target: &str, parallel: bool, stage: &str) -> Result<(), Failure> {
+    let of_database = if parallel { "pg_try_advisory_xact_lock_shared" } else { "pg_try_advisory_xact_lock" };
+    let sql = format!(
+        "SELECT pg_catalog.{of_database}(pg_catalog.hashtextextended($1, 0)) \
+         AND pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended($2, 0))"
+    );
+    let of_stage = format!("engine stage {stage}");
+    if tx.query_one(&sql, &[&LOCK_KEY, &of_stage]).await?.get(0) {
         return Ok(());
     }
     Err(Failure::new(Exit::Held, format!("another session runs a stage on `{target}`")).changed("nothing was changed"))
@@ -48,14 +55,21 @@ pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Resul
         CommitOutcome::Unknown(why) => {
             let xid = xid.as_deref().unwrap_or_default();
             cx.say(stage, &format!("COMMIT was sent, its answer never came ({why}); asking the server"));
-            if !ask(stage, writer, xid).await? {
-                return Err(Failure::new(
-                    Exit::Temporary,
-                    format!("the connection broke at COMMIT of stage `{stage}`"),
-                )
+            let known = cx.with_state(|state| state.stage(stage));
+            let committed = match recover(cx, stage, writer, &known).await {
+                Ok(committed) => committed,
+                Err(failure) if failure.exit == Exit::Stuck => return Err(failure),
+                Err(failure) => {
+                    return Err(stuck(stage, xid, &failure.what)
+                        .next("ask again", format!("engine resume {}   asks the server what became of it", cx.run)));
+                }
+            };
+            if committed {
+                return Ok(());
+            }
+            return Err(Failure::new(Exit::Temporary, format!("the connection broke at COMMIT of stage `{stage}`"))
                 .fact(format!("the server says that transaction {xid} was rolled back"))
                 .changed(format!("nothing of `{stage}` was committed")));
-            }
         }
     }
     cx.record(Event::StageCommitted { stage: stage.to_owned(), xid })

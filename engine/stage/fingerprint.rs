@@ -143,8 +143,15 @@ impl FingerprintStage {
             return if lines.is_empty() { Ok(format!("equal to `{stage}`")) } else { Err(self.unequal(stage, lines)) };
         }
         let transactions = cx.with_state(|state| state.transactions.get(&self.on).copied().unwrap_or(0));
-        // Each of our transactions was watched: one that wrote would have ended the run with exit 45.
-        let verdict = if lines.is_empty() { Unchanged::ByContent } else { Unchanged::ChangedByOthers };
+        let whole = self.scope == Scope::all(Level::Content);
+        let ours = cx.with_state(|state| state.rolled_out.contains(&self.on));
+        // Each of our reading transactions was watched: one that wrote would have ended the run with exit 45.
+        let verdict = match (lines.is_empty(), ours) {
+            (true, _) if !whole => Unchanged::Unknown,
+            (true, _) => Unchanged::ByContent,
+            (false, true) => Unchanged::ChangedByUs,
+            (false, false) => Unchanged::ChangedByOthers,
+        };
         cx.record(Event::ProductionChecked {
             stage: self.head.name.clone(),
             target: self.on.clone(),
@@ -160,6 +167,10 @@ impl FingerprintStage {
             return Err(failure);
         }
         Ok(match verdict {
+            Unchanged::ChangedByUs => {
+                format!("changed since `{stage}` by this run's rollout: {} differences", lines.len())
+            }
+            Unchanged::Unknown => format!("no difference seen since `{stage}`, and not all of it was looked at"),
             Unchanged::ChangedByOthers => {
                 format!(
                     "changed by others since `{stage}`: {} differences · our {transactions} transactions wrote nothing",

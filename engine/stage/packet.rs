@@ -48,6 +48,13 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let of = keys.texts("of", cx.out).unwrap_or_default();
     let done_when = cx.done_when(&mut keys);
     keys.finish(&cx.known(&KIND), cx.out);
+    if done_when.is_none() && !cx.plan_stage().body.has("done_when") {
+        cx.out.push(
+            Diagnostic::new("packet-without-done-when", format!("stage `{}` has no `done_when`", head.name), place.clone())
+                .label("how is it seen that it is applied already?")
+                .help("write `done_when = \"...\"`, true exactly when everything the packet does is there: it is applied once"),
+        );
+    }
     let Some(target) = target else {
         cx.out.push(
             Diagnostic::new("packet-without-for", format!("stage `{}` has no `for`", head.name), place)

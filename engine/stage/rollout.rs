@@ -7,12 +7,12 @@
 use super::packet::manifest::{Manifest, Packet, SealedPredicate};
 use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings};
 use crate::diag::{Diagnostic, Place, Source};
-use crate::event::{Event, Exit, Failure, Judgement, Moment, Reading, Role, Truth};
+use crate::event::{Event, Exit, Failure, Judgement, Moment, Reading, Role, StageState, Status, Truth};
 use crate::fingerprint::{self, SchemaObject};
 use crate::guard::{self, Check, Values};
 use crate::plan::keys::Keys;
 use crate::probe::{self, Query};
-use crate::proof::{Script, forward, measure};
+use crate::proof::{Bound, Script, bounds, forward, measure};
 use crate::sql::{self, Name, Predicate};
 use crate::target::{WriteTx, Writer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,7 +103,19 @@ struct Sealed {
 
 impl RolloutStage {
     async fn go(&self, cx: &Cx) -> Result<Done, Failure> {
-        let packet = Packet::open(&self.packet)?;
+        let plain = cx.targets.plain(&self.on)?;
+        let writer =
+            plain.writer.clone().ok_or_else(|| Failure::new(Exit::Io, format!("`{}` has no writer", self.on)))?;
+        let known = cx.with_state(|state| state.stage(&self.head.name));
+        // Before anything that could refuse: a rollout that was committed must not be called blocked.
+        if known.attempts > 0
+            && (known.status == Status::Committed || commit::recover(cx, &self.head.name, &writer, &known).await?)
+        {
+            return self.remembered(cx, &known);
+        }
+        // A resumed run goes on with the packet it began with, whatever `latest` means by now.
+        let packet = Packet::open(known.opened.as_deref().unwrap_or(&self.packet))?;
+        cx.record(Event::PacketOpened { stage: self.head.name.clone(), id: packet.id.clone() })?;
         let manifest = &packet.manifest;
         let short = crate::digest::short(&packet.id).to_owned();
         cx.say(&self.head.name, &format!("packet {short}, sealed by run {}", manifest.run));
@@ -114,7 +126,6 @@ impl RolloutStage {
                 .changed(unchanged(&self.on)));
         }
         readings::guards_outside(cx, &self.head).await?;
-        let plain = cx.targets.plain(&self.on)?;
         if (plain.identity.system_identifier.as_str(), plain.identity.oid)
             != (manifest.database.0.as_str(), manifest.database.1)
         {
@@ -124,12 +135,6 @@ impl RolloutStage {
                     manifest.database.2, manifest.database.1, plain.identity.database, plain.identity.oid
                 ))
                 .changed(unchanged(&self.on)));
-        }
-        let writer =
-            plain.writer.clone().ok_or_else(|| Failure::new(Exit::Io, format!("`{}` has no writer", self.on)))?;
-        let known = cx.with_state(|state| state.stage(&self.head.name));
-        if known.attempts > 0 && commit::recover(cx, &self.head.name, &writer, &known).await? {
-            return Ok(Done { summary: format!("packet {short} was committed before the kill") });
         }
         let tx = writer.session("rollout").await?;
         cx.record(Event::AttemptStarted {
@@ -144,6 +149,7 @@ impl RolloutStage {
                 tx.rollback().await;
                 cx.record(Event::RolledOut {
                     stage: self.head.name.clone(),
+                    target: self.on.clone(),
                     packet: packet.id.clone(),
                     already: true,
                     held: Vec::new(),
@@ -160,6 +166,25 @@ impl RolloutStage {
                 Err(failure.changed(changed))
             }
         }
+    }
+
+    /// The attempt that the server says was committed.
+    fn remembered(&self, cx: &Cx, known: &StageState) -> Result<Done, Failure> {
+        let packet = known.opened.clone().unwrap_or_default();
+        let summary = format!(
+            "{} in one transaction · packet {}, committed before",
+            super::sql::wrote_words(&known.writes),
+            crate::digest::short(&packet)
+        );
+        cx.record(Event::RolledOut {
+            stage: self.head.name.clone(),
+            target: self.on.clone(),
+            packet,
+            already: false,
+            held: Vec::new(),
+            writes: known.writes.clone(),
+        })?;
+        Ok(Done { summary })
     }
 
     async fn commit(
@@ -179,6 +204,7 @@ impl RolloutStage {
         );
         cx.record(Event::RolledOut {
             stage: self.head.name.clone(),
+            target: self.on.clone(),
             packet: packet.id.clone(),
             already: false,
             held,
@@ -200,9 +226,12 @@ impl RolloutStage {
         // A temporary table must not shadow the approvals.
         let path = format!("{}, pg_temp", manifest.search_path);
         tx.query("SELECT pg_catalog.set_config('search_path', $1, true)", &[&path]).await?;
-        commit::stage_lock(tx, &self.on).await?;
+        commit::stage_lock(tx, &self.on, false, &self.head.name).await?;
         forward::settle(tx, &crate::proof::RunSettings { run: manifest.run.clone(), as_of: manifest.as_of.clone() })
             .await?;
+        if self.is_done(cx, tx).await? {
+            return Ok(None);
+        }
         if let Some(done_when) = &manifest.done_when
             && self
                 .judge(cx, tx, Role::DoneWhen, std::slice::from_ref(done_when))
@@ -213,7 +242,7 @@ impl RolloutStage {
             return Ok(None);
         }
         let gates = self.judge(cx, tx, Role::Gate, &manifest.gates).await?;
-        let held = self.hold(tx, &gates).await?;
+        let held = self.hold(tx, &manifest.gates).await?;
         let own = self.judge_own(cx, tx).await?;
         for judgements in [&gates, &own] {
             if let Some(failure) = guard::refusal(Role::Gate, &format!("target `{}`", self.on), judgements) {
@@ -227,21 +256,38 @@ impl RolloutStage {
         let statements = forward::send(tx, &script).await.map_err(|failure| self.refused(failure))?;
         cx.record(Event::Statements { stage: name.to_owned(), purpose: "rollout".into(), statements })?;
         let delta = measure::delta(tx, &before).await?;
-        let writes = writes(manifest, &delta);
+        let resolved = sealed_bounds(manifest);
+        let writes = resolved.writes(&delta);
         cx.record(Event::Measured {
             stage: name.to_owned(),
             purpose: "forward".into(),
             writes: writes.clone(),
             altered: crate::proof::bounds::Resolved::altered(&delta),
-            sequences: delta.sequences,
+            sequences: delta.sequences.clone(),
             locks: measure::locks(tx).await?,
         })?;
-        // A new statement, last before COMMIT.
+        resolved.hold(name, &delta)?;
+        // New statements, last before COMMIT.
         let again = self.judge(cx, tx, Role::Gate, &manifest.gates).await?;
-        match guard::refusal(Role::Gate, &format!("target `{}`", self.on), &again) {
-            Some(failure) => Err(self.closed(failure, cx)),
-            None => Ok(Some((held, writes))),
+        let own_again = self.judge_own(cx, tx).await?;
+        for judgements in [&again, &own_again] {
+            if let Some(failure) = guard::refusal(Role::Gate, &format!("target `{}`", self.on), judgements) {
+                return Err(self.closed(failure, cx));
+            }
         }
+        Ok(Some((held, writes)))
+    }
+
+    /// The plan's own `done_when`.
+    async fn is_done(&self, cx: &Cx, tx: &WriteTx) -> Result<bool, Failure> {
+        let Some(done_when) = &self.done_when else { return Ok(false) };
+        let checks = std::slice::from_ref(done_when);
+        let (names, _) = readings::wanted(checks);
+        let now = readings::read_probes(cx, &names, Some((&self.on, tx))).await?;
+        let judgements = guard::judge(tx, checks, &Values { now, ..readings::values(cx) }).await?;
+        let done = judgements.iter().all(|j| j.truth == Truth::True);
+        cx.record(Event::Judged { stage: self.head.name.clone(), role: Role::DoneWhen, judgements })?;
+        Ok(done)
     }
 
     /// Evaluates sealed predicates in this transaction, with the packet's own probes.
@@ -272,8 +318,12 @@ impl RolloutStage {
     }
 
     /// Holds what the gates read against change, where that is possible; refuses a role that could forge it.
-    async fn hold(&self, tx: &WriteTx, gates: &[Judgement]) -> Result<Vec<String>, Failure> {
-        let _ = gates;
+    async fn hold(&self, tx: &WriteTx, gates: &[SealedPredicate]) -> Result<Vec<String>, Failure> {
+        // The judged readings were taken in a savepoint that was rolled back, and their locks with it: each probe is
+        // read once more outside, so that its tables stay locked and can be told. It was proved to only read.
+        for (_, sql) in gates.iter().flat_map(|gate| &gate.probes) {
+            tx.query(&format!("SELECT pg_catalog.count(*) FROM (\n{sql}\n) AS p"), &[]).await?;
+        }
         let rows = tx.query(GATE_TABLES, &[]).await?;
         let forgeable: Vec<String> = rows.iter().filter(|r| r.get::<_, bool>(2)).map(|r| r.get(1)).collect();
         if !forgeable.is_empty() {
@@ -291,14 +341,14 @@ impl RolloutStage {
             for table in rows.iter().map(|r| r.get::<_, String>(1)) {
                 // From 17 on MAINTAIN allows it; where it is refused the evidence says that nothing was held.
                 tx.control("SAVEPOINT engine_hold").await?;
-                let quoted: Vec<String> = table.split('.').filter_map(|part| crate::quote::ident(part).ok()).collect();
-                let held = tx.control(&format!("LOCK TABLE {} IN SHARE MODE", quoted.join("."))).await;
-                tx.control(if held.is_ok() {
-                    "RELEASE SAVEPOINT engine_hold"
-                } else {
-                    "ROLLBACK TO SAVEPOINT engine_hold"
-                })
-                .await?;
+                // The name was quoted by the server.
+                match tx.control(&format!("LOCK TABLE {table} IN SHARE MODE")).await {
+                    Ok(()) => tx.control("RELEASE SAVEPOINT engine_hold").await?,
+                    Err(refused) if refused.sqlstate.as_deref() == Some("42501") => {
+                        tx.control("ROLLBACK TO SAVEPOINT engine_hold").await?;
+                    }
+                    Err(failure) => return Err(failure),
+                }
             }
         }
         Ok(tx.query(HELD, &[]).await?.iter().map(|row| row.get(0)).collect())
@@ -443,14 +493,12 @@ fn parsed(target: &str, sealed: &[SealedPredicate]) -> Result<Sealed, Failure> {
     Ok(Sealed { checks, queries })
 }
 
-fn writes(manifest: &Manifest, delta: &measure::Delta) -> Vec<crate::event::TableWrite> {
-    manifest
-        .writes
-        .iter()
-        .map(|bound| {
-            let [inserted, updated, deleted] = delta.rows.get(&bound.table).copied().unwrap_or_default();
-            let most = Some(bound.most.map_or("all".to_owned(), |n| n.to_string()));
-            crate::event::TableWrite { table: bound.table.clone(), inserted, updated, deleted, bound: most }
-        })
-        .collect()
+fn sealed_bounds(manifest: &Manifest) -> bounds::Resolved {
+    let bound = |w: &super::packet::manifest::SealedBound| Bound {
+        table: w.table.clone(),
+        most: w.most,
+        place: "packet: rollout.json".to_owned(),
+    };
+    let tables = manifest.writes.iter().map(|w| (w.table.clone(), bound(w))).collect();
+    bounds::Resolved::sealed(tables, manifest.alters.clone(), manifest.never.clone())
 }

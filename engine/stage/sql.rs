@@ -45,6 +45,8 @@ struct SqlStage {
     idempotent: bool,
     reversible: bool,
     monotonic: Vec<String>,
+    /// Independent writers may be at work on the target.
+    parallel: bool,
     on: String,
 }
 
@@ -87,6 +89,8 @@ impl Stage for SqlStage {
 #[derive(Default)]
 struct Attempt {
     words: Vec<String>,
+    /// `done_when` was true.
+    already: bool,
     /// Sequences the template moved.
     template_moves: Vec<SequenceMove>,
     /// Sequences the rejects moved on top; put back after COMMIT.
@@ -110,6 +114,11 @@ impl SqlStage {
         };
         self.put_back(cx, &attempt.reject_moves).await?;
         let mut words = attempt.words;
+        if attempt.already {
+            // Nothing was sent, so nothing can be repeated: its proofs are NOT RUN, and the verdict says so.
+            readings::at_end(cx, &self.head, &BTreeMap::new()).await?;
+            return Ok(Done { summary: words.join(" · ") });
+        }
         words.extend(self.prove(cx, &live, &attempt.template_moves).await?);
         let known = cx.with_state(|state| state.stage(name).after);
         readings::at_end(cx, &self.head, &by_name(&known)).await?;
@@ -135,7 +144,7 @@ impl SqlStage {
             (before != after).then_some(SequenceMove { sequence: name, before, after })
         };
         let reject_moves = left.into_iter().filter_map(moved).collect();
-        Ok(Attempt { words, template_moves: state.sequences, reject_moves })
+        Ok(Attempt { words, already: false, template_moves: state.sequences, reject_moves })
     }
 
     async fn attempts(&self, cx: &Cx, live: &Live, before: u32) -> Result<Attempt, Failure> {
@@ -170,8 +179,8 @@ impl SqlStage {
             }
             Ok(None) => {
                 tx.rollback().await;
-                cx.record(Event::StageCommitted { stage: self.head.name.clone(), xid: None })?;
-                Ok(Attempt { words: vec!["already done, nothing was sent".to_owned()], ..Attempt::default() })
+                let words = vec!["already done, nothing was sent".to_owned()];
+                Ok(Attempt { words, already: true, ..Attempt::default() })
             }
             Err(failure) => {
                 tx.rollback().await;
@@ -208,7 +217,7 @@ impl SqlStage {
         let name = self.head.name.as_str();
         let owner = format!("stage `{name}`");
         tx.begin(self.head.timeout, self.head.lock_timeout).await?;
-        commit::stage_lock(tx, &self.on).await?;
+        commit::stage_lock(tx, &self.on, self.parallel, name).await?;
         forward::settle(tx, &cx.settings()).await?;
 
         let before = self.readings(cx, tx, &foreign, Moment::Before).await?;
@@ -250,6 +259,8 @@ impl SqlStage {
         let bytes = serde_json::to_vec(&left).expect("invariant: sequences are JSON");
         store::write(&cx.dir.join(sequences_file(name)), &bytes)?;
 
+        // Readings of other targets anew, too: an ensure speaks of now.
+        let foreign = self.foreign(cx).await?;
         values.now = self.readings(cx, tx, &foreign, Moment::After).await?;
         values.wrote = resolved.wrote(&delta);
         readings::demand(cx, tx, (name, &owner, Role::Ensure), &self.ensures, &values).await?;
@@ -259,7 +270,7 @@ impl SqlStage {
             words.push(format!("altered {} objects", delta.objects.len()));
         }
         let reject_moves = self.reject(cx, tx, &mut words).await?;
-        Ok(Some(Attempt { words, template_moves: delta.sequences, reject_moves }))
+        Ok(Some(Attempt { words, already: false, template_moves: delta.sequences, reject_moves }))
     }
 
     async fn readings(

@@ -10,7 +10,15 @@ pub const RETRYABLE: [&str; 3] = ["40001", "40P01", "55P03"];
 pub fn statement(what: &str, error: &tokio_postgres::Error) -> Failure {
     match error.as_db_error() {
         Some(db) => server(what, db),
-        None => Failure::new(Exit::Temporary, format!("{what}: {}", chain(error))).fact("the connection was lost"),
+        None if error.is_closed() || chain(error).contains("communicating") => {
+            Failure::new(Exit::Temporary, format!("{what}: {}", chain(error))).fact("the connection was lost")
+        }
+        // The driver itself refused: `$1` in a statement, a value it cannot convert.
+        None => {
+            let mut failure = Failure::new(Exit::StageFailed, format!("{what}: {}", chain(error)));
+            failure.sqlstate = Some("08P01".to_owned());
+            failure
+        }
     }
 }
 

@@ -51,14 +51,9 @@ impl Writer {
     /// Cannot connect, or the session is not the clone's.
     pub async fn session(&self, purpose: &str) -> Result<WriteTx, Failure> {
         let session = self.door.session().await?;
-        let row = session
-            .query_one(
-                "SELECT pg_catalog.pg_backend_pid(), a.backend_start::text FROM pg_catalog.pg_stat_activity AS a \
-                 WHERE a.pid = pg_catalog.pg_backend_pid()",
-                &[],
-            )
-            .await
-            .map_err(|e| fault::statement(purpose, &e))?;
+        let sql = "SELECT pg_catalog.pg_backend_pid(), a.backend_start::text FROM pg_catalog.pg_stat_activity AS a \
+                   WHERE a.pid = pg_catalog.pg_backend_pid()";
+        let row = as_login(&session, sql, &[]).await?;
         let (pid, started) = (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default());
         Ok(WriteTx { tx: Tx::on(session, &self.door, purpose), backend_pid: pid, backend_start: started })
     }
@@ -102,8 +97,7 @@ impl Writer {
         let session = self.door.session().await?;
         let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a \
                    WHERE a.pid = $1 AND a.backend_start::text = $2)";
-        let row =
-            session.query_one(sql, &[&pid, &started]).await.map_err(|e| fault::statement("asking for a backend", &e));
+        let row = as_login(&session, sql, &[&pid, &started]).await;
         give_back(session).await;
         Ok(row?.get(0))
     }
@@ -118,6 +112,19 @@ impl Writer {
         give_back(session).await;
         identity
     }
+}
+
+/// Asks as the role that logged in: `pg_stat_activity` hides its backends from the role it works as.
+async fn as_login(
+    session: &deadpool_postgres::Object,
+    sql: &str,
+    params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+) -> Result<tokio_postgres::Row, Failure> {
+    let failed = |e: tokio_postgres::Error| fault::statement("asking for a backend", &e);
+    session.batch_execute("SET ROLE NONE").await.map_err(failed)?;
+    let row = session.query_one(sql, params).await.map_err(failed);
+    session.batch_execute("RESET ROLE").await.map_err(failed)?;
+    row
 }
 
 /// An open writing transaction; everything a `Tx` can be asked, and statements.

@@ -1,5 +1,5 @@
 SELECT l.relation::pg_catalog.int8,
-       (n.nspname || '.' || c.relname)::pg_catalog.text,
+       (pg_catalog.format('%I.%I', n.nspname, c.relname))::pg_catalog.text,
        pg_catalog.has_table_privilege(session_user, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
            OR pg_catalog.has_any_column_privilege(session_user, c.oid, 'INSERT, UPDATE')
 FROM pg_catalog.pg_locks AS l

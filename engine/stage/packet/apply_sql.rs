@@ -7,7 +7,7 @@ use super::PacketStage;
 use crate::event::{Exit, Failure, Role};
 use crate::guard::Check;
 use crate::probe::Query;
-use crate::proof::Work;
+use crate::proof::{Script, Work};
 use crate::quote::literal;
 use crate::sql::{Name, Use};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +29,8 @@ pub struct Sealing<'s> {
     pub vars: &'s BTreeMap<String, (String, String)>,
     /// Declared tables by stage: name in the plan, `schema.table`, bound.
     pub bounds: &'s Bounds,
+    /// Definitions may change.
+    pub alters: bool,
 }
 
 /// SQLSTATEs that the packet raises, so that the engine can tell them apart.
@@ -48,6 +50,7 @@ fn state(role: Role) -> &'static str {
 pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failure> {
     let mut out = String::from("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\n");
     out.push_str(&frame(stage, sealing)?);
+    out.push_str(&alone()?);
     if let Some(done_when) = &stage.done_when {
         out.push_str(&refuse_if_done(done_when, sealing)?);
     }
@@ -55,12 +58,14 @@ pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failu
         out.push_str(&demand(gate, Role::Gate, &format!("target {}", stage.target), "", sealing)?);
     }
     out.push_str(&keep_readings("", &at_start(stage), sealing)?);
+    out.push_str(&keep_files());
     for built in &stage.of {
         let Some(work) = &built.work else { continue };
         out.push_str(&one_stage(&built.head.guards, &built.ensures, work, stage, sealing)?);
     }
     out.push_str("\n-- ---------------------------------------------------------------- the end\nSET CONSTRAINTS ALL IMMEDIATE;\n");
     out.push_str(&all_bounds(sealing)?);
+    out.push_str(&files_and_definitions(sealing)?);
     for gate in &stage.gates {
         out.push_str(&demand(gate, Role::Gate, &format!("target {}", stage.target), "", sealing)?);
     }
@@ -81,7 +86,7 @@ pub fn rollback(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Fa
             work.stage
         ));
         match &work.rollback {
-            Some(script) => out.push_str(&closed(&script.text)),
+            Some(script) => out.push_str(&closed(script)),
             None => out.push_str("DO $engine$ BEGIN RAISE EXCEPTION 'this stage has no rollback'; END $engine$;\n"),
         }
     }
@@ -126,7 +131,7 @@ fn one_stage(
     out.push_str(&keep_readings(&format!("before.{}", work.stage), &before, sealing)?);
     out.push_str(&keep_counts(&work.stage));
     out.push_str(&format!("-- {} sha256 {}\n", work.forward.template, work.forward.sha256));
-    out.push_str(&closed(&work.forward.text));
+    out.push_str(&closed(&work.forward));
     out.push_str(&bound(&work.stage, sealing)?);
     for ensure in ensures {
         out.push_str(&demand(ensure, Role::Ensure, &owner, &work.stage, sealing)?);
@@ -158,18 +163,19 @@ fn keep_readings(label: &str, probes: &BTreeSet<String>, sealing: &Sealing<'_>) 
     let mut body = String::new();
     for probe in probes {
         let key = quoted(&setting(label, probe))?;
-        // A NULL reading is kept as an empty text, which no cast accepts: a predicate over it fails, and is closed.
+        // `v` before a value, so that NULL is kept apart from an empty text.
         body.push_str(&format!(
-            "    PERFORM pg_catalog.set_config({key}, coalesce(((\n{}\n))::pg_catalog.text, ''), true);\n",
+            "    PERFORM pg_catalog.set_config({key}, coalesce('v' || ((\n{}\n))::pg_catalog.text, ''), true);\n",
             probe_sql(probe, sealing)
         ));
     }
     Ok(if body.is_empty() { body } else { block(&body) })
 }
 
-/// `engine_reading.before_a_seed_gap`: custom settings take two-part names.
+/// A custom setting of its own for each reading; names of stages and probes cannot run into each other.
 fn setting(label: &str, probe: &str) -> String {
-    format!("engine_reading.s_{}_{probe}", label.replace('.', "_"))
+    let digest = crate::digest::hex_parts([label.as_bytes(), probe.as_bytes()]);
+    format!("engine_reading.r_{}", crate::digest::short(&digest))
 }
 
 fn probe_sql<'s>(probe: &str, sealing: &Sealing<'s>) -> &'s str {
@@ -241,7 +247,10 @@ fn judged(check: &Check, stage: &str, sealing: &Sealing<'_>) -> Result<String, F
 fn operand(name: &Name, stage: &str, sealing: &Sealing<'_>) -> Result<String, Failure> {
     let kept = |label: String, probe: &String| {
         let kind = sealing.kinds.get(probe).map_or("text", String::as_str);
-        Ok(format!("current_setting({})::pg_catalog.{kind}", quoted(&setting(&label, probe))?))
+        let key = quoted(&setting(&label, probe))?;
+        Ok(format!(
+            "(CASE WHEN current_setting({key}) <> '' THEN pg_catalog.substr(current_setting({key}), 2) END)::pg_catalog.{kind}"
+        ))
     };
     match name {
         Name::Now(probe) => Ok(format!("\n{}\n", probe_sql(probe, sealing))),
@@ -266,7 +275,8 @@ fn operand(name: &Name, stage: &str, sealing: &Sealing<'_>) -> Result<String, Fa
 }
 
 /// Row changes of this transaction so far, by table; partitions under their root.
-const COUNTS: &str = "SELECT coalesce(rn.nspname || '.' || rt.relname, n.nspname || '.' || c.relname) AS name,
+const COUNTS: &str = "SELECT CASE WHEN rt.oid IS NULL THEN pg_catalog.format('%I.%I', n.nspname, c.relname)
+                    ELSE pg_catalog.format('%I.%I', rn.nspname, rt.relname) END AS name,
                sum(pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
                    + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)) AS rows
         FROM pg_catalog.pg_class AS c
@@ -334,12 +344,73 @@ fn tag(body: &str) -> String {
 }
 
 /// A script whose last statement is closed.
-fn closed(text: &str) -> String {
+fn closed(script: &Script) -> String {
+    let text = &script.text;
     let newline = if text.ends_with('\n') { "" } else { "\n" };
-    let last =
-        text.lines().rev().find(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--")).unwrap_or("");
-    let semicolon = if last.trim_end().ends_with(';') { "" } else { ";\n" };
+    let rest = script.statements.last().map_or("", |last| &text[last.span.end..]);
+    let semicolon = if rest.trim_start().starts_with(';') { "" } else { ";\n" };
     format!("{text}{newline}{semicolon}")
+}
+
+/// The lock that every stage and packet takes: two of them are never at work on one database.
+fn alone() -> Result<String, Failure> {
+    let key = quoted(crate::stage::commit::LOCK_KEY)?;
+    Ok(block(&format!(
+        "    IF NOT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended({key}, 0)) THEN\n        \
+         RAISE EXCEPTION 'another session applies a packet to this database';\n    END IF;\n    \
+         IF pg_catalog.current_setting('track_counts') <> 'on' THEN\n        \
+         RAISE EXCEPTION 'track_counts is off: nothing written could be counted';\n    END IF;\n"
+    )))
+}
+
+/// Which file every table has: TRUNCATE, a rewrite, CREATE and DROP show there and in no row counter.
+const FILES: &str = "SELECT c.oid::pg_catalog.int8 AS id,
+               CASE WHEN rt.oid IS NULL THEN pg_catalog.format('%I.%I', n.nspname, c.relname)
+                    ELSE pg_catalog.format('%I.%I', rn.nspname, rt.relname) END AS name,
+               coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::pg_catalog.int8 AS file
+        FROM pg_catalog.pg_class AS c
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        LEFT JOIN pg_catalog.pg_class AS rt ON c.relispartition AND rt.oid = pg_catalog.pg_partition_root(c.oid)
+        LEFT JOIN pg_catalog.pg_namespace AS rn ON rn.oid = rt.relnamespace
+        WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+
+fn keep_files() -> String {
+    block(&format!(
+        "    PERFORM pg_catalog.set_config('engine_reading.files', (SELECT coalesce(pg_catalog.jsonb_object_agg(k.id, pg_catalog.jsonb_build_array(k.name, k.file)), '{{}}')::pg_catalog.text\n        FROM ({FILES}) AS k), true);\n"
+    ))
+}
+
+/// At the end: no table was truncated, rewritten, made or dropped, and no definition changed, but as declared.
+/// With `alters` definitions may change; which ones was measured on the clone, and the engine measures it again.
+fn files_and_definitions(sealing: &Sealing<'_>) -> Result<String, Failure> {
+    if sealing.alters {
+        return Ok(String::new());
+    }
+    let any: Vec<String> = sealing
+        .bounds
+        .values()
+        .flatten()
+        .filter(|(_, _, most)| most.is_none())
+        .map(|(_, table, _)| quoted(table))
+        .collect::<Result<_, _>>()?;
+    let declared = if any.is_empty() { "''".to_owned() } else { any.join(", ") };
+    let pg_class = if any.is_empty() { "''" } else { "'pg_class'" };
+    let message = quoted("the packet changed files or definitions that it does not declare: ")?;
+    let body = format!(
+        "    SELECT pg_catalog.string_agg(d.name, ', ') INTO engine_seen FROM (\n        \
+         SELECT coalesce(k.name, b.value ->> 0) AS name\n        FROM ({FILES}) AS k\n        \
+         FULL JOIN pg_catalog.jsonb_each(current_setting('engine_reading.files')::pg_catalog.jsonb) AS b ON b.key = k.id::pg_catalog.text\n        \
+         WHERE (b.value ->> 1)::pg_catalog.int8 IS DISTINCT FROM k.file\n        \
+         UNION ALL\n        \
+         SELECT c.relname FROM pg_catalog.pg_class AS c\n        \
+         WHERE c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace AND c.relkind = 'r'\n          \
+         AND c.relname NOT IN ('pg_statistic', 'pg_statistic_ext_data', {pg_class})\n          \
+         AND pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)\n              \
+         + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) > 0\n    ) AS d\n    WHERE d.name NOT IN ({declared});\n    \
+         IF engine_seen IS NOT NULL THEN\n        RAISE EXCEPTION USING ERRCODE = '{BOUND_STATE}', MESSAGE = {message} || engine_seen;\n    END IF;\n"
+    );
+    let tag = tag(&body);
+    Ok(format!("DO {tag}\n#variable_conflict use_column\nDECLARE engine_seen text;\nBEGIN\n{body}END {tag};\n"))
 }
 
 fn quoted(text: &str) -> Result<String, Failure> {

@@ -42,8 +42,15 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
 
     let (bounds, manifest) = facts(cx, stage, &events, &decision).await?;
     let kinds = kinds(&events);
-    let sealing =
-        Sealing { run: &cx.run, as_of: &cx.as_of, probes: &cx.probes, kinds: &kinds, vars: &cx.vars, bounds: &bounds };
+    let sealing = Sealing {
+        run: &cx.run,
+        as_of: &cx.as_of,
+        probes: &cx.probes,
+        kinds: &kinds,
+        vars: &cx.vars,
+        bounds: &bounds,
+        alters: !manifest.alters.is_empty(),
+    };
 
     let runs = Path::new(PACKETS);
     let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("the packet cannot be written below {PACKETS}: {e}"));
@@ -115,7 +122,7 @@ async fn facts(
     for work in &works {
         let own = bounds.entry(work.stage.clone()).or_default();
         for bound in &work.writes {
-            let table = bounds::find(&tx, &bound.table).await?.unwrap_or_else(|| bound.table.clone());
+            let table = bounds::find(&tx, &bound.table).await?.unwrap_or_else(|| bounds::default_schema(&bound.table));
             let rehearsed = state
                 .stage(&work.stage)
                 .writes
@@ -135,7 +142,11 @@ async fn facts(
     }
     let mut altered: BTreeSet<String> = BTreeSet::new();
     for name in works.iter().flat_map(|w| &w.alters) {
-        altered.insert(bounds::find(&tx, name).await?.unwrap_or_else(|| name.clone()));
+        altered.insert(bounds::find(&tx, name).await?.unwrap_or_else(|| bounds::default_schema(name)));
+    }
+    let mut never: BTreeSet<String> = BTreeSet::new();
+    for name in works.iter().flat_map(|w| &w.never) {
+        never.insert(bounds::find(&tx, name).await?.unwrap_or_else(|| bounds::default_schema(name)));
     }
     let objects = crate::fingerprint::objects(&tx).await?;
     cx.finish(tx).await?;
@@ -162,6 +173,8 @@ async fn facts(
         done_when: stage.done_when.as_ref().map(sealed),
         stages: works.iter().map(|w| w.stage.clone()).collect(),
         writes: writes.into_values().collect(),
+        alters: altered.into_iter().collect(),
+        never: never.into_iter().collect(),
         schema,
         search_path: stage.search_path.clone(),
         timeout_ms: works.iter().map(|w| millis(w.timeout)).max().unwrap_or(600_000),
@@ -267,7 +280,8 @@ const VERIFY: &str = "# How to check this packet without the engine
 2. `sha256sum SHA256SUMS` : the packet's id, which is what people approve; its first 12 digits name the folder.
 3. `find . -type f` : no file beside those listed, `SHA256SUMS` and `attest/`.
 4. Read `GO-NO-GO.md`, then `apply.sql` from its first line to its last.
-5. Sign the id: `ssh-keygen -Y sign -n engine -f KEY SHA256SUMS`.
-6. Apply it by `engine apply plans/production_rollout.toml --var packet=ID`, or by `psql -f apply.sql`:
-   the file is one transaction and refuses while a gate is closed, whatever options psql is given.
+5. Sign it: `ssh-keygen -Y sign -n engine -f KEY < SHA256SUMS > attest/NAME.sig`.
+6. Apply it by `engine apply ROLLOUT-PLAN --var packet=ID`, or by `psql -v ON_ERROR_STOP=1 -f apply.sql`:
+   the file is one transaction and refuses while a gate is closed, whatever options psql is given;
+   without ON_ERROR_STOP psql ends with 0 all the same.
 ";

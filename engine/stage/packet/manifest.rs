@@ -52,6 +52,10 @@ pub struct Manifest {
     pub stages: Vec<String>,
     /// What it may change.
     pub writes: Vec<SealedBound>,
+    /// Objects whose definition it may create, change or drop.
+    pub alters: Vec<String>,
+    /// Tables that are never written or altered there.
+    pub never: Vec<String>,
     /// Definitions of these tables on the target when it was sealed: drift is refused.
     pub schema: Vec<SchemaObject>,
     /// The plan's search path.
@@ -83,6 +87,7 @@ impl Packet {
     pub fn open(word: &str) -> Result<Packet, Failure> {
         let dir = find(word)?;
         let id = verify(&dir)?;
+        refuse_other_id(word, &dir, &id)?;
         let path = dir.join("rollout.json");
         let bytes = std::fs::read(&path).map_err(|e| unreadable(&path, &e.to_string()))?;
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, &e.to_string()))?;
@@ -100,6 +105,22 @@ impl Packet {
         let path = self.dir.join(name);
         std::fs::read_to_string(&path).map_err(|e| unreadable(&path, &e.to_string()))
     }
+}
+
+/// The id that was named, and the one the folder is called by, must be the digest of what lies there.
+fn refuse_other_id(word: &str, dir: &Path, id: &str) -> Result<(), Failure> {
+    let hex = word.len() <= 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let called = dir.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("packet-")).unwrap_or("");
+    if (!hex || id.starts_with(&word.to_lowercase())) && id.starts_with(called) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::InputsChanged,
+        format!("the packet {} is not the one that was sealed under that id", dir.display()),
+    )
+    .fact(format!("asked for  {}", if hex { word } else { called }))
+    .fact(format!("found      {id}"))
+    .changed("nothing was changed; nothing was sent"))
 }
 
 fn unreadable(path: &Path, why: &str) -> Failure {
@@ -173,7 +194,9 @@ pub fn verify(dir: &Path) -> Result<String, Failure> {
     wrong.extend(
         present
             .iter()
-            .filter(|n| *n != "SHA256SUMS" && !n.starts_with("attest/") && !listed.contains(*n))
+            .filter(|n| {
+                *n != "SHA256SUMS" && *n != "SHA256SUMS.sig" && !n.starts_with("attest/") && !listed.contains(*n)
+            })
             .map(|n| format!("{n}  was added")),
     );
     if wrong.is_empty() {

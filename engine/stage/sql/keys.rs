@@ -67,7 +67,19 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
     };
     let on = target.name.value.clone();
     let work = Arc::new(work);
-    Some(Box::new(SqlStage { head, work, ensures, done_when, rejects, idempotent, reversible, monotonic, on }))
+    let parallel = target.parallel;
+    Some(Box::new(SqlStage {
+        head,
+        work,
+        ensures,
+        done_when,
+        rejects,
+        idempotent,
+        reversible,
+        monotonic,
+        parallel,
+        on,
+    }))
 }
 
 fn never(cx: &mut Parse<'_>, target: &crate::plan::Target, table: &str, place: &crate::diag::Place) {

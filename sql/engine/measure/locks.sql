@@ -1,4 +1,4 @@
-SELECT (n.nspname || '.' || c.relname || ' ' || pg_catalog.string_agg(DISTINCT l.mode, ', ' ORDER BY l.mode))::pg_catalog.text
+SELECT (pg_catalog.format('%I.%I', n.nspname, c.relname) || ' ' || pg_catalog.string_agg(DISTINCT l.mode, ', ' ORDER BY l.mode))::pg_catalog.text
 FROM pg_catalog.pg_locks AS l
 JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
