@@ -18,7 +18,7 @@
 //! | 3 | `probe`, `journal`, `fingerprint`: readings, what happened, what is in a database |
 //! | 2 | `target`, `report`: the door to PostgreSQL, renderings of events |
 //! | 1 | `plan`, `event`, `render`, `sql`: paper, the vocabulary of what happened, templates, statements |
-//! | 0 | `name`, `digest`, `diag`, `clock`, `quote`, `programs`: words and tools |
+//! | 0 | `name`, `digest`, `diag`, `clock`, `programs`: words and tools |
 //!
 //! Start at `stage` to see what a stage does, at `run` to see how stages become a run.
 
@@ -37,7 +37,6 @@ pub mod plan;
 pub mod probe;
 pub mod programs;
 pub mod proof;
-pub mod quote;
 pub mod render;
 pub mod report;
 pub mod run;

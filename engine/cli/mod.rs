@@ -173,7 +173,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 impl From<PlanArg> for PlanArgs {
     fn from(arg: PlanArg) -> PlanArgs {
-        PlanArgs { plan: arg.plan, vars: arg.vars.vars, vars_file: arg.vars.vars_file }
+        PlanArgs { plan: arg.plan, vars: arg.vars.vars, vars_file: arg.vars.vars_file, date: None }
     }
 }
 
@@ -205,7 +205,7 @@ async fn run(verb: Verb) -> Exit {
         Verb::Check { plans, vars, json } => {
             let plans: Vec<PlanArgs> = plans
                 .into_iter()
-                .map(|plan| PlanArgs { plan, vars: vars.vars.clone(), vars_file: vars.vars_file.clone() })
+                .map(|plan| PlanArgs { plan, vars: vars.vars.clone(), vars_file: vars.vars_file.clone(), date: None })
                 .collect();
             ended(command::check::run(&plans, json), json)
         }

@@ -24,6 +24,9 @@ pub fn run(plans: &[PlanArgs], json: bool) -> Result<Exit, Failure> {
                     (true, 0) => "lock fresh".to_owned(),
                     (true, n) => format!("lock STALE in {n} files: engine render {}", args.plan.display()),
                 };
+                if !stale.is_empty() {
+                    exit = exit.worse(Exit::LockStale);
+                }
                 if !json {
                     print(&format!(
                         "{}: ok, {} stages, {} probes, {lock}\n",

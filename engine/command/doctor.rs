@@ -2,8 +2,8 @@
 
 use super::{PlanArgs, compiled, print};
 use crate::event::{Exit, Failure};
-use crate::plan::{Access, Target};
-use crate::quote::ident;
+use crate::name::quote::ident;
+use crate::plan::{Access, Plan, Target};
 use crate::target::{Door, Isolation, Maker, Reader, Settings, Url, identify, powers};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub async fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let mut exit = Exit::Ok;
     for target in &workflow.plan.targets {
         print(&format!("{}\n", target.name.value));
-        let outcome = if target.clone_of.is_some() { clone(target).await } else { plain(target).await };
+        let outcome = if target.clone_of.is_some() { clone(target, &workflow.plan).await } else { plain(target).await };
         match outcome {
             Ok(right) if right => print("  right as it is\n"),
             Ok(_) => exit = exit.worse(Exit::Io),
@@ -43,7 +43,7 @@ async fn plain(target: &Target) -> Result<bool, Failure> {
     let reader = Reader::new(Door::new(name, &url, None, &settings(true))?);
     let tx = reader.begin("examination", Isolation::Snapshot).await?;
     let identity = identify(&tx).await?;
-    let found = powers(&tx).await?;
+    let found = powers(&tx, &identity.session_user).await?;
     let public: bool = tx
         .query_one(
             "SELECT EXISTS (SELECT FROM pg_catalog.pg_database AS d, \
@@ -88,7 +88,7 @@ async fn plain(target: &Target) -> Result<bool, Failure> {
     Ok(right)
 }
 
-async fn clone(target: &Target) -> Result<bool, Failure> {
+async fn clone(target: &Target, plan: &Plan) -> Result<bool, Failure> {
     let name = &target.name.value;
     let url = Url::read(name, &target.url.value)?;
     let maker_ref = target.maker_url.as_ref().map_or(&target.url.value, |m| &m.value);
@@ -110,7 +110,26 @@ async fn clone(target: &Target) -> Result<bool, Failure> {
             identity.session_user
         ));
     }
-    let dangers = maker.dangers(&stage_role, &identity.session_user, "").await?;
+    let mut dangers = Vec::new();
+    if let Some(source) = target.clone_of.as_ref().and_then(|s| plan.target(&s.value)) {
+        let url = Url::read(&source.name.value, &source.url.value)?;
+        let tx = Reader::new(Door::new(&source.name.value, &url, None, &settings(true))?)
+            .begin("what the clone's roles could do", Isolation::Snapshot)
+            .await?;
+        let production = identify(&tx).await?;
+        if production.system_identifier == identity.system_identifier {
+            dangers = maker.dangers(&stage_role, &identity.session_user, &production.database).await?;
+            for role in [&stage_role, &identity.session_user] {
+                dangers.extend(
+                    powers(&tx, role)
+                        .await?
+                        .into_iter()
+                        .map(|power| format!("role {role} {power} in {}", production.database)),
+                );
+            }
+        }
+        tx.finish().await?;
+    }
     for danger in &dangers {
         right = false;
         print(&format!("  {danger}\n"));

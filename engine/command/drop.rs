@@ -1,6 +1,6 @@
 //! `drop RUN`: disposes of the databases a run made; nothing without its marker is dropped.
 
-use super::{PlanArgs, compiled, print};
+use super::{as_begun, compiled, print};
 use crate::event::{Event, Exit, Failure, RunState};
 use crate::journal::{self, store};
 use crate::run;
@@ -14,10 +14,10 @@ pub async fn run(word: &str) -> Result<Exit, Failure> {
     let _lock = store::lock(&dir)?;
     let history = journal::read(&dir)?;
     let state = RunState::of(history.events());
-    let Some(Event::RunStarted { plan_path, vars, .. }) = state.started.clone() else {
+    let Some(Event::RunStarted { plan_path, vars, as_of, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty")));
     };
-    let plan = PlanArgs { plan: plan_path.into(), vars: vars.into_iter().collect(), vars_file: None };
+    let plan = as_begun(&plan_path, &vars, &as_of);
     let workflow = match compiled(&plan, false)? {
         Ok(workflow) => workflow,
         Err(exit) => return Ok(exit),

@@ -32,6 +32,18 @@ pub struct PlanArgs {
     pub vars: Vec<(String, String)>,
     /// `--vars-file`.
     pub vars_file: Option<std::path::PathBuf>,
+    /// What `run.date` means; a run that is taken up again keeps its own.
+    pub date: Option<String>,
+}
+
+/// A plan as the run that its journal began used it.
+pub(crate) fn as_begun(plan_path: &str, vars: &std::collections::BTreeMap<String, String>, as_of: &str) -> PlanArgs {
+    PlanArgs {
+        plan: plan_path.into(),
+        vars: vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        vars_file: None,
+        date: Some(as_of.get(..10).unwrap_or("").replace('-', "")),
+    }
 }
 
 /// Prints to stdout; a reader that went away is no error of ours.
@@ -94,7 +106,7 @@ fn given(args: &PlanArgs) -> Result<Given, Failure> {
         given.retain(|(known, _)| known != name);
         given.push((name.clone(), value.clone()));
     }
-    Ok(Given(given))
+    Ok(Given { vars: given, date: args.date.clone() })
 }
 
 /// A TOML table of names and plain values.

@@ -1,6 +1,6 @@
 //! `resume [RUN]`: continues a run from its journal, with the plan and variables it began with.
 
-use super::{PlanArgs, compiled};
+use super::{as_begun, compiled};
 use crate::event::{Event, Exit, Failure};
 use crate::journal::{self, store};
 use crate::run::{self, Options, Resumption};
@@ -26,11 +26,11 @@ pub struct Args {
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let (id, dir) = store::find_run(&args.run)?;
     let history = journal::read(&dir)?;
-    let Some(Event::RunStarted { plan_path, vars, .. }) = history.events().next().cloned() else {
+    let Some(Event::RunStarted { plan_path, vars, as_of, .. }) = history.events().next().cloned() else {
         return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty"))
             .changed("nothing was changed"));
     };
-    let plan = PlanArgs { plan: plan_path.clone().into(), vars: vars.into_iter().collect(), vars_file: None };
+    let plan = as_begun(&plan_path, &vars, &as_of);
     let workflow = match compiled(&plan, args.json)? {
         Ok(workflow) => workflow,
         Err(exit) => return Ok(exit),

@@ -86,5 +86,9 @@ pub async fn run(command: &[String]) -> Result<Exit, Failure> {
         .map_err(|e| Failure::new(Exit::Io, format!("a bug of the engine: {e}")))?
         .map_err(|e| Failure::new(Exit::Io, format!("`{first}` cannot be run: {e}")))?;
     drop(sandbox);
-    if status.success() { Ok(Exit::Ok) } else { Err(Failure::new(Exit::Io, format!("`{first}` ended with {status}"))) }
+    // The command's own exit code, when it is one of ours.
+    match status.code().and_then(|code| u8::try_from(code).ok()).and_then(Exit::of) {
+        Some(exit) => Ok(exit),
+        None => Err(Failure::new(Exit::Io, format!("`{first}` ended with {status}"))),
+    }
 }

@@ -10,6 +10,17 @@ use std::collections::BTreeMap;
 /// All gates, by target.
 pub fn parse(plan: &Plan, out: &mut Diagnostics) -> BTreeMap<String, Vec<Check>> {
     let of = |target: &Target, out: &mut Diagnostics| -> Vec<Check> {
+        if let (Some(_), Some(gate)) = (&target.clone_of, target.gates.first()) {
+            out.push(
+                Diagnostic::new(
+                    "gate-on-clone",
+                    format!("`{}` is a clone, and a clone has no gate", target.name.value),
+                    gate.name.place.clone(),
+                )
+                .label("would never be asked")
+                .help("write it as a guard of the stages, or on the target the clone is made of"),
+            );
+        }
         target.gates.iter().filter_map(|gate| one(plan, target, gate, out)).collect()
     };
     plan.targets.iter().map(|target| (target.name.value.clone(), of(target, out))).collect()

@@ -38,6 +38,8 @@ pub struct Workflow {
     pub gates: BTreeMap<String, Vec<Check>>,
     /// Variables: type and text.
     pub vars: BTreeMap<String, (String, String)>,
+    /// Variables as they would be typed again.
+    pub typed: BTreeMap<String, String>,
     /// Name of each clone's database.
     pub databases: BTreeMap<String, String>,
     /// Probes read when a stage ends, by stage.
@@ -68,7 +70,7 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
     let values = vars::resolve(&plan, given, &mut out);
     let rendered_vars = vars::for_templates(&plan, &values);
     let renderer = Renderer::new(root.join("templates"), rendered_vars);
-    let databases = databases(&plan, &renderer, &mut out);
+    let databases = databases(&plan, &renderer, given, &mut out);
     let probes = probes(&plan, &renderer, &mut out);
     let gates = gates::parse(&plan, &mut out);
 
@@ -96,6 +98,7 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
     }
     let stages: Vec<Box<dyn Stage>> = stages.into_iter().flatten().collect();
     let vars_text = vars::texts(&plan, &values);
+    let typed = values.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
     let end_reads = end_reads(&stages);
     lock.push(lock::predicates(&plan, &probes, &stages, &gates));
     let files = files(&plan, &renderer, &root);
@@ -113,6 +116,7 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
         probes,
         gates,
         vars: vars_text,
+        typed,
         databases,
         end_reads,
         lock,
@@ -179,13 +183,14 @@ fn head(cx: &mut Parse<'_>, stage: &PlanStage, kind: &'static Kind) -> Head {
     }
 }
 
-fn databases(plan: &Plan, renderer: &Renderer, out: &mut Diagnostics) -> BTreeMap<String, String> {
+fn databases(plan: &Plan, renderer: &Renderer, given: &Given, out: &mut Diagnostics) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
-    let run_date = [("run.date".to_owned(), Value::Text(crate::clock::today()))].into();
+    let run_date =
+        [("run.date".to_owned(), Value::Text(given.date.clone().unwrap_or_else(crate::clock::today)))].into();
     for target in &plan.targets {
         let Some(database) = &target.database else { continue };
         match renderer.plain("database", &database.value, &database.place, &run_date) {
-            Ok(name) if crate::quote::ident(&name).is_ok() => drop(names.insert(target.name.value.clone(), name)),
+            Ok(name) if crate::name::quote::ident(&name).is_ok() => drop(names.insert(target.name.value.clone(), name)),
             Ok(name) => out.push(
                 Diagnostic::new("database-name", format!("`{name}` cannot name a database"), database.place.clone())
                     .label("here")
@@ -207,7 +212,6 @@ fn probes(plan: &Plan, renderer: &Renderer, out: &mut Diagnostics) -> BTreeMap<S
                 let text = rendered.text.trim().trim_end_matches(';').to_owned();
                 let source = Source::new(format!("probe {name}"), text.clone());
                 let mut problems = sql::check_probe(&source);
-                problems.0.extend(sql::refuse(&source, sql::Where::Read).0);
                 for problem in &mut problems.0 {
                     if let Some(place) = problem.place.as_mut().filter(|_| rendered.text == probe.sql.value) {
                         *place = sql::locate(&probe.sql.place, &text, place.span.clone());
@@ -285,7 +289,6 @@ fn briefs(plan: &Plan, stages: &[Box<dyn Stage>], lock: &[LockFile]) -> Vec<Stag
         let (stage, compiled) = (&plan.stages[*index], &stages[*index]);
         let name = &stage.name.value;
         let own = lock.iter().filter(|f| f.name.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.')));
-        let body = &plan.source.text[stage.body.place().span];
         StageBrief {
             name: name.clone(),
             kind: compiled.head().kind.to_owned(),
@@ -294,10 +297,28 @@ fn briefs(plan: &Plan, stages: &[Box<dyn Stage>], lock: &[LockFile]) -> Vec<Stag
             needs: stage.needs.iter().map(|n| n.value.clone()).collect(),
             reasons: reasons(stage),
             demands: compiled.demands(),
-            digest: digest::hex_parts(own.map(|f| f.text.as_bytes()).chain([body.as_bytes()])),
+            digest: digest::hex_parts(own.map(|f| f.text.as_bytes()).chain([promises(compiled.as_ref()).as_bytes()])),
         }
     };
     plan.graph.order().iter().map(brief).collect()
+}
+
+/// What a stage promises, beside its SQL: the same text means the same promise. Time-outs are no promise.
+fn promises(stage: &dyn Stage) -> String {
+    let checks =
+        |all: &[Check]| -> String { all.iter().map(|c| format!("{} {};", c.name, c.predicate.text)).collect() };
+    let mut text = format!("{} {:?} ", stage.head().kind, stage.head().on);
+    text.push_str(&checks(&stage.head().guards));
+    text.push_str(&checks(stage.ensures()));
+    text.push_str(&checks(stage.other_checks()));
+    text.push_str(&stage.demands().join(" "));
+    if let Some(work) = stage.work() {
+        for bound in &work.writes {
+            text.push_str(&format!(" writes {} {:?}", bound.table, bound.most));
+        }
+        text.push_str(&format!(" alters {:?} ignore {:?} never {:?}", work.alters, work.ignore, work.never));
+    }
+    text
 }
 
 fn reasons(stage: &PlanStage) -> Vec<String> {

@@ -9,12 +9,17 @@ use std::collections::BTreeMap;
 
 /// Values from the command line, as typed.
 #[derive(Clone, Debug, Default)]
-pub struct Given(pub Vec<(String, String)>);
+pub struct Given {
+    /// Names and texts; the last one of a name counts.
+    pub vars: Vec<(String, String)>,
+    /// What `run.date` means, `YYYYMMDD`: a resumed run keeps its own. `None`: today.
+    pub date: Option<String>,
+}
 
 /// Values of all variables.
 pub fn resolve(plan: &Plan, given: &Given, out: &mut Diagnostics) -> BTreeMap<String, Value> {
     let mut values: BTreeMap<String, Value> = BTreeMap::new();
-    for (key, text) in &given.0 {
+    for (key, text) in &given.vars {
         let Some(var) = plan.var(key) else {
             let near = name::nearest(key, plan.vars.iter().map(|v| v.name.value.as_str()));
             let help = near.map_or_else(
@@ -42,7 +47,7 @@ pub fn resolve(plan: &Plan, given: &Given, out: &mut Diagnostics) -> BTreeMap<St
     }
     for var in &plan.vars {
         let name = &var.name.value;
-        if values.contains_key(name) || given.0.iter().any(|(key, _)| key == name) {
+        if values.contains_key(name) || given.vars.iter().any(|(key, _)| key == name) {
             continue;
         }
         match &var.default {
@@ -58,7 +63,16 @@ pub fn resolve(plan: &Plan, given: &Given, out: &mut Diagnostics) -> BTreeMap<St
 }
 
 /// As templates see them.
+/// A variable that has no value was reported as such: templates get a stand-in, so that it is reported once.
 pub fn for_templates(plan: &Plan, values: &BTreeMap<String, Value>) -> BTreeMap<String, render::Value> {
+    let mut values = values.clone();
+    for var in &plan.vars {
+        values.entry(var.name.value.clone()).or_insert_with(|| match var.kind {
+            VarKind::Int => Value::Int(0),
+            VarKind::Bool => Value::Bool(false),
+            _ => Value::Text(var.name.value.clone()),
+        });
+    }
     let kind = |name: &str| plan.var(name).map(|v| v.kind.clone());
     values
         .iter()

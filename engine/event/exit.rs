@@ -59,6 +59,40 @@ impl Exit {
         self as u8
     }
 
+    /// The exit of that number.
+    pub fn of(code: u8) -> Option<Exit> {
+        use Exit::{
+            Blocked, BoundExceeded, ChangedByOthers, ChangedByUs, EnsureFailed, Held, InputsChanged, Interrupted, Io,
+            LockStale, NoGo, NotEvaluable, NotRefused, Ok, PlanInvalid, ProofFailed, StageFailed, Stuck, Temporary,
+            Terminated, Usage, WrongDatabase,
+        };
+        let all = [
+            Ok,
+            Io,
+            Usage,
+            PlanInvalid,
+            LockStale,
+            Blocked,
+            NotEvaluable,
+            StageFailed,
+            EnsureFailed,
+            BoundExceeded,
+            NotRefused,
+            ProofFailed,
+            ChangedByUs,
+            ChangedByOthers,
+            NoGo,
+            Stuck,
+            Held,
+            InputsChanged,
+            WrongDatabase,
+            Temporary,
+            Interrupted,
+            Terminated,
+        ];
+        all.into_iter().find(|exit| exit.code() == code)
+    }
+
     /// Which of two a run ends with: 50, then 45, then the largest below 60, then the others.
     #[must_use]
     pub fn worse(self, other: Exit) -> Exit {

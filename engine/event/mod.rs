@@ -119,6 +119,12 @@ pub enum Event {
         observations: Vec<String>,
         ms: u64,
     },
+    /// A clone that was in the way was dropped: this run's own, or one that `--replace` allowed.
+    CloneDropped {
+        stage: String,
+        database: String,
+        run: String,
+    },
     /// Between CREATE DATABASE and the rename, so that a resume can drop what is half made.
     CloneBegun {
         stage: String,
@@ -261,6 +267,7 @@ impl Event {
             | Event::CommitIntended { stage, .. }
             | Event::StageCommitted { stage, .. }
             | Event::Proved { stage, .. }
+            | Event::CloneDropped { stage, .. }
             | Event::CloneBegun { stage, .. }
             | Event::CloneMade { stage, .. }
             | Event::FingerprintTaken { stage, .. }

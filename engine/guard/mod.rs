@@ -4,7 +4,7 @@
 //! an alias of its own, in a MATERIALIZED subquery: nothing is captured and no probe runs twice.
 
 use crate::event::{Exit, Failure, Judgement, Reading, Role, Truth};
-use crate::quote::literal;
+use crate::name::quote::literal;
 use crate::sql::{Name, Predicate, Use};
 use crate::target::Tx;
 use std::collections::BTreeMap;

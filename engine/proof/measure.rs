@@ -184,7 +184,7 @@ pub fn put_back(moves: &[SequenceMove]) -> Result<Vec<String>, Failure> {
     moves
         .iter()
         .map(|m| {
-            let name = crate::quote::literal(&m.sequence)
+            let name = crate::name::quote::literal(&m.sequence)
                 .map_err(|why| Failure::new(Exit::Io, format!("sequence `{}`: {why}", m.sequence)))?;
             Ok(format!("SELECT pg_catalog.setval({name}::pg_catalog.regclass, {}, {})", m.before.0, m.before.1))
         })

@@ -1,6 +1,6 @@
 //! From a value to SQL text: the filters, and the formatter that refuses what did not go through one.
 
-use crate::quote;
+use crate::name::quote;
 use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output};
 use std::collections::BTreeMap;

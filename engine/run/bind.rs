@@ -57,7 +57,7 @@ async fn patiently<T, F: Future<Output = Result<T, Failure>>>(attempt: impl Fn()
 fn settings(workflow: &Workflow, read_only: bool) -> Settings {
     Settings {
         search_path: workflow.plan.search_path.clone(),
-        statement_timeout: Duration::from_secs(3_600),
+        statement_timeout: Duration::from_secs(86_400),
         lock_timeout: Duration::from_secs(5),
         read_only,
     }
@@ -71,7 +71,7 @@ async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Event), F
     let reader = Reader::new(door);
     let tx = reader.begin("who is there", Isolation::Snapshot).await?;
     let identity = identify(&tx).await?;
-    let found = powers(&tx).await?;
+    let found = powers(&tx, &identity.session_user).await?;
     tx.finish().await?;
     let writer = match target.access {
         Access::Read => {
@@ -121,7 +121,14 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
     let database = workflow.databases.get(name).cloned().unwrap_or_default();
     let production = targets.plain(&source)?;
     refuse_same(&database, &identity, production)?;
-    let doors = maker.dangers(&stage_role, maker.door().user(), &production_name(&identity, production)).await?;
+    if stage_role.is_empty() {
+        return Err(Failure::new(Exit::Io, format!("the connection string of `{name}` names no role"))
+            .fact(format!("from {}", url.origin)));
+    }
+    let mut doors = maker.dangers(&stage_role, &identity.session_user, &production_name(&identity, production)).await?;
+    if identity.system_identifier == production.identity.system_identifier {
+        doors.extend(reach(production, &[&stage_role, &identity.session_user]).await?);
+    }
     if !doors.is_empty() && workflow.plan.target(&source).is_none_or(|t| t.reader == ReaderPolicy::Confined) {
         let mut failure = Failure::new(Exit::Io, format!("a role of the clone `{name}` could reach `{source}`"))
             .changed("nothing was changed; no run was started")
@@ -139,6 +146,18 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
         (url, settings),
     );
     Ok((clone, Event::TargetBound { target: name.to_owned(), place, clone: known, identity, powers: Vec::new() }))
+}
+
+/// Roles are instance-wide: what the clone's roles could write in production, asked there.
+async fn reach(production: &Plain, roles: &[&str]) -> Result<Vec<String>, Failure> {
+    let tx = production.reader.begin("what the clone's roles could do", Isolation::Snapshot).await?;
+    let mut found = Vec::new();
+    for role in roles {
+        let could = powers(&tx, role).await?;
+        found.extend(could.into_iter().filter(|p| p != "is superuser").map(|power| format!("role {role} {power}")));
+    }
+    tx.finish().await?;
+    Ok(found)
 }
 
 /// Production's name, when the clone lives in the same instance.

@@ -3,10 +3,11 @@
 use super::schedule::{Ready, ready};
 use crate::clock::Stopwatch;
 use crate::compile::Workflow;
-use crate::event::{Event, Exit, Failure};
-use crate::stage::{Cx, Done};
+use crate::event::{Event, Exit, Failure, Status};
+use crate::stage::{Cx, Done, Head};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Mutex, RwLock};
 use tokio::task::JoinSet;
 
@@ -152,18 +153,31 @@ async fn one(
     let limit = head.timeout;
     let result = match tokio::time::timeout(limit, stage.run(&cx)).await {
         Ok(result) => result,
-        Err(_) => Err(Failure::new(
-            Exit::StageFailed,
-            format!("stage `{}` took longer than its timeout of {limit:?}", head.name),
-        )
-        .changed("its statements were ended and rolled back")
-        .next(
-            "then",
-            format!("raise `timeout` of stage `{}` and: engine resume {} --accept-changes", head.name, cx.run),
-        )),
+        Err(_) => Err(timed_out(&cx, head, limit)),
     };
     drop((turn, alone, present));
     (index, result, watch.ms())
+}
+
+/// What a stage that ran out of time left behind, by what the journal knows of it.
+fn timed_out(cx: &Cx, head: &Head, limit: Duration) -> Failure {
+    let what = format!("stage `{}` took longer than its timeout of {limit:?}", head.name);
+    let state = cx.with_state(|state| state.stage(&head.name));
+    if state.status == Status::Committed {
+        return Failure::new(Exit::ProofFailed, what)
+            .changed("it is committed and stays so; its proofs did not end in time, so it counts as not proved")
+            .next("then", format!("engine resume {}   proves it again", cx.run));
+    }
+    if let Some((xid, ..)) = state.intent {
+        return Failure::new(Exit::Stuck, what)
+            .fact(format!("COMMIT of transaction {xid} was sent or about to be; its outcome was not waited for"))
+            .changed("it is either wholly there or not at all")
+            .next("then", format!("engine resume {}   asks the server what became of it", cx.run));
+    }
+    Failure::new(Exit::StageFailed, what).changed("its statements were ended and rolled back").next(
+        "then",
+        format!("raise `timeout` of stage `{}` and run: engine resume {} --accept-changes", head.name, cx.run),
+    )
 }
 
 /// SIGINT and SIGTERM.

@@ -44,9 +44,6 @@ pub async fn start(workflow: Workflow, options: &Options) -> Result<(String, Exi
     let run = name::run_id().map_err(|e| Failure::new(Exit::Io, format!("no random bytes for a run id: {e}")))?;
     let Binding { targets, events } = bind(&workflow).await?;
     let locks = hold(&targets, &run).await?;
-    if options.replace {
-        replace(&targets, &workflow.plan.name).await?;
-    }
     let dir = store::new_run(&run)?;
     let folder_lock = store::lock(&dir)?;
     keep_inputs(&dir, &workflow)?;
@@ -61,7 +58,7 @@ pub async fn start(workflow: Workflow, options: &Options) -> Result<(String, Exi
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),
         as_of,
         genesis: workflow.genesis.clone(),
-        vars: workflow.vars.iter().map(|(k, (_, v))| (k.clone(), v.clone())).collect(),
+        vars: workflow.typed.clone(),
         inputs: workflow.inputs.clone(),
         stages: workflow.briefs.clone(),
         host: host(),
@@ -137,6 +134,7 @@ fn context(
         vars: workflow.vars.clone(),
         end_reads: workflow.end_reads.clone(),
         inputs: workflow.files.clone(),
+        replace: options.replace,
         sink: Arc::clone(&options.sink),
         progress: Arc::clone(&options.progress),
         state: Mutex::new(state),
@@ -174,9 +172,12 @@ fn verdict(cx: &Cx, outcome: &Outcome) -> (Exit, String, Vec<String>) {
     if let Some(signal) = outcome.interrupted {
         exit = exit.worse(signal);
     }
-    // The packet's line is the verdict: technical GO or NO-GO, and what stands before production.
+    // The packet's line is the verdict: technical GO or NO-GO, and what stands before production. Of several, the worst.
     let sealed = cx.with_state(|state| {
-        state.stages.values().find(|s| s.packet.is_some() && s.status == Status::Done).map(|s| s.summary.clone())
+        let done = state.stages.values().filter(|s| s.packet.is_some() && s.status == Status::Done);
+        let mut lines: Vec<String> = done.map(|s| s.summary.clone()).collect();
+        lines.sort_by_key(|line| !line.contains("technical NO-GO"));
+        lines.into_iter().next()
     });
     let line = match (sealed, exit) {
         (Some(summary), Exit::Ok) => {
@@ -238,26 +239,6 @@ async fn hold(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
     Ok(locks)
 }
 
-/// Drops a finished or failed clone of this plan, nobody being connected to it.
-async fn replace(targets: &Targets, plan: &str) -> Result<(), Failure> {
-    for clone in targets.clones.values() {
-        let Some(found) = clone.maker.find(&clone.database).await? else { continue };
-        let Some(marker) = found.marker.filter(|m| m.plan == plan) else {
-            // The clone stage itself refuses it, with its story.
-            continue;
-        };
-        if found.sessions > 0 {
-            return Err(Failure::new(
-                Exit::Held,
-                format!("`{}` of run {} is in use by {} sessions", clone.database, marker.run, found.sessions),
-            )
-            .changed("nothing was changed"));
-        }
-        clone.maker.drop_database(&clone.database, &marker.run).await?;
-    }
-    Ok(())
-}
-
 /// Opens the doors of clones that history says are there, each proven to be the one.
 async fn revive(targets: &Targets, state: &RunState) -> Result<(), Failure> {
     for (name, clone) in &targets.clones {
@@ -290,16 +271,23 @@ async fn revive(targets: &Targets, state: &RunState) -> Result<(), Failure> {
 pub async fn drop_clones(workflow: &Workflow, state: &RunState) -> Result<Vec<String>, Failure> {
     let Binding { targets, .. } = bind(workflow).await?;
     let mut dropped = Vec::new();
-    for (name, clone) in &targets.clones {
-        let made = match state.clones.get(name) {
-            Some(Event::CloneMade { database, .. }) => Some(database.clone()),
-            _ => None,
-        };
-        let half = [format!("engine_{}", state.run), format!("engine_{}_copy", state.run)];
-        for database in made.into_iter().chain(half) {
-            if clone.maker.drop_database(&database, &state.run).await? {
-                dropped.push(database);
-            }
+    // By the journal, not by the plan: the target may have been renamed since.
+    let mut names: Vec<(&str, String)> = Vec::new();
+    for (target, event) in &state.clones {
+        if let Event::CloneMade { database, .. } = event {
+            names.push((target, database.clone()));
+        }
+    }
+    for (target, clone) in &targets.clones {
+        names.push((target, clone.database.clone()));
+        names.push((target, format!("engine_{}", state.run)));
+        names.push((target, format!("engine_{}_copy", state.run)));
+    }
+    for (target, database) in names {
+        let Some(clone) = targets.clones.get(target).or_else(|| targets.clones.values().next()) else { continue };
+        let ours = clone.maker.find(&database).await?.is_some_and(|f| f.marker.is_none_or(|m| m.run == state.run));
+        if ours && clone.maker.drop_database(&database, &state.run).await? {
+            dropped.push(database);
         }
     }
     Ok(dropped)
@@ -358,8 +346,10 @@ fn keep_inputs(dir: &Path, workflow: &Workflow) -> Result<(), Failure> {
         store::write(&dir.join("plan").join(name), bytes)?;
         sums.push_str(&format!("{}  plan/{name}\n", crate::digest::hex(bytes)));
     }
-    let vars: BTreeMap<&String, &String> = workflow.vars.iter().map(|(k, (_, v))| (k, v)).collect();
-    store::write(&dir.join("vars.json"), &serde_json::to_vec_pretty(&vars).expect("invariant: texts are JSON"))?;
+    store::write(
+        &dir.join("vars.json"),
+        &serde_json::to_vec_pretty(&workflow.typed).expect("invariant: texts are JSON"),
+    )?;
     store::write(&dir.join("SHA256SUMS"), sums.as_bytes())
 }
 

@@ -16,7 +16,7 @@ mod scan;
 mod split;
 mod words;
 
-pub use crate::quote::{ident, literal, qualified, table_ref};
+pub use crate::name::quote::{ident, literal, qualified, table_ref};
 pub use locate::locate;
 pub use predicate::{Name, Predicate, Use};
 pub use probe::check_probe;

@@ -113,7 +113,7 @@ impl Predicate {
                     at(0..body.len()),
                 )
                 .label("no probe, table or variable")
-                .help("compare a reading; where there is truly nothing to check, say so with `no_guard = \"reason\"`"),
+                .help("compare a reading of a probe, as in `gap = 0`"),
             );
         }
         if found.has_errors() {

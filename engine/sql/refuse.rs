@@ -198,7 +198,7 @@ fn call(node: &SyntaxNode) -> Option<Refusal> {
         return Some(refusal("sql-guarded-setting", message, place, help));
     }
     let why = words::reaches_outside(&name)?;
-    let help = "what a stage does must be undone by ROLLBACK; this is not";
+    let help = "a probe only reads, and what a stage does must be undone by ROLLBACK; this is neither";
     Some(refusal("sql-outside-function", format!("`{name}` is refused: {why}"), place, help))
 }
 

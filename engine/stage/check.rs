@@ -21,6 +21,14 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let on = cx.needs_target(&head)?;
     let ensures = cx.ensures(&mut keys, &[]);
     let rejects = cx.rejects(&mut keys, &on);
+    if !cx.plan_stage().body.has("ensure") && !cx.plan_stage().body.has("reject") {
+        let place = cx.plan_stage().name.place.clone();
+        cx.out.push(
+            crate::diag::Diagnostic::new("missing-key", format!("stage `{}` checks nothing", head.name), place)
+                .label("neither `ensure` nor `reject`")
+                .help("write `ensure.NAME = \"...\"`"),
+        );
+    }
     keys.finish(&cx.known(&KIND), cx.out);
     Some(Box::new(CheckStage { head, ensures, rejects }))
 }

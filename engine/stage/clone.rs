@@ -12,9 +12,9 @@ use crate::clock::{self, Stopwatch};
 use crate::diag::Diagnostic;
 use crate::event::{Event, Exit, Failure, Identity, Marker};
 use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Level, Scope};
+use crate::name::quote::{ident, literal};
 use crate::plan::keys::Keys;
-use crate::quote::{ident, literal};
-use crate::target::{CloneTarget, Expected, Isolation, NewDatabase, identify};
+use crate::target::{CloneTarget, Expected, Found, Isolation, NewDatabase, identify};
 
 /// The kind.
 pub static KIND: Kind =
@@ -42,7 +42,17 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
         );
     }
     cx.not_yet(&mut keys, "exclude", "the whole database is cloned, so that its fingerprint can be compared");
-    let jobs = keys.int("jobs", cx.out).map_or(2, |j| u32::try_from(j.value.clamp(1, 64)).unwrap_or(2));
+    let jobs = keys.int("jobs", cx.out).map_or(2, |jobs| match u32::try_from(jobs.value) {
+        Ok(n @ 1..=64) => n,
+        _ => {
+            cx.out.push(
+                Diagnostic::new("out-of-range", format!("`jobs` is {}", jobs.value), jobs.place)
+                    .label("out of range")
+                    .help("write a number from 1 to 64"),
+            );
+            2
+        }
+    });
     let acknowledged = keys.texts("acknowledge", cx.out).unwrap_or_default().into_iter().map(|s| s.value).collect();
     keys.finish(&cx.known(&KIND), cx.out);
     Some(Box::new(CloneStage { head, on: target.name.value, acknowledged, jobs }))
@@ -74,15 +84,15 @@ impl CloneStage {
     async fn go(&self, cx: &Cx) -> Result<Done, Failure> {
         readings::guards_outside(cx, &self.head).await?;
         let target = cx.targets.clone_target(&self.on)?;
-        self.refuse_existing(target).await?;
+        self.refuse_existing(cx, target).await?;
         let working = working_name(&cx.run);
         // An earlier process of this run may have left a half clone: its name says that it is ours.
         target.maker.drop_database(&working, &cx.run).await?;
         match self.make(cx, target, &working).await {
             Ok(done) => Ok(done),
             Err(failure) => {
-                let left = match target.maker.drop_database(&working, &cx.run).await {
-                    Ok(_) => "the half-made clone was dropped".to_owned(),
+                let left = match self.drop_half(cx, target, &working).await {
+                    Ok(()) => "the half-made clone was dropped".to_owned(),
                     Err(also) => format!("the half-made clone `{working}` could not be dropped: {}", also.what),
                 };
                 let changed = failure.changed.clone().unwrap_or_else(|| format!("{left}; production was only read"));
@@ -91,8 +101,16 @@ impl CloneStage {
         }
     }
 
-    async fn refuse_existing(&self, target: &CloneTarget) -> Result<(), Failure> {
+    async fn refuse_existing(&self, cx: &Cx, target: &CloneTarget) -> Result<(), Failure> {
         let Some(found) = target.maker.find(&target.database).await? else { return Ok(()) };
+        if self.may_drop(cx, &found) {
+            // This run's own, renamed by a process that died before its journal said so; or one that may be replaced.
+            let run = found.marker.map_or_else(String::new, |m| m.run);
+            cx.say(&self.head.name, &format!("dropping the clone of run {run}"));
+            target.maker.drop_database(&target.database, &run).await?;
+            cx.record(Event::CloneDropped { stage: self.head.name.clone(), database: target.database.clone(), run })?;
+            return Ok(());
+        }
         let name = &target.database;
         let mut failure =
             Failure::new(Exit::WrongDatabase, format!("a database `{name}` exists and is not this run's clone"))
@@ -108,7 +126,10 @@ impl CloneStage {
                     .next("drop it", format!("engine drop {}", marker.run))
                     .next("replace it", "the same command with --replace");
                 if !marker.finished {
-                    failure = failure.next("use it", format!("engine resume {}", marker.run));
+                    failure = failure.next(
+                        "use it",
+                        format!("engine resume {}   (it is not finished, so it is not replaced)", marker.run),
+                    );
                 }
             }
             None => {
@@ -120,6 +141,12 @@ impl CloneStage {
             }
         }
         Err(failure)
+    }
+
+    /// This run's own half-journaled clone, or with `--replace` a finished, unused clone of the same plan.
+    fn may_drop(&self, cx: &Cx, found: &Found) -> bool {
+        let Some(marker) = &found.marker else { return false };
+        marker.run == cx.run || (cx.replace && marker.finished && marker.plan == cx.plan && found.sessions == 0)
     }
 
     async fn make(&self, cx: &Cx, target: &CloneTarget, working: &str) -> Result<Done, Failure> {
@@ -163,6 +190,16 @@ impl CloneStage {
         }
         cx.say(name, &format!("equal, seen in {}", clock::show_ms(watch.ms())));
         self.finish(cx, target, &source, expected).await
+    }
+
+    /// Whatever name the half-made clone bears by now.
+    async fn drop_half(&self, cx: &Cx, target: &CloneTarget, working: &str) -> Result<(), Failure> {
+        target.maker.drop_database(working, &cx.run).await?;
+        let renamed = target.maker.find(&target.database).await?;
+        if renamed.and_then(|f| f.marker).is_some_and(|m| m.run == cx.run) {
+            target.maker.drop_database(&target.database, &cx.run).await?;
+        }
+        Ok(())
     }
 
     /// The verified clone gets its name, and its doors open.

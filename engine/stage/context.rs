@@ -44,7 +44,9 @@ pub struct Cx {
     pub end_reads: BTreeMap<String, Vec<String>>,
     /// Files a packet carries: name below `plan/`, and bytes.
     pub inputs: BTreeMap<String, Vec<u8>>,
-    /// The last stages that were done, for "the clone is as after".
+    /// A finished, unused clone of this plan that is in the way may be dropped.
+    pub replace: bool,
+    /// Listens to durable lines.
     pub sink: Sink,
     /// Told what is being done.
     pub progress: Progress,

@@ -57,7 +57,7 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let include = names(keys.texts("include", cx.out));
     let exclude = names(keys.texts("exclude", cx.out));
     let equals = keys.text("equals", cx.out).and_then(|other| {
-        let built = cx.upstream_stages(std::slice::from_ref(&other)).pop()?;
+        let (_, built) = cx.upstream_stages(std::slice::from_ref(&other)).pop()?;
         let same = built.head.on.as_deref() == Some(on.as_str());
         match built.head.kind {
             "fingerprint" if same => Some(Other::Earlier(other.value)),

@@ -75,7 +75,7 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
         return None;
     }
     let mut carried = cx.upstream_stages(&of);
-    for (built, name) in carried.iter().zip(&of) {
+    for (name, built) in &carried {
         if built.work.is_none() {
             cx.out.push(
                 Diagnostic::new("packet-of", format!("`{}` writes nothing", name.value), name.place.clone())
@@ -93,7 +93,8 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     }
     let order = cx.plan.graph.order();
     let rank = |name: &str| order.iter().position(|i| cx.plan.stages[*i].name.value == name);
-    carried.sort_by_key(|built| rank(&built.head.name));
+    carried.sort_by_key(|(_, built)| rank(&built.head.name));
+    let carried = carried.into_iter().map(|(_, built)| built).collect();
     let upstream =
         cx.plan.graph.all_upstream(cx.stage).into_iter().map(|i| cx.plan.stages[i].name.value.clone()).collect();
     let search_path = cx.plan.search_path.clone();

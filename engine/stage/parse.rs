@@ -67,8 +67,16 @@ impl Parse<'_> {
         &self.plan.stages[self.stage]
     }
 
-    /// The stage's target must be named.
+    /// The stage's target must be named and, if it is a clone, made by a stage upstream.
     pub fn needs_target(&mut self, head: &Head) -> Option<String> {
+        if let Some(on) = &self.plan_stage().on
+            && head.kind != "clone"
+            && let Some(help) = self.not_made(&on.value)
+        {
+            let message = format!("stage `{}` runs on the clone `{}`, which is not there yet", head.name, on.value);
+            let place = on.place.clone();
+            self.out.push(Diagnostic::new("clone-not-made", message, place).label("not made by then").help(help));
+        }
         if head.on.is_none() {
             let place = self.plan_stage().name.place.clone();
             self.out.push(
@@ -278,20 +286,7 @@ impl Parse<'_> {
                     .help(help),
             );
         };
-        let target = self.plan.target(&known.on.value)?;
-        target.clone_of.as_ref()?;
-        let maker = self
-            .plan
-            .stages
-            .iter()
-            .position(|s| s.kind.value == "clone" && s.on.as_ref().is_some_and(|on| on.value == known.on.value));
-        if maker.is_some_and(|maker| self.plan.graph.upstream(self.stage, maker)) {
-            return None;
-        }
-        let help = maker.map_or_else(
-            || format!("add a stage of kind `clone` on `{}`", known.on.value),
-            |maker| format!("add \"{}\" to `needs`", self.plan.stages[maker].name.value),
-        );
+        let help = self.not_made(&known.on.value)?;
         Some(
             Diagnostic::new(
                 "probe-before-clone",
@@ -301,6 +296,21 @@ impl Parse<'_> {
             .label("cannot be read here")
             .help(help),
         )
+    }
+
+    /// What to write when a target is a clone that no stage upstream makes.
+    fn not_made(&self, on: &str) -> Option<String> {
+        self.plan.target(on)?.clone_of.as_ref()?;
+        let maker = self
+            .plan
+            .stages
+            .iter()
+            .position(|s| s.kind.value == "clone" && s.on.as_ref().is_some_and(|target| target.value == on));
+        match maker {
+            Some(maker) if self.plan.graph.upstream(self.stage, maker) => None,
+            Some(maker) => Some(format!("add \"{}\" to `needs`", self.plan.stages[maker].name.value)),
+            None => Some(format!("add a stage of kind `clone` on `{on}`")),
+        }
     }
 
     /// `[stage.x.reject.NAME]`.
@@ -377,6 +387,18 @@ impl Parse<'_> {
     ) -> Option<reject::Refusal> {
         let mut values = base.clone();
         for (key, value) in keys.scalars("with", self.out) {
+            if !base.is_empty() && !base.contains_key(&key.value) {
+                let near = name::nearest(&key.value, base.keys().map(String::as_str));
+                let help = near.map_or_else(
+                    || format!("`permit` has {}", base.keys().cloned().collect::<Vec<_>>().join(", ")),
+                    |near| format!("did you mean `with.{near}`?"),
+                );
+                let message = format!("`with.{}` replaces nothing of `permit`", key.value);
+                self.out.push(
+                    Diagnostic::new("unknown-key", message, key.place).label("not a value of `permit`").help(help),
+                );
+                continue;
+            }
             values.insert(key.value, value.value);
         }
         let error = keys.text("error", self.out);
@@ -419,13 +441,13 @@ impl Parse<'_> {
     }
 
     /// Names of stages, each of which must be upstream; answers what is known of them.
-    pub fn upstream_stages(&mut self, names: &[Spot<String>]) -> Vec<Built> {
+    pub fn upstream_stages<'n>(&mut self, names: &'n [Spot<String>]) -> Vec<(&'n Spot<String>, Built)> {
         let mut found = Vec::new();
         for name in names {
             if let Some(problem) = self.wrong_stage(&name.value, &name.place) {
                 self.out.push(problem);
             } else if let Some(built) = self.built.get(&name.value) {
-                found.push(built.clone());
+                found.push((name, built.clone()));
             }
         }
         found

@@ -37,7 +37,7 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
         );
         return None;
     };
-    let known: Built = cx.upstream_stages(std::slice::from_ref(&baseline)).pop()?;
+    let (_, known): (_, Built) = cx.upstream_stages(std::slice::from_ref(&baseline)).pop()?;
     if known.head.kind != "fingerprint" || known.head.on.as_deref() != Some(on.as_str()) {
         cx.out.push(
             Diagnostic::new(
@@ -50,6 +50,7 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
         );
         return None;
     }
+    unordered(cx, &head, &on);
     let works = since(cx, &baseline.value, &on);
     for work in works.iter().filter(|w| w.rollback.is_none()) {
         let place = cx.plan_stage().name.place.clone();
@@ -64,6 +65,30 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
         );
     }
     Some(Box::new(RehearseStage { head, on, baseline: baseline.value, works }))
+}
+
+/// A writing stage that may run before or after the rehearsal makes its comparison a matter of chance.
+fn unordered(cx: &mut Parse<'_>, head: &Head, on: &str) {
+    let graph = &cx.plan.graph;
+    let beside: Vec<usize> = (0..cx.plan.stages.len())
+        .filter(|other| *other != cx.stage && !graph.upstream(cx.stage, *other) && !graph.upstream(*other, cx.stage))
+        .filter(|other| {
+            let stage = &cx.plan.stages[*other];
+            stage.kind.value == "sql" && stage.on.as_ref().is_some_and(|target| target.value == on)
+        })
+        .collect();
+    for other in beside {
+        let name = &cx.plan.stages[other].name;
+        cx.out.push(
+            Diagnostic::new(
+                "rehearse-unordered",
+                format!("`{}` writes `{on}` before or after `{}`, in no order", name.value, head.name),
+                name.place.clone(),
+            )
+            .label("rehearsed or not, by chance")
+            .help(format!("add \"{}\" to the `needs` of `{}`", name.value, head.name)),
+        );
+    }
 }
 
 /// Writing stages of the clone between the baseline and here, in schedule order.

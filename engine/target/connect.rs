@@ -43,7 +43,8 @@ impl Settings {
             ("default_transaction_isolation", "read committed".into()),
             ("statement_timeout", self.statement_timeout.as_millis().to_string()),
             ("lock_timeout", self.lock_timeout.as_millis().to_string()),
-            ("idle_in_transaction_session_timeout", "3600000".into()),
+            // The coordinator of a clone waits for pg_dump in its transaction; a stage bounds its own time.
+            ("idle_in_transaction_session_timeout", "86400000".into()),
             ("client_connection_check_interval", "500".into()),
             ("standard_conforming_strings", "on".into()),
             // Catalog queries are many and short: compiling them costs more than running them.

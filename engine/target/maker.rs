@@ -6,7 +6,7 @@
 use super::connect::{Door, give_back};
 use super::fault;
 use crate::event::{Exit, Failure, Identity, Marker};
-use crate::quote::{ident, literal};
+use crate::name::quote::{ident, literal};
 use deadpool_postgres::Object;
 
 /// The maker's hand on one server; its door leads to the maintenance database.

@@ -9,6 +9,6 @@ const POWERS: &str = include_str!("../../sql/engine/powers.sql");
 ///
 /// # Errors
 /// The server's.
-pub async fn powers(tx: &Tx) -> Result<Vec<String>, Failure> {
-    Ok(tx.query(POWERS, &[]).await?.iter().map(|row| row.get(0)).collect())
+pub async fn powers(tx: &Tx, role: &str) -> Result<Vec<String>, Failure> {
+    Ok(tx.query(POWERS, &[&role]).await?.iter().map(|row| row.get(0)).collect())
 }

@@ -6,9 +6,9 @@
 use super::PacketStage;
 use crate::event::{Exit, Failure, Role};
 use crate::guard::Check;
+use crate::name::quote::literal;
 use crate::probe::Query;
 use crate::proof::{Script, Work};
-use crate::quote::literal;
 use crate::sql::{Name, Use};
 use std::collections::{BTreeMap, BTreeSet};
 

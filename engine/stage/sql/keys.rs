@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage>> {
     let target = cx.needs_clone(&head)?;
     cx.not_yet(&mut keys, "batch", "write one transaction bounded by `writes`, or several stages");
-    cx.not_yet(&mut keys, "transaction", "statements that cannot run in a transaction have their own issue");
+    cx.not_yet(&mut keys, "transaction", "leave it out: every statement runs in the stage's one transaction");
     let place = cx.plan_stage().name.place.clone();
     let file = keys.text("file", cx.out);
     let rollback = keys.text("rollback", cx.out);

@@ -1,0 +1,69 @@
+//! What a sealed packet demands of its target, and the bytes it sends.
+
+use crate::diag::Source;
+use crate::event::{Exit, Failure};
+use crate::fingerprint::{self, SchemaObject};
+use crate::proof::{Bound, Script, bounds};
+use crate::sql;
+use crate::stage::packet::manifest::{Manifest, Packet, SealedBound};
+use crate::target::WriteTx;
+use std::collections::BTreeSet;
+
+/// The definitions of the tables to be written are production's at seal time: same server, exact.
+pub(super) async fn refuse_drift(target: &str, tx: &WriteTx, manifest: &Manifest) -> Result<(), Failure> {
+    let objects = fingerprint::objects(tx).await?;
+    let now: BTreeSet<(String, String, String)> = objects.iter().map(line).collect();
+    let known: BTreeSet<(String, String, String)> = manifest.schema.iter().map(line).collect();
+    let named: BTreeSet<(String, String)> = known.iter().map(|(k, i, _)| (k.clone(), i.clone())).collect();
+    let gone: Vec<String> = known.difference(&now).map(|(_, identity, _)| identity.clone()).collect();
+    // Something new on a written table (a trigger, a constraint) is drift as well.
+    let parents: BTreeSet<&str> = manifest.writes.iter().map(|w| w.table.as_str()).collect();
+    let added: Vec<String> = objects
+        .into_iter()
+        .filter(|o| o.parent.as_deref().is_some_and(|p| parents.contains(p)))
+        .filter(|o| !named.contains(&(o.kind.clone(), o.identity.clone())))
+        .map(|o| o.identity)
+        .collect();
+    if gone.is_empty() && added.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(
+        Exit::InputsChanged,
+        format!("definitions on `{}` are not those the packet was sealed for", target),
+    )
+    .next("seal anew", format!("engine apply plans/{}.toml", manifest.plan));
+    failure.facts = gone
+        .iter()
+        .map(|g| format!("{g}  changed or gone"))
+        .chain(added.iter().map(|a| format!("{a}  is new")))
+        .collect();
+    Err(failure)
+}
+
+fn line(o: &SchemaObject) -> (String, String, String) {
+    (o.kind.clone(), o.identity.clone(), o.definition.clone())
+}
+
+/// The packet's `apply.sql` without its first and last statement, which the engine sends itself.
+pub(super) fn script(packet: &Packet) -> Result<Script, Failure> {
+    let text = packet.text("apply.sql")?;
+    let source = Source::new("apply.sql", text.clone());
+    let (mut statements, problems) = sql::split(&source);
+    let framed = statements.first().is_some_and(|s| s.text.starts_with("BEGIN"))
+        && statements.last().is_some_and(|s| s.text == "COMMIT");
+    if problems.has_errors() || !framed {
+        return Err(
+            Failure::new(Exit::InputsChanged, "apply.sql is not framed by BEGIN and COMMIT").fact(problems.draw(false))
+        );
+    }
+    statements.remove(0);
+    statements.pop();
+    Ok(Script { template: "apply.sql".to_owned(), sha256: crate::digest::hex(text.as_bytes()), text, statements })
+}
+
+pub(super) fn bounds_of(manifest: &Manifest) -> bounds::Resolved {
+    let bound =
+        |w: &SealedBound| Bound { table: w.table.clone(), most: w.most, place: "packet: rollout.json".to_owned() };
+    let tables = manifest.writes.iter().map(|w| (w.table.clone(), bound(w))).collect();
+    bounds::Resolved::sealed(tables, manifest.alters.clone(), manifest.never.clone())
+}
