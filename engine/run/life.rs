@@ -251,11 +251,22 @@ async fn revive(targets: &Targets, state: &RunState) -> Result<(), Failure> {
             system_identifier: identity.system_identifier,
             not: (source.system_identifier.clone(), source.oid),
         };
-        clone.maker.find(database).await?.ok_or_else(|| {
+        let found = clone.maker.find(database).await?.ok_or_else(|| {
             Failure::new(Exit::WrongDatabase, format!("the clone `{database}` of run {} is gone", state.run))
                 .changed("nothing was changed")
                 .next("start anew", "engine apply PLAN")
         })?;
+        if found.oid != *oid || found.marker.as_ref().is_none_or(|m| m.run != state.run) {
+            let by =
+                found.marker.map_or("no marker of this engine".to_owned(), |m| format!("a marker of run {}", m.run));
+            return Err(Failure::new(
+                Exit::WrongDatabase,
+                format!("`{database}` is not the clone of run {}", state.run),
+            )
+            .fact(format!("meant   oid {oid}, marked by run {}", state.run))
+            .fact(format!("found   oid {}, with {by}", found.oid))
+            .changed("nothing was changed"));
+        }
         // A process that was killed between shutting the clone for a copy and opening it again left it shut.
         clone.maker.open(database).await?;
         clone.came_alive(&expected)?;

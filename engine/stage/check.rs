@@ -21,11 +21,12 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let on = cx.needs_target(&head)?;
     let ensures = cx.ensures(&mut keys, &[]);
     let rejects = cx.rejects(&mut keys, &on);
-    if !cx.plan_stage().body.has("ensure") && !cx.plan_stage().body.has("reject") {
+    let body = &cx.plan_stage().body;
+    if cx.plan_stage().guards.is_empty() && !body.has("ensure") && !body.has("reject") {
         let place = cx.plan_stage().name.place.clone();
         cx.out.push(
             crate::diag::Diagnostic::new("missing-key", format!("stage `{}` checks nothing", head.name), place)
-                .label("neither `ensure` nor `reject`")
+                .label("no guard, no `ensure`, no `reject`")
                 .help("write `ensure.NAME = \"...\"`"),
         );
     }

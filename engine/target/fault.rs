@@ -62,6 +62,12 @@ fn server(what: &str, db: &DbError) -> Failure {
         _ => None,
     };
     failure.facts.push(format!("SQLSTATE {code}"));
+    if code == "42501" && db.message().contains("row-level security") {
+        // Half a table would be worse than none: the session says row_security = off.
+        failure = failure
+            .next("then", "ALTER ROLE engine_reader BYPASSRLS, by a superuser, for the role that reads")
+            .next("see", "engine doctor PLAN");
+    }
     if let Some(hint) = db.hint() {
         failure.facts.push(format!("hint: {hint}"));
     }

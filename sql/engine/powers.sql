@@ -34,8 +34,9 @@ SELECT p.power FROM (
     SELECT 6, 'may advance ' || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'S' AND n.nspname !~ '^pg_'
-      AND pg_catalog.has_sequence_privilege($1::pg_catalog.name, c.oid, 'USAGE, UPDATE')
+    -- CASE: the planner may not ask for a sequence's privilege before it knows that it is one.
+    WHERE n.nspname !~ '^pg_'
+      AND CASE c.relkind WHEN 'S' THEN pg_catalog.has_sequence_privilege($1::pg_catalog.name, c.oid, 'USAGE, UPDATE') ELSE false END
 ) AS p
 ORDER BY p.rank, p.power
 LIMIT 200

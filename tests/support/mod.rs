@@ -8,7 +8,11 @@
 #![allow(dead_code, unused_imports)]
 
 mod bench;
+mod run;
 mod server;
+mod witness;
 
 pub use bench::{Bench, Outcome};
+pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};
 pub use server::server;
+pub use witness::{Session, assert_same};

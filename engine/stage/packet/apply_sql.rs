@@ -43,34 +43,37 @@ fn state(role: Role) -> &'static str {
     STATES.iter().find(|(r, _)| *r == role).map_or("EN000", |(_, s)| s)
 }
 
-/// The whole of `apply.sql`.
+/// The whole of `apply.sql`: BEGIN, two time-outs, one DO statement, COMMIT.
+///
+/// One statement, since psql with `ON_ERROR_ROLLBACK` goes on after a statement that failed: what follows a closed
+/// gate must not be statements of their own.
 ///
 /// # Errors
 /// A text that cannot be written as a constant.
 pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failure> {
-    let mut out = String::from("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\n");
-    out.push_str(&frame(stage, sealing)?);
-    out.push_str(&alone()?);
+    let mut body = run(&frame(stage, sealing)?);
+    body.push_str(&run(&alone()?));
     if let Some(done_when) = &stage.done_when {
-        out.push_str(&refuse_if_done(done_when, sealing)?);
+        body.push_str(&run(&refuse_if_done(done_when, sealing)?));
     }
-    for gate in &stage.gates {
-        out.push_str(&demand(gate, Role::Gate, &format!("target {}", stage.target), "", sealing)?);
-    }
-    out.push_str(&keep_readings("", &at_start(stage), sealing)?);
-    out.push_str(&keep_files());
+    let gates: Vec<String> = stage
+        .gates
+        .iter()
+        .map(|gate| Ok(run(&demand(gate, Role::Gate, &format!("target {}", stage.target), "", sealing)?)))
+        .collect::<Result<_, Failure>>()?;
+    body.push_str(&gates.concat());
+    body.push_str(&run(&keep_readings("", &at_start(stage), sealing)?));
+    body.push_str(&run(&keep_files()));
     for built in &stage.of {
         let Some(work) = &built.work else { continue };
-        out.push_str(&one_stage(&built.head.guards, &built.ensures, work, stage, sealing)?);
+        body.push_str(&one_stage(&built.head.guards, &built.ensures, work, stage, sealing)?);
     }
-    out.push_str("\n-- ---------------------------------------------------------------- the end\nSET CONSTRAINTS ALL IMMEDIATE;\n");
-    out.push_str(&all_bounds(sealing)?);
-    out.push_str(&files_and_definitions(sealing)?);
-    for gate in &stage.gates {
-        out.push_str(&demand(gate, Role::Gate, &format!("target {}", stage.target), "", sealing)?);
-    }
-    out.push_str("COMMIT;\n");
-    Ok(out)
+    body.push_str("\n-- ---------------------------------------------------------------- the end\n");
+    body.push_str(&run("SET CONSTRAINTS ALL IMMEDIATE;\n"));
+    body.push_str(&run(&all_bounds(sealing)?));
+    body.push_str(&run(&files_and_definitions(sealing)?));
+    body.push_str(&gates.concat());
+    Ok(framed(stage, &body))
 }
 
 /// The whole of `rollback.sql`: not gated, since it must be possible after a revocation.
@@ -78,32 +81,45 @@ pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failu
 /// # Errors
 /// As `apply`.
 pub fn rollback(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failure> {
-    let mut out = String::from("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\n");
-    out.push_str(&frame(stage, sealing)?);
+    let mut body = run(&frame(stage, sealing)?);
+    body.push_str(&run(&alone()?));
     for work in stage.of.iter().rev().filter_map(|built| built.work.as_ref()) {
-        out.push_str(&format!(
-            "\n-- ---------------------------------------------------------------- back over {}\n",
-            work.stage
-        ));
-        match &work.rollback {
-            Some(script) => out.push_str(&closed(script)),
-            None => out.push_str("DO $engine$ BEGIN RAISE EXCEPTION 'this stage has no rollback'; END $engine$;\n"),
-        }
+        let rule = "-- ----------------------------------------------------------------";
+        body.push_str(&format!("\n{rule} back over {}\n", work.stage));
+        body.push_str(&match &work.rollback {
+            Some(script) => run(&closed(script)),
+            None => format!("RAISE EXCEPTION 'stage {} has no rollback';\n", work.stage),
+        });
     }
-    out.push_str("\nSET CONSTRAINTS ALL IMMEDIATE;\nCOMMIT;\n");
-    Ok(out)
+    body.push_str(&run("SET CONSTRAINTS ALL IMMEDIATE;\n"));
+    Ok(framed(stage, &body))
+}
+
+/// Statements as they are, executed inside the one DO statement.
+fn run(sql: &str) -> String {
+    if sql.is_empty() {
+        return String::new();
+    }
+    let tag = tag(sql);
+    format!("EXECUTE {tag}\n{sql}{tag};\n")
+}
+
+fn framed(stage: &PacketStage, body: &str) -> String {
+    let works = stage.of.iter().filter_map(|b| b.work.as_ref());
+    let timeout_ms = works.clone().map(|w| w.timeout.as_millis()).max().unwrap_or(600_000);
+    let lock_ms = works.map(|w| w.lock_timeout.as_millis()).min().unwrap_or(2_000);
+    let tag = tag(body);
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\nSET LOCAL statement_timeout = {timeout_ms};\n\
+         SET LOCAL lock_timeout = {lock_ms};\nDO {tag}\nBEGIN\n{body}END {tag};\nCOMMIT;\n"
+    )
 }
 
 /// Settings first; the search path with pg_temp last, so that no temporary table shadows the approvals.
 fn frame(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failure> {
-    let works = stage.of.iter().filter_map(|b| b.work.as_ref());
-    let timeout_ms = works.clone().map(|w| w.timeout.as_millis()).max().unwrap_or(600_000);
-    let lock_ms = works.map(|w| w.lock_timeout.as_millis()).min().unwrap_or(2_000);
     let path = quoted(&format!("{}, pg_temp", stage.search_path))?;
     Ok(block(&format!(
         "    PERFORM pg_catalog.set_config('search_path', {path}, true);\n    \
-         PERFORM pg_catalog.set_config('statement_timeout', '{timeout_ms}', true);\n    \
-         PERFORM pg_catalog.set_config('lock_timeout', '{lock_ms}', true);\n    \
          PERFORM pg_catalog.set_config('TimeZone', 'UTC', true);\n    \
          PERFORM pg_catalog.set_config('engine.run_id', coalesce(nullif(current_setting('engine.run_id', true), ''), {}), true);\n    \
          PERFORM pg_catalog.set_config('engine.as_of', coalesce(nullif(current_setting('engine.as_of', true), ''), {}), true);\n",
@@ -122,26 +138,26 @@ fn one_stage(
     let owner = format!("stage {}", work.stage);
     let mut out = format!("\n-- ---------------------------------------------------------------- {owner}\n");
     for guard in guards {
-        out.push_str(&demand(guard, Role::Guard, &owner, &work.stage, sealing)?);
+        out.push_str(&run(&demand(guard, Role::Guard, &owner, &work.stage, sealing)?));
     }
     let before: BTreeSet<String> = names(ensures, |n| match n {
         Name::Before(probe) => Some(probe.clone()),
         _ => None,
     });
-    out.push_str(&keep_readings(&format!("before.{}", work.stage), &before, sealing)?);
-    out.push_str(&keep_counts(&work.stage));
+    out.push_str(&run(&keep_readings(&format!("before.{}", work.stage), &before, sealing)?));
+    out.push_str(&run(&keep_counts(&work.stage)));
     out.push_str(&format!("-- {} sha256 {}\n", work.forward.template, work.forward.sha256));
-    out.push_str(&closed(&work.forward));
-    out.push_str(&bound(&work.stage, sealing)?);
+    out.push_str(&run(&closed(&work.forward)));
+    out.push_str(&run(&bound(&work.stage, sealing)?));
     for ensure in ensures {
-        out.push_str(&demand(ensure, Role::Ensure, &owner, &work.stage, sealing)?);
+        out.push_str(&run(&demand(ensure, Role::Ensure, &owner, &work.stage, sealing)?));
     }
     let everyone = packet.of.iter().flat_map(|b| b.head.guards.iter().chain(&b.ensures));
     let after: BTreeSet<String> = names(everyone, |n| match n {
         Name::At { stage, probe } if *stage == work.stage => Some(probe.clone()),
         _ => None,
     });
-    out.push_str(&keep_readings(&format!("at.{}", work.stage), &after, sealing)?);
+    out.push_str(&run(&keep_readings(&format!("at.{}", work.stage), &after, sealing)?));
     Ok(out)
 }
 
