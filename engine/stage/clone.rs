@@ -4,6 +4,7 @@
 //! taken in the same snapshot; only then renamed. A half clone never carries the clone's name.
 
 mod restore;
+mod toc;
 
 use super::fingerprint::{open_words, size_words};
 use super::source_facts::SourceFacts;
@@ -42,16 +43,16 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
         );
     }
     cx.not_yet(&mut keys, "exclude", "the whole database is cloned, so that its fingerprint can be compared");
-    let jobs = keys.int("jobs", cx.out).map_or(2, |jobs| match u32::try_from(jobs.value) {
-        Ok(n @ 1..=64) => n,
-        _ => {
-            cx.out.push(
-                Diagnostic::new("out-of-range", format!("`jobs` is {}", jobs.value), jobs.place)
-                    .label("out of range")
-                    .help("write a number from 1 to 64"),
-            );
-            2
+    let jobs = keys.int("jobs", cx.out).map_or(2, |jobs| {
+        if let Ok(n @ 1..=64) = u32::try_from(jobs.value) {
+            return n;
         }
+        cx.out.push(
+            Diagnostic::new("out-of-range", format!("`jobs` is {}", jobs.value), jobs.place)
+                .label("out of range")
+                .help("write a number from 1 to 64"),
+        );
+        2
     });
     let acknowledged = keys.texts("acknowledge", cx.out).unwrap_or_default().into_iter().map(|s| s.value).collect();
     keys.finish(&cx.known(&KIND), cx.out);
@@ -103,7 +104,7 @@ impl CloneStage {
 
     async fn refuse_existing(&self, cx: &Cx, target: &CloneTarget) -> Result<(), Failure> {
         let Some(found) = target.maker.find(&target.database).await? else { return Ok(()) };
-        if self.may_drop(cx, &found) {
+        if Self::may_drop(cx, &found) {
             // This run's own, renamed by a process that died before its journal said so; or one that may be replaced.
             let run = found.marker.map_or_else(String::new, |m| m.run);
             cx.say(&self.head.name, &format!("dropping the clone of run {run}"));
@@ -144,7 +145,7 @@ impl CloneStage {
     }
 
     /// This run's own half-journaled clone, or with `--replace` a finished, unused clone of the same plan.
-    fn may_drop(&self, cx: &Cx, found: &Found) -> bool {
+    fn may_drop(cx: &Cx, found: &Found) -> bool {
         let Some(marker) = &found.marker else { return false };
         marker.run == cx.run || (cx.replace && marker.finished && marker.plan == cx.plan && found.sessions == 0)
     }
@@ -287,28 +288,49 @@ impl CloneStage {
         cx.finish(tx).await?;
         let open_ms = watch.ms();
         restore.post_data(&toc).await?;
-        self.database_settings(target, working, &facts).await?;
+        let printed = restore.default_privileges(&toc).await?;
+        let (statements, mut left_out) = toc::default_privileges(&printed, &facts.owners, &target.owner_role);
+        target.maker.inside(working, &statements).await?;
+        left_out.extend(toc.left_out.iter().cloned());
+        left_out.extend(self.database_settings(target, working, &facts).await?);
         restore.analyze().await?;
+        let mut facts = facts;
+        facts.left_out.extend(left_out);
         Ok(Source { identity, facts, print, open_ms })
     }
 
-    async fn database_settings(&self, target: &CloneTarget, working: &str, facts: &SourceFacts) -> Result<(), Failure> {
-        let mut statements = Vec::new();
+    /// `ALTER DATABASE SET`, each alone: what needs a superuser is left out and listed.
+    async fn database_settings(
+        &self,
+        target: &CloneTarget,
+        working: &str,
+        facts: &SourceFacts,
+    ) -> Result<Vec<String>, Failure> {
+        let mut left_out = Vec::new();
         for (name, value) in &facts.settings {
-            // Lists are kept as they stand: their items were quoted by whoever set them.
-            let list = matches!(
-                name.as_str(),
-                "search_path" | "temp_tablespaces" | "session_preload_libraries" | "local_preload_libraries"
-            );
-            let text = if list {
-                value.clone()
-            } else {
-                literal(value).map_err(|e| Failure::new(Exit::Io, format!("setting `{name}`: {e}")))?
-            };
-            statements.push(format!("ALTER DATABASE {} SET {} TO {text}", quoted(working)?, quoted(name)?));
+            let text = setting_text(name, value)?;
+            let statement = format!("ALTER DATABASE {} SET {} TO {text}", quoted(working)?, quoted(name)?);
+            match target.maker.inside(working, &[statement]).await {
+                Ok(()) => {}
+                Err(refused) if refused.sqlstate.as_deref() == Some("42501") => {
+                    left_out.push(format!("setting {name}"));
+                }
+                Err(failure) => return Err(failure),
+            }
         }
-        target.maker.inside(working, &statements).await
+        Ok(left_out)
     }
+}
+
+/// A setting's value as SQL. Lists of names are quoted item by item: the catalog holds them as one text.
+fn setting_text(name: &str, value: &str) -> Result<String, Failure> {
+    let failed = |e| Failure::new(Exit::Io, format!("setting `{name}`: {e}"));
+    let lists = ["search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"];
+    if !lists.contains(&name) {
+        return literal(value).map_err(failed);
+    }
+    let item = |item: &str| literal(item.trim().trim_matches('"')).map_err(failed);
+    Ok(value.split(',').map(item).collect::<Result<Vec<_>, _>>()?.join(", "))
 }
 
 /// A name that only this run can have given.

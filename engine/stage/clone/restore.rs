@@ -2,6 +2,7 @@
 
 use super::super::Cx;
 use super::super::source_facts::SourceFacts;
+use super::toc::Entries;
 use crate::clock::Stopwatch;
 use crate::event::{Event, Exit, Failure};
 use crate::programs::Programs;
@@ -36,6 +37,9 @@ pub struct Restore<'r> {
 pub struct Toc {
     archive: PathBuf,
     list: PathBuf,
+    defaults: Option<PathBuf>,
+    /// Foreign tables, which a clone does without.
+    pub left_out: Vec<String>,
     _dir: tempfile::TempDir,
 }
 
@@ -79,36 +83,25 @@ impl Restore<'_> {
         let mut lister = Self::command(&programs.path("pg_restore"), self.into, "");
         lister.arg("--list").arg(&archive).stdout(Stdio::piped());
         let listed = self.finish(lister, "pg_restore --list").await?;
-        let kept: String = listed.lines().filter(|line| self.keeps(line)).map(|line| format!("{line}\n")).collect();
-        std::fs::write(&list, kept).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", list.display())))?;
-        Ok(Toc { archive, list, _dir: dir })
+        let entries = Entries::of(&listed, &self.facts.extensions_out, &self.facts.publications_out);
+        let defaults = dir.path().join("defaults");
+        for (path, text) in [(&list, &entries.kept), (&defaults, &entries.defaults)] {
+            std::fs::write(path, text).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))?;
+        }
+        let defaults = (!entries.defaults.is_empty()).then_some(defaults);
+        Ok(Toc { archive, list, defaults, left_out: entries.left_out, _dir: dir })
     }
 
-    /// Is this entry of the archive's list restored? `123; 1259 16385 TABLE public t owner`.
-    fn keeps(&self, line: &str) -> bool {
-        let entry = line.splitn(4, ' ').nth(3).unwrap_or("");
-        let outward = [
-            "DEFAULT ACL ",
-            "SUBSCRIPTION ",
-            "EVENT TRIGGER ",
-            "USER MAPPING ",
-            "SERVER ",
-            "FOREIGN DATA WRAPPER ",
-            "FOREIGN TABLE ",
-        ];
-        if outward.iter().any(|kind| entry.starts_with(kind)) {
-            return false;
-        }
-        let names = |prefix: &str, all: &[String]| {
-            all.iter().any(|name| {
-                entry
-                    .strip_prefix(prefix)
-                    .is_some_and(|rest| rest.trim_end() == name || rest.starts_with(&format!("{name} ")))
-            })
-        };
-        !(names("EXTENSION - ", &self.facts.extensions_out)
-            || names("COMMENT - EXTENSION ", &self.facts.extensions_out)
-            || names("PUBLICATION - ", &self.facts.publications_out))
+    /// Default privileges as the archive prints them; empty when there are none.
+    pub async fn default_privileges(&self, toc: &Toc) -> Result<String, Failure> {
+        let Some(list) = &toc.defaults else { return Ok(String::new()) };
+        let mut printer = Self::command(&self.programs()?.path("pg_restore"), self.into, "");
+        printer
+            .arg(format!("--use-list={}", list.display()))
+            .args(["--file=-"])
+            .arg(&toc.archive)
+            .stdout(Stdio::piped());
+        self.finish(printer, "pg_restore").await
     }
 
     /// Tables, types, functions.

@@ -27,11 +27,9 @@ pub(super) async fn refuse_drift(target: &str, tx: &WriteTx, manifest: &Manifest
     if gone.is_empty() && added.is_empty() {
         return Ok(());
     }
-    let mut failure = Failure::new(
-        Exit::InputsChanged,
-        format!("definitions on `{}` are not those the packet was sealed for", target),
-    )
-    .next("seal anew", format!("engine apply plans/{}.toml", manifest.plan));
+    let mut failure =
+        Failure::new(Exit::InputsChanged, format!("definitions on `{target}` are not those the packet was sealed for"))
+            .next("seal anew", format!("engine apply plans/{}.toml", manifest.plan));
     failure.facts = gone
         .iter()
         .map(|g| format!("{g}  changed or gone"))

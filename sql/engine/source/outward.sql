@@ -11,6 +11,9 @@ WHERE l.lanispl AND NOT l.lanpltrusted
 UNION ALL
 SELECT 'server', s.srvname::pg_catalog.text, true FROM pg_catalog.pg_foreign_server AS s
 UNION ALL
+SELECT 'user mapping of ' || coalesce(pg_catalog.quote_ident(m.usename), 'public') || ' for server', m.srvname::pg_catalog.text, true
+FROM pg_catalog.pg_user_mappings AS m
+UNION ALL
 SELECT 'subscription', s.subname::pg_catalog.text, true
 FROM pg_catalog.pg_subscription AS s
 JOIN pg_catalog.pg_database AS d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
