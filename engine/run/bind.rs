@@ -24,14 +24,14 @@ pub struct Binding {
 pub async fn bind(workflow: &Workflow) -> Result<Binding, Failure> {
     let mut binding = Binding { targets: Targets::default(), events: Vec::new() };
     for target in workflow.plan.targets.iter().filter(|t| t.clone_of.is_none()) {
-        let (plain, event) = patiently(|| plain(workflow, target)).await?;
+        let (plain, events) = patiently(|| plain(workflow, target)).await?;
         binding.targets.plain.insert(target.name.value.clone(), plain);
-        binding.events.push(event);
+        binding.events.extend(events);
     }
     for target in workflow.plan.targets.iter().filter(|t| t.clone_of.is_some()) {
-        let (clone, event) = patiently(|| clone(workflow, target, &binding.targets)).await?;
+        let (clone, events) = patiently(|| clone(workflow, target, &binding.targets)).await?;
         binding.targets.clones.insert(target.name.value.clone(), clone);
-        binding.events.push(event);
+        binding.events.extend(events);
     }
     Ok(binding)
 }
@@ -63,7 +63,7 @@ fn settings(workflow: &Workflow, read_only: bool) -> Settings {
     }
 }
 
-async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Event), Failure> {
+async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Vec<Event>), Failure> {
     let name = target.name.value.as_str();
     let url = Url::read(name, &target.url.value)?;
     let door = Door::new(name, &url, None, &settings(workflow, true))?;
@@ -72,7 +72,7 @@ async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Event), F
     let tx = reader.begin("who is there", Isolation::Snapshot).await?;
     let identity = identify(&tx).await?;
     let found = powers(&tx, &identity.session_user).await?;
-    tx.finish().await?;
+    let record = tx.finish().await?;
     let writer = match target.access {
         Access::Read => {
             confine(target, &identity, &found)?;
@@ -82,7 +82,7 @@ async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Event), F
     };
     let event =
         Event::TargetBound { target: name.to_owned(), place, clone: None, identity: identity.clone(), powers: found };
-    Ok((Plain { reader, writer, identity }, event))
+    Ok((Plain { reader, writer, identity }, vec![event, Event::Transaction { record }]))
 }
 
 fn confine(target: &Target, identity: &Identity, found: &[String]) -> Result<(), Failure> {
@@ -107,7 +107,7 @@ fn confine(target: &Target, identity: &Identity, found: &[String]) -> Result<(),
     Err(failure)
 }
 
-async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Result<(CloneTarget, Event), Failure> {
+async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Result<(CloneTarget, Vec<Event>), Failure> {
     let name = target.name.value.as_str();
     let source = target.clone_of.as_ref().map(|s| s.value.clone()).unwrap_or_default();
     let url = Url::read(name, &target.url.value)?;
@@ -125,9 +125,12 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
         return Err(Failure::new(Exit::Io, format!("the connection string of `{name}` names no role"))
             .fact(format!("from {}", url.origin)));
     }
+    let mut events = Vec::new();
     let mut doors = maker.dangers(&stage_role, &identity.session_user, &production_name(&identity, production)).await?;
     if identity.system_identifier == production.identity.system_identifier {
-        doors.extend(reach(production, &[&stage_role, &identity.session_user]).await?);
+        let (could, watched) = reach(production, &[&stage_role, &identity.session_user]).await?;
+        doors.extend(could);
+        events.push(watched);
     }
     if !doors.is_empty() && workflow.plan.target(&source).is_none_or(|t| t.reader == ReaderPolicy::Confined) {
         let mut failure = Failure::new(Exit::Io, format!("a role of the clone `{name}` could reach `{source}`"))
@@ -145,19 +148,20 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
         (stage_role, owner_role),
         (url, settings),
     );
-    Ok((clone, Event::TargetBound { target: name.to_owned(), place, clone: known, identity, powers: Vec::new() }))
+    events.insert(0, Event::TargetBound { target: name.to_owned(), place, clone: known, identity, powers: Vec::new() });
+    Ok((clone, events))
 }
 
 /// Roles are instance-wide: what the clone's roles could write in production, asked there.
-async fn reach(production: &Plain, roles: &[&str]) -> Result<Vec<String>, Failure> {
+async fn reach(production: &Plain, roles: &[&str]) -> Result<(Vec<String>, Event), Failure> {
     let tx = production.reader.begin("what the clone's roles could do", Isolation::Snapshot).await?;
     let mut found = Vec::new();
     for role in roles {
         let could = powers(&tx, role).await?;
         found.extend(could.into_iter().filter(|p| p != "is superuser").map(|power| format!("role {role} {power}")));
     }
-    tx.finish().await?;
-    Ok(found)
+    let record = tx.finish().await?;
+    Ok((found, Event::Transaction { record }))
 }
 
 /// Production's name, when the clone lives in the same instance.

@@ -80,6 +80,7 @@ impl Machine {
                 },
                 exit = signals.next() => {
                     // Sessions close with their futures; the server ends what they were doing and rolls it back.
+                    tokio::spawn(leave_at_once(signals));
                     running.shutdown().await;
                     let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
                     self.cx.record(Event::Interrupted { signal: signal.to_owned() })?;
@@ -178,6 +179,12 @@ fn timed_out(cx: &Cx, head: &Head, limit: Duration) -> Failure {
         "then",
         format!("raise `timeout` of stage `{}` and run: engine resume {} --accept-changes", head.name, cx.run),
     )
+}
+
+/// A second signal does not wait for anything; the journal says enough to resume.
+async fn leave_at_once(mut signals: Signals) {
+    let exit = signals.next().await;
+    std::process::exit(i32::from(exit.code()));
 }
 
 /// SIGINT and SIGTERM.

@@ -62,6 +62,7 @@ pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failu
         .map(|gate| Ok(run(&demand(gate, Role::Gate, &format!("target {}", stage.target), "", sealing)?)))
         .collect::<Result<_, Failure>>()?;
     body.push_str(&gates.concat());
+    body.push_str(&run(&hold()));
     body.push_str(&run(&keep_readings("", &at_start(stage), sealing)?));
     body.push_str(&run(&keep_files()));
     for built in &stage.of {
@@ -73,7 +74,7 @@ pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failu
     body.push_str(&run(&all_bounds(sealing)?));
     body.push_str(&run(&files_and_definitions(sealing)?));
     body.push_str(&gates.concat());
-    Ok(framed(stage, &body))
+    Ok(framed(stage, sealing, "apply.sql", &body))
 }
 
 /// The whole of `rollback.sql`: not gated, since it must be possible after a revocation.
@@ -92,7 +93,7 @@ pub fn rollback(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Fa
         });
     }
     body.push_str(&run("SET CONSTRAINTS ALL IMMEDIATE;\n"));
-    Ok(framed(stage, &body))
+    Ok(framed(stage, sealing, "rollback.sql", &body))
 }
 
 /// Statements as they are, executed inside the one DO statement.
@@ -104,14 +105,17 @@ fn run(sql: &str) -> String {
     format!("EXECUTE {tag}\n{sql}{tag};\n")
 }
 
-fn framed(stage: &PacketStage, body: &str) -> String {
+fn framed(stage: &PacketStage, sealing: &Sealing<'_>, name: &str, body: &str) -> String {
     let works = stage.of.iter().filter_map(|b| b.work.as_ref());
     let timeout_ms = works.clone().map(|w| w.timeout.as_millis()).max().unwrap_or(600_000);
     let lock_ms = works.map(|w| w.lock_timeout.as_millis()).min().unwrap_or(2_000);
     let tag = tag(body);
     format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\nSET LOCAL statement_timeout = {timeout_ms};\n\
-         SET LOCAL lock_timeout = {lock_ms};\nDO {tag}\nBEGIN\n{body}END {tag};\nCOMMIT;\n"
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\n\
+         -- {name} for `{}`, sealed by run {}. One transaction, one statement: it goes through as a whole or not at all.\n\
+         -- GO-NO-GO.md says what it changes, VERIFY.md how to check it.\nSET LOCAL statement_timeout = {timeout_ms};\n\
+         SET LOCAL lock_timeout = {lock_ms};\nDO {tag}\nBEGIN\n{body}END {tag};\nCOMMIT;\n",
+        stage.target, sealing.run
     )
 }
 
@@ -366,6 +370,16 @@ fn closed(script: &Script) -> String {
     let rest = script.statements.last().map_or("", |last| &text[last.span.end..]);
     let semicolon = if rest.trim_start().starts_with(';') { "" } else { ";\n" };
     format!("{text}{newline}{semicolon}")
+}
+
+/// Holds what the gates read against change, where the approvals' owner has provided for it; they are asked again
+/// at the end in any case.
+fn hold() -> String {
+    let find = "pg_catalog.to_regprocedure('engine_gate.hold()')";
+    block(&format!(
+        "    IF pg_catalog.has_function_privilege({find}::pg_catalog.oid, 'EXECUTE') THEN\n        \
+         EXECUTE 'SELECT engine_gate.hold()';\n    END IF;\n"
+    ))
 }
 
 /// The lock that every stage and packet takes: two of them are never at work on one database.
