@@ -20,6 +20,8 @@ pub struct Outcome {
     pub done: usize,
     /// Stages that never started.
     pub not_started: usize,
+    /// Stages beyond `--until`.
+    pub left_aside: usize,
     /// A signal ended it.
     pub interrupted: Option<Exit>,
 }
@@ -51,16 +53,18 @@ impl Machine {
     pub async fn drive(&self) -> Result<Outcome, Failure> {
         let plan = &self.workflow.plan;
         let mut states: Vec<Ready> = plan.stages.iter().map(|s| self.known(&s.name.value)).collect();
+        let mut left_aside = 0;
         if let Some(until) = self.until {
             for (index, state) in states.iter_mut().enumerate() {
                 if index != until && !plan.graph.upstream(until, index) && *state == Ready::Waiting {
                     *state = Ready::Ended;
+                    left_aside += 1;
                 }
             }
         }
         let occupied: Arc<BTreeMap<String, Occupation>> =
             Arc::new(plan.targets.iter().map(|t| (t.name.value.clone(), Occupation::default())).collect());
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome { left_aside, ..Outcome::default() };
         let mut running: JoinSet<(usize, Result<Done, Failure>, u64)> = JoinSet::new();
         let mut signals = Signals::new()?;
         loop {

@@ -188,18 +188,24 @@ fn verdict(cx: &Cx, outcome: &Outcome) -> (Exit, String, Vec<String>) {
             }
             line.to_owned()
         }
-        (_, Exit::Ok) => format!("all {} stages are done", outcome.done),
-        (_, _) if outcome.interrupted.is_some() => {
-            format!("interrupted: {} stages are done and stay done", outcome.done)
+        (_, Exit::Ok) if outcome.left_aside > 0 => format!("{} done, as far as asked", stages(outcome.done)),
+        (_, Exit::Ok) => format!("all {} done", stages(outcome.done)),
+        (_, _) if outcome.interrupted.is_some() => format!("interrupted: {} done, and stay so", stages(outcome.done)),
+        (_, exit) => {
+            let word = if matches!(exit, Exit::Blocked | Exit::NotEvaluable) { "blocked" } else { "NO-GO" };
+            format!(
+                "{word}: {} done, {} failed or blocked, {} not started",
+                stages(outcome.done),
+                outcome.failures.len(),
+                outcome.not_started
+            )
         }
-        _ => format!(
-            "NO-GO: {} stages done, {} failed or blocked, {} not started",
-            outcome.done,
-            outcome.failures.len(),
-            outcome.not_started
-        ),
     };
     (exit, line, reasons)
+}
+
+fn stages(number: usize) -> String {
+    if number == 1 { "1 stage".to_owned() } else { format!("{number} stages") }
 }
 
 fn packet_reasons(cx: &Cx) -> Vec<String> {

@@ -206,12 +206,16 @@ impl State {
         if self.snapshot_ms > 0 {
             text.push_str(&format!(", {} with a snapshot open on production", show_ms(self.snapshot_ms)));
         }
+        // Failures draw themselves; a verdict's reasons have no other place.
+        let lead = if style == Style::Terminal { "  " } else { "engine: " };
+        for reason in reasons.iter().filter(|_| verdict.starts_with("technical NO-GO")) {
+            text.push_str(&format!("\n{lead}{reason}"));
+        }
         if style == Style::Terminal {
             text.push_str(&format!("\n  read   {dossier}"));
         } else {
             text.push_str(&format!("\nengine: dossier {dossier}"));
         }
-        let _ = reasons;
         text
     }
 }

@@ -16,4 +16,5 @@ echo "blocked, as it must be (exit 30). The dossier of the first run:"
 for run in .engine/runs/*/; do
     [ -f "${run}dossier/12-go-no-go.md" ] && last="$run"
 done
+echo "${last}dossier"
 ls "${last}dossier"
