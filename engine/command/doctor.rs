@@ -32,6 +32,17 @@ pub async fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// A rollout may not write the approvals, so it cannot lock them; this function only locks.
+const HOLD: &str =
+    "  approvals cannot be held while a packet is applied; once, as their owner (APPROVALS is their table):
+    CREATE SCHEMA engine_gate;
+    CREATE FUNCTION engine_gate.hold() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+        AS 'BEGIN LOCK TABLE public.APPROVALS IN SHARE MODE; END';
+    REVOKE ALL ON FUNCTION engine_gate.hold() FROM PUBLIC;
+    GRANT USAGE ON SCHEMA engine_gate TO ROLLOUT_ROLE;
+    GRANT EXECUTE ON FUNCTION engine_gate.hold() TO ROLLOUT_ROLE;
+";
+
 fn settings(read_only: bool) -> Settings {
     let (statement_timeout, lock_timeout) = (Duration::from_secs(60), Duration::from_secs(5));
     Settings { search_path: String::new(), statement_timeout, lock_timeout, read_only }
@@ -53,7 +64,13 @@ async fn plain(target: &Target) -> Result<bool, Failure> {
         )
         .await?
         .get(0);
+    let can_hold: bool =
+        tx.query_one("SELECT pg_catalog.to_regprocedure('engine_gate.hold()') IS NOT NULL", &[]).await?.get(0);
     tx.finish().await?;
+    let unheld = target.access == Access::Write && !target.gates.is_empty() && !can_hold;
+    if unheld {
+        print(HOLD);
+    }
     print(&format!(
         "  {} (oid {}) of server {}, PostgreSQL {}\n",
         identity.database, identity.oid, identity.system_identifier, identity.version
@@ -62,7 +79,7 @@ async fn plain(target: &Target) -> Result<bool, Failure> {
     for power in &found {
         print(&format!("  that role {power}\n"));
     }
-    let mut right = true;
+    let mut right = !unheld;
     let role = ident(&identity.session_user).unwrap_or_default();
     let database = ident(&identity.database).unwrap_or_default();
     if target.access == Access::Read && !found.is_empty() {
@@ -133,6 +150,14 @@ async fn clone(target: &Target, plan: &Plan) -> Result<bool, Failure> {
     for danger in &dangers {
         right = false;
         print(&format!("  {danger}\n"));
+    }
+    if !dangers.is_empty() {
+        print(
+            "  roles are instance-wide; as production's owner, REVOKE each of these from the role, from PUBLIC, or from\n",
+        );
+        print(
+            "  the role it is a member of, as in: REVOKE CONNECT ON DATABASE production FROM engine_stage, PUBLIC;\n",
+        );
     }
     Ok(right)
 }

@@ -1,6 +1,6 @@
 //! `plan PLAN`: read-only on the targets: identities, readings, guards as they stand, what would run.
 
-use super::{PlanArgs, compiled, print};
+use super::{PlanArgs, compiled, print, tell};
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, Judgement, Reading, Truth};
 use crate::guard::{self, Check, Values};
@@ -26,44 +26,45 @@ pub async fn run(args: &PlanArgs, json: bool) -> Result<Exit, Failure> {
             print(&format!("{}\n", serde_json::json!({ "v": 1, "type": "reading", "reading": reading })));
         }
     }
-    targets(&binding);
+    let out = Out { json };
+    targets(out, &binding);
     let mut exit = Exit::Ok;
-    print("\nstages, in the order they may start\n");
+    out.people("\nstages, in the order they may start\n");
     for (number, index) in workflow.plan.graph.order().iter().enumerate() {
         let stage = &workflow.stages[*index];
         let head = stage.head();
         let on = head.on.as_deref().unwrap_or("");
-        print(&format!("{:>4} {:<20} {:<11} {on}\n", number + 1, head.name, head.kind));
+        out.people(&format!("{:>4} {:<20} {:<11} {on}\n", number + 1, head.name, head.kind));
         if let Some(work) = stage.work() {
             for bound in &work.writes {
                 let most = bound.most.map_or("any number of".to_owned(), |n| format!("at most {n}"));
-                print(&format!("       writes  {} {most} row changes\n", bound.table));
+                out.people(&format!("       writes  {} {most} row changes\n", bound.table));
             }
             for name in &work.alters {
-                print(&format!("       alters  {name}\n"));
+                out.people(&format!("       alters  {name}\n"));
             }
         }
-        exit = exit.worse(judged("guard", &head.guards, &binding, &readings, &workflow).await?);
+        exit = exit.worse(judged(out, "guard", &head.guards, &binding, &readings, &workflow).await?);
     }
-    print("\ngates, as they stand: a preview authorises nothing\n");
+    out.people("\ngates, as they stand: a preview authorises nothing\n");
     for (target, checks) in &workflow.gates {
-        let _ = judged(&format!("gate of {target}"), checks, &binding, &readings, &workflow).await?;
+        let _ = judged(out, &format!("gate of {target}"), checks, &binding, &readings, &workflow).await?;
     }
     Ok(exit)
 }
 
-fn targets(binding: &Binding) {
+fn targets(out: Out, binding: &Binding) {
     for event in &binding.events {
         let Event::TargetBound { target, place, clone, identity, powers } = event else { continue };
         if let Some(database) = clone {
-            print(&format!("{target:<12} {database} at {place}, would be made by {}\n", identity.session_user));
+            out.people(&format!("{target:<12} {database} at {place}, would be made by {}\n", identity.session_user));
         } else {
             let could = if powers.is_empty() {
                 "cannot write".to_owned()
             } else {
                 format!("has {} powers to write", powers.len())
             };
-            print(&format!(
+            out.people(&format!(
                 "{target:<12} {} at {place}, PostgreSQL {}, as {}, which {could}\n",
                 identity.database, identity.version, identity.session_user
             ));
@@ -85,6 +86,7 @@ async fn read(workflow: &Workflow, binding: &Binding) -> Result<BTreeMap<String,
 }
 
 async fn judged(
+    out: Out,
     word: &str,
     checks: &[Check],
     binding: &Binding,
@@ -103,28 +105,40 @@ async fn judged(
         let values = Values { now: readings.clone(), vars: workflow.vars.clone(), ..Values::default() };
         let owned: Vec<Check> = now.into_iter().cloned().collect();
         for judgement in guard::judge(&tx, &owned, &values).await? {
-            exit = exit.worse(line(word, &judgement));
+            exit = exit.worse(line(out, word, &judgement));
         }
         tx.finish().await?;
     }
     for check in later {
-        print(&format!("       {word:<7} not yet     {}: {}\n", check.name, check.predicate.text));
+        out.people(&format!("       {word:<7} not yet     {}: {}\n", check.name, check.predicate.text));
     }
     Ok(exit)
 }
 
-fn line(word: &str, judgement: &Judgement) -> Exit {
+fn line(out: Out, word: &str, judgement: &Judgement) -> Exit {
     let (state, exit) = match judgement.truth {
         Truth::True => ("holds", Exit::Ok),
         Truth::False => ("is FALSE", Exit::Blocked),
         Truth::NotEvaluable => ("no answer", Exit::NotEvaluable),
     };
     let operands: Vec<String> = judgement.operands.iter().map(|(name, value)| format!("{name} is {value}")).collect();
-    print(&format!(
+    out.people(&format!(
         "       {word:<7} {state:<10}  {}: {}   ({})\n",
         judgement.name,
         judgement.text.trim(),
         operands.join(", ")
     ));
     exit
+}
+
+/// People's text goes to stderr when stdout belongs to a machine.
+#[derive(Clone, Copy)]
+struct Out {
+    json: bool,
+}
+
+impl Out {
+    fn people(self, text: &str) {
+        if self.json { tell(text) } else { print(text) }
+    }
 }

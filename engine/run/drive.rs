@@ -67,6 +67,7 @@ impl Machine {
         let mut outcome = Outcome { left_aside, ..Outcome::default() };
         let mut running: JoinSet<(usize, Result<Done, Failure>, u64)> = JoinSet::new();
         let mut signals = Signals::new()?;
+        let mut heartbeat = tokio::time::interval(Duration::from_secs(20));
         loop {
             for index in ready(&plan.graph, &states) {
                 if running.len() >= self.jobs {
@@ -82,6 +83,13 @@ impl Machine {
                     Some(Ok(ended)) => ended,
                     Some(Err(error)) => return Err(Failure::new(Exit::Io, format!("a bug of the engine: a stage ended badly: {error}"))),
                 },
+                _ = heartbeat.tick() => {
+                    // An empty text: nothing new, and still at work.
+                    for (index, _) in states.iter().enumerate().filter(|(_, s)| **s == Ready::Running) {
+                        self.cx.say(&plan.stages[index].name.value, "");
+                    }
+                    continue;
+                }
                 exit = signals.next() => {
                     // Sessions close with their futures; the server ends what they were doing and rolls it back.
                     tokio::spawn(leave_at_once(signals));

@@ -53,6 +53,8 @@ struct State {
     numbers: BTreeMap<String, usize>,
     width: usize,
     started: BTreeMap<String, Instant>,
+    /// What each stage said last.
+    doing: BTreeMap<String, String>,
     last_said: BTreeMap<String, Instant>,
     bars: BTreeMap<String, ProgressBar>,
     snapshot_ms: u64,
@@ -153,15 +155,20 @@ impl Screen {
     /// The one moving line; elsewhere a line a minute, so that nobody takes silence for death.
     fn moving(&self, stage: &str, text: &str) {
         let mut state = self.0.state.lock().expect("invariant: drawing does not panic");
+        if !text.is_empty() {
+            state.doing.insert(stage.to_owned(), text.to_owned());
+        }
         if let Some(bar) = state.bars.get(stage) {
-            bar.set_message(text.to_owned());
+            bar.set_message(state.doing.get(stage).cloned().unwrap_or_default());
             return;
         }
         let since =
             state.last_said.get(stage).or_else(|| state.started.get(stage)).map_or(Duration::ZERO, Instant::elapsed);
         if since >= Duration::from_secs(60) {
             state.last_said.insert(stage.to_owned(), Instant::now());
-            self.say(&format!("engine: {stage} {text}"));
+            let doing = state.doing.get(stage).map_or("at work", String::as_str);
+            let minutes = state.started.get(stage).map_or(0, |at| at.elapsed().as_secs() / 60);
+            self.say(&format!("engine: {stage} {doing}, for {minutes} min"));
         }
     }
 
