@@ -67,10 +67,11 @@ fn a_run_in_two_parts_ends_as_one_that_was_not_stopped() {
     };
     assert_eq!(names(&parts), names(&whole));
 
-    let events = parts.journal().events.len();
+    let of_stages = |event: &Event| event.stage().is_some();
+    let events = parts.journal().count(of_stages);
     parts.engine(&["resume"]).expect(0).says(&[VERDICT]);
     ended_well(&parts);
-    assert!(parts.journal().events.len() <= events + 5, "a run that was done did something again");
+    assert_eq!(parts.journal().count(of_stages), events, "a run that was done did something again");
 }
 
 #[test]
@@ -242,7 +243,12 @@ fn a_rollout_that_was_killed_is_applied_once() {
     engine.kill();
     bench.wait_until(bench.production(), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())", "0");
     bench.engine(&["resume"]).expect(0);
-    assert_eq!(bench.psql(bench.production(), WRITTEN), ALL_WRITTEN);
+    // The rows are there once. If the killed transaction was rolled back, its identity values are gone for good: a
+    // sequence is not taken back, so the cursor is compared with the events and not with a number.
+    let (rows, _position) = ALL_WRITTEN.rsplit_once('|').expect("columns");
+    assert!(bench.psql(bench.production(), WRITTEN).starts_with(&format!("{rows}|")));
+    let at_the_end = "SELECT position = (SELECT max(position) FROM gov_events) FROM gov_worker_cursors";
+    assert_eq!(bench.psql(bench.production(), at_the_end), "t");
     let journal = bench.journal();
     assert_eq!(journal.count(|event| matches!(event, Event::StageCommitted { stage, .. } if stage == "apply")), 1);
 }

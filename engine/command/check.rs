@@ -29,14 +29,18 @@ pub fn run(plans: &[PlanArgs], json: bool) -> Result<Exit, Failure> {
                 }
                 if !json {
                     print(&format!(
-                        "{}: ok, {} stages, {} probes, {lock}\n",
+                        "{}: ok, {}, {}, {lock}\n",
                         args.plan.display(),
-                        workflow.plan.stages.len(),
-                        workflow.plan.probes.len()
+                        count(workflow.plan.stages.len(), "stage"),
+                        count(workflow.plan.probes.len(), "probe")
                     ));
                 }
             }
         }
     }
     Ok(exit)
+}
+
+fn count(number: usize, word: &str) -> String {
+    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
 }

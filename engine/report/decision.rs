@@ -189,6 +189,9 @@ fn unchanged(events: &[Event]) -> Criterion {
         Some((Unchanged::ChangedByOthers, tables)) => {
             criterion(what, "PASS", format!("changed by others, while each of our transactions had no id: {tables}"))
         }
+        Some((Unchanged::Unknown, _)) => {
+            criterion(what, "FAIL", "it was not compared by content, wholly, before and after".into())
+        }
         Some((verdict, tables)) => criterion(what, "FAIL", format!("{}: {tables}", verdict.word())),
     }
 }

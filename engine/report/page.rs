@@ -143,6 +143,10 @@ pub fn source(events: &[Event]) -> String {
             Event::RunStarted { run, plan, engine_version, as_of, .. } => {
                 text.push_str(&format!("- run {run} of {plan}, engine {engine_version}, as of {as_of}\n"));
             }
+            Event::TargetBound { target, clone: Some(database), identity, .. } => {
+                let version = &identity.version;
+                text.push_str(&format!("- `{target}`: {database}, made by {}, PostgreSQL {version}\n", identity.session_user));
+            }
             Event::TargetBound { target, identity, powers, .. } => {
                 text.push_str(&format!("- `{target}`: {}, as {}\n", shown(identity), identity.session_user));
                 for power in powers {

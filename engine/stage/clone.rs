@@ -105,11 +105,6 @@ impl CloneStage {
     async fn refuse_existing(&self, cx: &Cx, target: &CloneTarget) -> Result<(), Failure> {
         let Some(found) = target.maker.find(&target.database).await? else { return Ok(()) };
         if Self::may_drop(cx, &found) {
-            // This run's own, renamed by a process that died before its journal said so; or one that may be replaced.
-            let run = found.marker.map_or_else(String::new, |m| m.run);
-            cx.say(&self.head.name, &format!("dropping the clone of run {run}"));
-            target.maker.drop_database(&target.database, &run).await?;
-            cx.record(Event::CloneDropped { stage: self.head.name.clone(), database: target.database.clone(), run })?;
             return Ok(());
         }
         let name = &target.database;
@@ -142,6 +137,17 @@ impl CloneStage {
             }
         }
         Err(failure)
+    }
+
+    /// Drops what `refuse_existing` let pass, once nothing else can keep the new clone from being made.
+    async fn drop_existing(&self, cx: &Cx, target: &CloneTarget) -> Result<(), Failure> {
+        let Some(found) = target.maker.find(&target.database).await?.filter(|found| Self::may_drop(cx, found)) else {
+            return Ok(());
+        };
+        let run = found.marker.map_or_else(String::new, |m| m.run);
+        cx.say(&self.head.name, &format!("dropping the clone of run {run}"));
+        target.maker.drop_database(&target.database, &run).await?;
+        cx.record(Event::CloneDropped { stage: self.head.name.clone(), database: target.database.clone(), run })
     }
 
     /// This run's own half-journaled clone, or with `--replace` a finished, unused clone of the same plan.
@@ -258,6 +264,7 @@ impl CloneStage {
         let print = fingerprint::take(&tx, &Scope::all(Level::Content)).await?;
         cx.keep_fingerprint(name, &target.source, "source", &print, print_watch.ms())?;
 
+        self.drop_existing(cx, target).await?;
         cx.record(Event::CloneBegun { stage: name.to_owned(), target: self.on.clone(), database: working.to_owned() })?;
         let new = NewDatabase {
             name: working.to_owned(),

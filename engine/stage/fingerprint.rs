@@ -143,10 +143,11 @@ impl FingerprintStage {
             return if lines.is_empty() { Ok(format!("equal to `{stage}`")) } else { Err(self.unequal(stage, lines)) };
         }
         let transactions = cx.with_state(|state| state.transactions.get(&self.on).copied().unwrap_or(0));
-        let whole = self.scope == Scope::all(Level::Content);
+        let whole = self.scope == Scope::all(Level::Content) && then.level == Level::Content;
         let ours = cx.with_state(|state| state.rolled_out.contains(&self.on));
         // Each of our reading transactions was watched: one that wrote would have ended the run with exit 45.
         let verdict = match (lines.is_empty(), ours) {
+            (_, _) if then.level != now.level => Unchanged::Unknown,
             (true, _) if !whole => Unchanged::Unknown,
             (true, _) => Unchanged::ByContent,
             (false, true) => Unchanged::ChangedByUs,

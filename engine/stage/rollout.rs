@@ -112,6 +112,7 @@ impl RolloutStage {
         self.refuse_other_gates(cx, &packet)?;
         if !manifest.technical_go {
             return Err(Failure::new(Exit::NoGo, format!("packet {short} was sealed NO-GO"))
+                .next("then", "put right what it says, seal a new packet, and have that one approved")
                 .fact(format!("read {}", packet.dir.join("GO-NO-GO.md").display()))
                 .changed(unchanged(&self.on)));
         }

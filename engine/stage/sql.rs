@@ -267,7 +267,8 @@ impl SqlStage {
         let mut words = readings::shown(&self.ensures, &before, &values.now);
         words.push(wrote_words(&writes));
         if !delta.objects.is_empty() {
-            words.push(format!("altered {} objects", delta.objects.len()));
+            let plural = if delta.objects.len() == 1 { "" } else { "s" };
+            words.push(format!("altered {} object{plural}", delta.objects.len()));
         }
         let reject_moves = self.reject(cx, tx, &mut words).await?;
         Ok(Some(Attempt { words, already: false, template_moves: delta.sequences, reject_moves }))

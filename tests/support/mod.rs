@@ -8,11 +8,13 @@
 #![allow(dead_code, unused_imports)]
 
 mod bench;
+mod mini;
 mod run;
 mod server;
 mod witness;
 
 pub use bench::{Bench, Outcome};
+pub use mini::{MINI, MINI_ROLLOUT, to_the_packet};
 pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};
 pub use server::server;
 pub use witness::{Session, assert_same};

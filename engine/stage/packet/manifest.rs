@@ -109,6 +109,7 @@ impl Packet {
 
 /// The id that was named, and the one the folder is called by, must be the digest of what lies there.
 fn refuse_other_id(word: &str, dir: &Path, id: &str) -> Result<(), Failure> {
+    let word = word.strip_prefix("packet-").unwrap_or(word);
     let hex = word.len() <= 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
     let called = dir.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("packet-")).unwrap_or("");
     if (!hex || id.starts_with(&word.to_lowercase())) && id.starts_with(called) {
@@ -159,7 +160,7 @@ fn find(word: &str) -> Result<PathBuf, Failure> {
             .ok_or_else(|| none("there is no sealed packet here yet".to_owned()));
     }
     // A folder's name holds 12 digits of the id; a longer word is compared with as many.
-    let head = digest::short(word);
+    let head = digest::short(word.strip_prefix("packet-").unwrap_or(word));
     let hits: Vec<_> = known.iter().filter(|(_, name, _)| !head.is_empty() && name.starts_with(head)).collect();
     match hits.as_slice() {
         [(_, _, path)] => Ok(path.clone()),
