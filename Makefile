@@ -30,7 +30,7 @@ test: setup fmt lint
 	$(CARGO) test --locked
 
 directus: setup build
-	$(ENGINE) sandbox -- sh tests/directus/run.sh $(ENGINE)
+	$(ENGINE) sandbox -- bash tests/directus/run.sh $(ENGINE)
 
 clean:
 	$(CARGO) clean

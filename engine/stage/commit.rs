@@ -25,7 +25,9 @@ pub async fn stage_lock(tx: &WriteTx, target: &str, parallel: bool, stage: &str)
     if tx.query_one(&sql, &[&LOCK_KEY, &of_stage]).await?.get(0) {
         return Ok(());
     }
-    Err(Failure::new(Exit::Held, format!("another session runs a stage on `{target}`")).changed("nothing was changed"))
+    Err(Failure::new(Exit::Held, format!("another session runs a stage on `{target}`"))
+        .next("wait", "until the other session has ended, then the same command again")
+        .changed("nothing was changed"))
 }
 
 /// Makes the xid durable, journals the intent, commits once and asks what became of it.
