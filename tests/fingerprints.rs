@@ -3,9 +3,10 @@
 
 mod support;
 
+use engine::event::Exit;
 use engine::fingerprint::{
-    Compare, Comparison, Fingerprint, Level, Scope, Verdict, Watermark, differences, objects, sequences, tables, take,
-    unchanged_since, watermark,
+    Compare, Comparison, Fingerprint, Level, Scope, Verdict, Watermark, differences, hold_still, objects, sequences,
+    tables, take, unchanged_since, watermark,
 };
 use engine::sandbox::Binaries;
 use engine::target::{Door, Isolation, Reader, Settings, Tx, Url};
@@ -406,4 +407,24 @@ async fn a_watermark_says_nothing_about_another_database() {
     copied("fp_water_one", "fp_water_two");
     let said = told("fp_water_two", &then).await;
     assert_eq!(said, [("public.t".to_owned(), Verdict::Unknown("it is another database".into()))]);
+}
+
+#[tokio::test]
+async fn a_table_emptied_after_the_snapshot_is_not_taken_for_empty() {
+    empty("still");
+    psql("still", "CREATE TABLE t AS SELECT g AS a FROM generate_series(1, 10) AS g; CREATE TABLE \"O'dd\" (a int)");
+    let tx = begin("still").await;
+    hold_still(&tx).await.expect("nothing moved");
+    // Held: a TRUNCATE has to wait, and gives up.
+    let truncate = server().psql("still", "SET lock_timeout = '100ms'; TRUNCATE t").expect_err("it is held");
+    assert_eq!(truncate.sqlstate.as_deref(), Some("55P03"));
+    tx.finish().await.expect("read only");
+
+    for rewrite in ["TRUNCATE t", "ALTER TABLE t ALTER COLUMN a TYPE bigint", "DROP TABLE t"] {
+        let tx = begin("still").await;
+        psql("still", rewrite);
+        let failure = hold_still(&tx).await.expect_err(rewrite);
+        assert_eq!(failure.exit, Exit::Temporary, "{rewrite}");
+        assert!(failure.facts.iter().any(|fact| fact.contains("public.t")), "{rewrite}: {:?}", failure.facts);
+    }
 }

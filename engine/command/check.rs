@@ -27,7 +27,10 @@ pub fn run(plans: &[PlanArgs], json: bool) -> Result<Exit, Failure> {
                 if !stale.is_empty() {
                     exit = exit.worse(Exit::LockStale);
                 }
-                if !json {
+                if json {
+                    let line = serde_json::json!({ "v": 1, "type": "checked", "plan": args.plan, "stale": stale });
+                    print(&format!("{line}\n"));
+                } else {
                     print(&format!(
                         "{}: ok, {}, {}, {lock}\n",
                         args.plan.display(),

@@ -18,6 +18,7 @@ mod pinned;
 mod print;
 mod roles;
 mod sequences;
+mod still;
 mod take;
 mod watermark;
 
@@ -28,5 +29,6 @@ pub use leaves::{Form, Leaf, LeafColumn, leaves};
 pub use objects::objects;
 pub use print::{Fingerprint, LargeObjects, Level, SchemaObject, Scope, SequencePrint, TableKind, TablePrint};
 pub use sequences::{SequenceState, sequences};
+pub use still::hold_still;
 pub use take::take;
 pub use watermark::{TableMark, TableVerdict, Verdict, Watermark, unchanged_since, watermark};

@@ -259,6 +259,7 @@ impl CloneStage {
         let snapshot = tx.export_snapshot().await?;
         let identity = identify(&tx).await?;
         let facts = SourceFacts::read(&tx, &self.acknowledged).await?;
+        fingerprint::hold_still(&tx).await?;
         cx.say(name, "fingerprint of production at the snapshot");
         let print_watch = Stopwatch::start();
         let print = fingerprint::take(&tx, &Scope::all(Level::Content)).await?;
