@@ -252,3 +252,46 @@ fn a_rollout_that_was_killed_is_applied_once() {
     let journal = bench.journal();
     assert_eq!(journal.count(|event| matches!(event, Event::StageCommitted { stage, .. } if stage == "apply")), 1);
 }
+
+/// What `nextval` would give for the identity column of events.
+const NEXT_POSITION: &str =
+    "SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM gov_events_position_seq";
+
+#[test]
+fn a_failed_attempt_puts_its_sequences_back_so_that_the_corrected_one_can_be_rehearsed() {
+    let bench = Bench::new("sequences");
+    let (right, wrong) = ("\"open_issues = 6 AND events = 6\"", "\"open_issues = 6 AND events = 7\"");
+    bench.edit(MAIN_JOB, right, wrong);
+    bench.apply(&[]).expect(41).says(&["events is 6", "the clone is as before `d_boundary`"]);
+    assert_eq!(bench.psql(bench.clone_name(), NEXT_POSITION), "1", "the clone is not as before");
+
+    bench.edit(MAIN_JOB, wrong, right);
+    bench.engine(&["resume", "--accept-changes"]).expect(0).says(&[VERDICT]);
+    ended_well(&bench);
+}
+
+#[test]
+fn killed_within_a_stage_its_sequences_are_put_back_by_the_next_attempt() {
+    let bench = Bench::new("kill_sequences");
+    kill_at(&bench, |event| matches!(event, Event::Statements { stage, .. } if stage == "d_boundary"));
+    bench.engine(&["resume"]).expect(0).says(&[VERDICT]);
+    ended_well(&bench);
+}
+
+#[test]
+fn rejects_of_a_check_leave_the_clone_as_it_was() {
+    let bench = Bench::new("check_rejects");
+    let check = "[stage.looks_again]\nkind = \"check\"\non = \"clone\"\nneeds = [\"d_boundary\"]\nno_guard = \"only tries\"\n\
+                 reject.event.file = \"clone_a_to_g/reject/again.sql\"\n\
+                 reject.event.no_permit = \"each has been raised\"\n\
+                 reject.event.refuse.twice = { error = \"23505\" }\n\n";
+    bench.write(
+        "templates/clone_a_to_g/reject/again.sql",
+        "INSERT INTO public.gov_events (event_type, issue_code, recorded_at)\n\
+         SELECT event_type, issue_code, recorded_at FROM public.gov_events;\n",
+    );
+    bench.edit(MAIN_JOB, "[stage.e_worker]\n", &format!("{check}[stage.e_worker]\n"));
+    bench.edit(MAIN_JOB, "needs = [\"d_boundary\"]\nguard.events_wait", "needs = [\"looks_again\"]\nguard.events_wait");
+    bench.apply(&["--until", "looks_again"]).expect(0).says(&["1 refused"]);
+    assert_eq!(bench.psql(bench.clone_name(), NEXT_POSITION), "7", "the reject's values were not put back");
+}

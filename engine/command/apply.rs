@@ -7,6 +7,7 @@ use crate::event::{Event, Exit, Failure, RunState};
 use crate::journal::{self, store};
 use crate::run::{self, Options};
 use crate::ui::{Screen, Style};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How a plan is applied.
@@ -74,13 +75,17 @@ pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str) -> Resul
             screen.failure(&advised(failure, run, name, plan));
         }
     }
-    // A committed stage whose proof failed is not in a failed state; its failure is the journal's.
-    for event in history.events() {
-        if let Event::StageFailed { stage, failure, .. } = event
-            && state.stage(stage).status == crate::event::Status::Committed
-        {
-            screen.failure(failure);
-        }
+    // A committed stage whose proof failed is not in a failed state; its last failure is the journal's.
+    let committed = |stage: &str| state.stage(stage).status == crate::event::Status::Committed;
+    let last: BTreeMap<&str, &Failure> = history
+        .events()
+        .filter_map(|event| match event {
+            Event::StageFailed { stage, failure, .. } if committed(stage) => Some((stage.as_str(), failure)),
+            _ => None,
+        })
+        .collect();
+    for failure in last.into_values() {
+        screen.failure(failure);
     }
     let sealed = state.stages.values().find_map(|s| s.packet.clone());
     if let (Exit::Ok, Some((id, _))) = (exit, sealed) {

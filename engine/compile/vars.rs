@@ -29,19 +29,26 @@ pub fn resolve(plan: &Plan, given: &Given, out: &mut Diagnostics) -> BTreeMap<St
                         plan.vars.iter().map(|v| v.name.value.as_str()).collect::<Vec<_>>().join(", ")
                     )
                 },
-                |near| format!("did you mean `--var {near}=...`?"),
+                |near| format!("did you mean `{near}`?"),
             );
             out.push(
-                Diagnostic::nowhere("unknown-variable", format!("--var {key}: this plan has no such variable"))
-                    .help(help),
+                Diagnostic::nowhere(
+                    "unknown-variable",
+                    format!("`{key}` was given a value, and this plan has no such variable"),
+                )
+                .help(help),
             );
             continue;
         };
         match var.parse(text) {
             Ok(value) => drop(values.insert(key.clone(), value)),
             Err(why) => out.push(
-                Diagnostic::new("variable-value", format!("--var {key}: {why}"), var.name.place.clone())
-                    .label("declared here"),
+                Diagnostic::new(
+                    "variable-value",
+                    format!("the value given for `{key}`: {why}"),
+                    var.name.place.clone(),
+                )
+                .label("declared here"),
             ),
         }
     }

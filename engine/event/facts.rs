@@ -50,10 +50,10 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// For people: the value, `NULL`, or the problem.
+    /// For people: the value, `NULL`, or why it is unknown.
     pub fn shown(&self) -> String {
         match (&self.problem, &self.value) {
-            (Some(problem), _) => problem.clone(),
+            (Some(problem), _) => format!("unknown: {problem}"),
             (None, Some(value)) => value.clone(),
             (None, None) => "NULL".to_owned(),
         }

@@ -46,6 +46,8 @@ pub struct StageState {
     pub summary: String,
     /// Fingerprints taken in it: label, file, digest of the file.
     pub fingerprints: Vec<(String, String, String)>,
+    /// Run whose clone it dropped, to make its own in its place.
+    pub dropped: Option<String>,
     /// Packet it rolls out.
     pub opened: Option<String>,
     /// Packet it sealed: id and path.
@@ -148,6 +150,7 @@ impl StageState {
             Event::FingerprintTaken { label, file, file_sha256, .. } => {
                 self.fingerprints.push((label.clone(), file.clone(), file_sha256.clone()));
             }
+            Event::CloneDropped { run, .. } => self.dropped = Some(run.clone()),
             Event::PacketOpened { id, .. } => self.opened = Some(id.clone()),
             Event::PacketSealed { id, path, .. } => self.packet = Some((id.clone(), path.clone())),
             Event::StageDone { summary, .. } => {

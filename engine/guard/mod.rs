@@ -92,7 +92,7 @@ pub async fn judge(tx: &Tx, checks: &[Check], values: &Values) -> Result<Vec<Jud
                 match evaluate(tx, &[&checks[index]], values).await {
                     Ok(truths) => settle(&mut judgements[index], truths.into_iter().next().flatten()),
                     Err(failure) if failure.sqlstate.is_none() => return Err(failure),
-                    Err(failure) => judgements[index].problem = Some(failure.what),
+                    Err(failure) => judgements[index].problem = Some(tx.said(&failure).to_owned()),
                 }
             }
         }

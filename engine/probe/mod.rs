@@ -57,7 +57,9 @@ pub async fn read(tx: &Tx, queries: &[&Query]) -> Result<Vec<Reading>, Failure> 
         tx.leave_read_only().await?;
         readings.push(match alone {
             Ok(mut one) => one.pop().expect("invariant: one query, one reading"),
-            Err(failure) if failure.sqlstate.is_some() => problem(query, "", failure.what),
+            Err(failure) if failure.sqlstate.is_some() => {
+                problem(query, "", format!("cannot be read: {}", tx.said(&failure)))
+            }
             Err(failure) => return Err(failure),
         });
     }

@@ -53,9 +53,8 @@ pub async fn prove(writer: &Writer, reader: &Reader, work: &Work, settings: &Run
         Err(failure) => return Err(failure),
     };
     tx.rollback().await;
-    let mut verdict = verdict?;
-    verdict.sequences = measure::moved(before.sequences.as_deref().unwrap_or_default(), &after);
-    Ok(verdict)
+    // After the rollback: what moved by then is what stays moved.
+    Ok(Verdict { sequences: measure::moved(before.sequences.as_deref().unwrap_or_default(), &after), ..verdict? })
 }
 
 async fn repeat(tx: &WriteTx, work: &Work, settings: &RunSettings, before: &measure::Before) -> Result<Delta, Failure> {

@@ -180,6 +180,7 @@ fn refuse_same(database: &str, maker: &Identity, production: &Plain) -> Result<(
             Exit::WrongDatabase,
             format!("the clone would be called `{database}`, which is production itself"),
         )
+        .next("then", "give it another name: `database` of its target, or the variable that it names")
         .changed("nothing was changed"));
     }
     if maker.version_num / 10_000 < production.identity.version_num / 10_000 {

@@ -1,6 +1,6 @@
 //! `check`: reads only. Guards, ensures and rejects on any target.
 
-use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, readings};
+use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, readings, sequences};
 use crate::event::{Event, Failure, Moment, Role};
 use crate::guard::{Check, Values};
 use crate::plan::keys::Keys;
@@ -80,8 +80,10 @@ impl CheckStage {
         let tx = live.writer.session("rejects of a check").await?;
         tx.begin(self.head.timeout, self.head.lock_timeout).await?;
         forward::settle(&tx, &cx.settings()).await?;
+        let found = sequences::places(&tx).await?;
         let results = reject::run(&tx, &self.rejects).await;
         tx.rollback().await;
+        sequences::put_back(cx, on, &sequences::moved_since(&live.reader, &found).await?).await?;
         let results = results?;
         let broken = reject::failure(&self.head.name, &results);
         let words = refused_words(&results);

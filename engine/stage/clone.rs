@@ -96,7 +96,11 @@ impl CloneStage {
                     Ok(()) => "the half-made clone was dropped".to_owned(),
                     Err(also) => format!("the half-made clone `{working}` could not be dropped: {}", also.what),
                 };
-                let changed = failure.changed.clone().unwrap_or_else(|| format!("{left}; production was only read"));
+                let mut changed =
+                    failure.changed.clone().unwrap_or_else(|| format!("{left}; production was only read"));
+                if let Some(run) = cx.with_state(|state| state.stage(&self.head.name).dropped) {
+                    changed.push_str(&format!("; the clone of run {run}, which was in its place, is gone"));
+                }
                 Err(failure.changed(changed))
             }
         }

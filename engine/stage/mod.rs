@@ -13,6 +13,7 @@ mod parse;
 mod readings;
 mod rehearse;
 mod rollout;
+mod sequences;
 mod source_facts;
 mod sql;
 

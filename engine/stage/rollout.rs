@@ -278,7 +278,10 @@ impl RolloutStage {
             "EN005" => Exit::BoundExceeded,
             _ => failure.exit,
         };
-        failure.changed(format!("{}; the transaction was rolled back", unchanged(&self.on)))
+        failure.changed(format!(
+            "{}; the transaction was rolled back (values it took from sequences stay taken)",
+            unchanged(&self.on)
+        ))
     }
 }
 

@@ -4,12 +4,12 @@ mod keys;
 mod prove;
 
 use super::check::refused_words;
-use super::{Cx, Done, Head, Kind, Recovery, Running, Stage, commit, readings};
+use super::{Cx, Done, Head, Kind, Recovery, Running, Stage, commit, readings, sequences};
 use crate::event::{Event, Exit, Failure, Moment, Reading, Role, SequenceMove, Status};
 use crate::guard::{Check, Values};
 use crate::journal::store;
 use crate::proof::{Work, bounds, forward, measure, reject, reversible};
-use crate::target::{Isolation, Live, RETRYABLE, WriteTx};
+use crate::target::{Live, RETRYABLE, WriteTx};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -110,9 +110,11 @@ impl SqlStage {
         let attempt = if committed {
             self.remembered(cx, &live).await?
         } else {
+            // A process that died within an attempt could not put its sequences back.
+            self.undo_sequences(cx).await?;
             self.attempts(cx, &live, known.attempts).await?
         };
-        self.put_back(cx, &attempt.reject_moves).await?;
+        sequences::put_back(cx, &self.on, &attempt.reject_moves).await?;
         let mut words = attempt.words;
         if attempt.already {
             // Nothing was sent, so nothing can be repeated: its proofs are NOT RUN, and the verdict says so.
@@ -127,23 +129,14 @@ impl SqlStage {
 
     /// The attempt that history says committed.
     ///
-    /// Sequences move outside of transactions: what rejects or a proof of the process that died moved is put back to
-    /// where the template left it.
+    /// What rejects or a proof of the process that died moved is put back to where the template left it.
     async fn remembered(&self, cx: &Cx, live: &Live) -> Result<Attempt, Failure> {
         let state = cx.with_state(|state| state.stage(&self.head.name));
         let wrote: u64 = state.writes.iter().map(crate::event::TableWrite::total).sum();
         let mut words = readings::shown(&self.ensures, &by_name(&state.before), &by_name(&state.after));
         words.push(format!("wrote {wrote}, committed before"));
-        let left: Vec<(String, i64, bool)> = stored(cx, &sequences_file(&self.head.name))?;
-        let tx = live.reader.begin("sequences", Isolation::Fresh).await?;
-        let now = crate::fingerprint::sequences(&tx).await?;
-        tx.finish().await?;
-        let moved = |(name, last_value, is_called): (String, i64, bool)| {
-            let now = now.iter().find(|s| s.name == name)?;
-            let (before, after) = ((last_value, is_called), (now.last_value, now.is_called));
-            (before != after).then_some(SequenceMove { sequence: name, before, after })
-        };
-        let reject_moves = left.into_iter().filter_map(moved).collect();
+        let left: sequences::Places = stored(cx, &sequences_file(&self.head.name))?;
+        let reject_moves = sequences::moved_since(&live.reader, &left).await?;
         Ok(Attempt { words, already: false, template_moves: state.sequences, reject_moves })
     }
 
@@ -151,7 +144,15 @@ impl SqlStage {
         let mut attempt = before;
         loop {
             attempt += 1;
-            match self.attempt(cx, live, attempt).await {
+            let outcome = match self.attempt(cx, live, attempt).await {
+                // Stuck: nobody knows whether it is committed; the resume that finds out puts them back.
+                Err(failure) if failure.exit != Exit::Stuck => Err(match self.undo_sequences(cx).await {
+                    Ok(()) => failure,
+                    Err(also) => failure.fact(format!("its sequences are put back by the next attempt: {}", also.what)),
+                }),
+                outcome => outcome,
+            };
+            match outcome {
                 Err(failure)
                     if attempt - before <= self.head.retry
                         && failure.sqlstate.as_deref().is_some_and(|code| RETRYABLE.contains(&code)) =>
@@ -161,6 +162,11 @@ impl SqlStage {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Other writers at work on the target move sequences of their own, which must not be taken for ours.
+    async fn undo_sequences(&self, cx: &Cx) -> Result<(), Failure> {
+        if self.parallel { Ok(()) } else { sequences::undo(cx, &self.on, &found_file(&self.head.name)).await }
     }
 
     async fn attempt(&self, cx: &Cx, live: &Live, number: u32) -> Result<Attempt, Failure> {
@@ -239,6 +245,7 @@ impl SqlStage {
             let bytes = serde_json::to_vec(&a).expect("invariant: a state is JSON");
             store::write(&cx.dir.join(state_file(name)), &bytes)?;
         }
+        sequences::keep(cx, &found_file(name), &sequences::places(tx).await?)?;
         cx.say(name, "running its SQL");
         let statements = forward::send(tx, &self.work.forward).await?;
         cx.record(Event::Statements { stage: name.to_owned(), purpose: "forward".into(), statements })?;
@@ -254,10 +261,7 @@ impl SqlStage {
             locks: measure::locks(tx).await?,
         })?;
         resolved.hold(name, &delta)?;
-        let left: Vec<(String, i64, bool)> =
-            crate::fingerprint::sequences(tx).await?.into_iter().map(|s| (s.name, s.last_value, s.is_called)).collect();
-        let bytes = serde_json::to_vec(&left).expect("invariant: sequences are JSON");
-        store::write(&cx.dir.join(sequences_file(name)), &bytes)?;
+        sequences::keep(cx, &sequences_file(name), &sequences::places(tx).await?)?;
 
         // Readings of other targets anew, too: an ensure speaks of now.
         let foreign = self.foreign(cx).await?;
@@ -309,21 +313,22 @@ impl SqlStage {
         cx.record(Event::Rejects { stage: self.head.name.clone(), results })?;
         broken.map_or(Ok(moves), Err)
     }
-
-    async fn put_back(&self, cx: &Cx, moves: &[SequenceMove]) -> Result<(), Failure> {
-        let target = cx.targets.clone_target(&self.on)?;
-        target.maker.inside(&target.live()?.expected.database, &measure::put_back(moves)?).await
-    }
 }
 
 /// What the stage itself wrote aside before its COMMIT.
-fn stored<T: serde::de::DeserializeOwned>(cx: &Cx, file: &str) -> Result<T, Failure> {
+pub(super) fn stored<T: serde::de::DeserializeOwned>(cx: &Cx, file: &str) -> Result<T, Failure> {
     let path = cx.dir.join(file);
     let lost = |e: String| Failure::new(Exit::Io, format!("{}, written before COMMIT, is lost: {e}", path.display()));
     let bytes = std::fs::read(&path).map_err(|e| lost(e.to_string()))?;
     serde_json::from_slice(&bytes).map_err(|e| lost(e.to_string()))
 }
 
+/// Sequences as an attempt found them; gone once they are back.
+fn found_file(stage: &str) -> String {
+    format!("fingerprints/{stage}.found.json")
+}
+
+/// Sequences as the template left them.
 fn sequences_file(stage: &str) -> String {
     format!("fingerprints/{stage}.sequences.json")
 }

@@ -136,6 +136,12 @@ impl Tx {
         Ok(statement.columns().iter().map(|c| c.type_().name().to_owned()).collect())
     }
 
+    /// What the server said, without the purpose that this transaction puts before it.
+    pub fn said<'f>(&self, failure: &'f Failure) -> &'f str {
+        let prefix = format!("{} on `{}`: ", self.purpose, self.target);
+        failure.what.strip_prefix(&prefix).unwrap_or(&failure.what)
+    }
+
     pub(super) async fn batch(&self, sql: &str) -> Result<(), Failure> {
         self.session()
             .batch_execute(sql)

@@ -4,7 +4,7 @@ use super::{SqlStage, by_name, state_file, stored};
 use crate::clock::Stopwatch;
 use crate::event::{Event, Exit, Failure, Reading, SequenceMove};
 use crate::proof::{idempotent, reversible};
-use crate::stage::Cx;
+use crate::stage::{Cx, sequences};
 use crate::target::Live;
 
 impl SqlStage {
@@ -18,7 +18,7 @@ impl SqlStage {
             cx.say(name, "proving that a second run changes nothing");
             let watch = Stopwatch::start();
             let verdict = idempotent::prove(&live.writer, &live.reader, &self.work, &cx.settings()).await?;
-            self.put_back(cx, &verdict.sequences).await?;
+            sequences::put_back(cx, &self.on, &verdict.sequences).await?;
             self.keep_proof(cx, "idempotent", verdict.passed, verdict.grade, verdict.observations, watch.ms())?;
             words.push("idempotent".to_owned());
         }
@@ -27,7 +27,7 @@ impl SqlStage {
             let watch = Stopwatch::start();
             let a: reversible::State = stored(cx, &state_file(name))?;
             let verdict = reversible::prove(&live.writer, &self.work, &cx.settings(), &a, moves).await?;
-            self.put_back(cx, &verdict.sequences).await?;
+            sequences::put_back(cx, &self.on, &verdict.sequences).await?;
             let grade = if verdict.passed { "content" } else { "failed" };
             self.keep_proof(cx, "reversible", verdict.passed, grade, verdict.observations, watch.ms())?;
             words.push("reversible".to_owned());

@@ -1,0 +1,73 @@
+//! Sequences move outside of transactions: what an attempt, a reject or a proof moved stays moved after ROLLBACK.
+//!
+//! Where a stage leaves a clone "as before", they are put back to what it found, by the maker's session; otherwise an
+//! honest second attempt would differ from the baseline for ever.
+
+use super::Cx;
+use crate::event::{Exit, Failure, SequenceMove};
+use crate::fingerprint::{self, SequenceState};
+use crate::journal::store;
+use crate::proof::measure;
+use crate::target::{Isolation, Reader, Tx};
+
+/// Where sequences stood: name, `last_value`, `is_called`.
+pub type Places = Vec<(String, i64, bool)>;
+
+/// Where they stand, within a transaction.
+///
+/// # Errors
+/// The server's.
+pub async fn places(tx: &Tx) -> Result<Places, Failure> {
+    let of = |s: SequenceState| (s.name, s.last_value, s.is_called);
+    Ok(fingerprint::sequences(tx).await?.into_iter().map(of).collect())
+}
+
+/// What moved since; one that is new or gone is a matter of definitions.
+///
+/// # Errors
+/// The clone cannot be reached.
+pub async fn moved_since(reader: &Reader, then: &Places) -> Result<Vec<SequenceMove>, Failure> {
+    let tx = reader.begin("sequences", Isolation::Fresh).await?;
+    let now = places(&tx).await?;
+    tx.finish().await?;
+    let moved = |(name, last_value, is_called): &(String, i64, bool)| {
+        let (_, now_value, now_called) = now.iter().find(|(n, ..)| n == name)?;
+        let (before, after) = ((*last_value, *is_called), (*now_value, *now_called));
+        (before != after).then(|| SequenceMove { sequence: name.clone(), before, after })
+    };
+    Ok(then.iter().filter_map(moved).collect())
+}
+
+/// Puts sequences of a clone back to where they were before a move.
+///
+/// # Errors
+/// The clone cannot be reached.
+pub async fn put_back(cx: &Cx, on: &str, moves: &[SequenceMove]) -> Result<(), Failure> {
+    let target = cx.targets.clone_target(on)?;
+    target.maker.inside(&target.live()?.expected.database, &measure::put_back(moves)?).await
+}
+
+/// Keeps places in the run's folder, for a process that takes the run up again.
+///
+/// # Errors
+/// The disk did not take it.
+pub fn keep(cx: &Cx, file: &str, places: &Places) -> Result<(), Failure> {
+    let bytes = serde_json::to_vec(places).expect("invariant: sequences are JSON");
+    store::write(&cx.dir.join(file), &bytes)
+}
+
+/// Undoes what an attempt that did not commit moved. It left `file` behind if it got as far as its SQL; the file goes
+/// once its sequences are back.
+///
+/// # Errors
+/// The clone cannot be reached; the file stays, and the next attempt does it.
+pub async fn undo(cx: &Cx, on: &str, file: &str) -> Result<(), Failure> {
+    let path = cx.dir.join(file);
+    if !path.exists() {
+        return Ok(());
+    }
+    let found: Places = super::sql::stored(cx, file)?;
+    let live = cx.targets.clone_target(on)?.live()?;
+    put_back(cx, on, &moved_since(&live.reader, &found).await?).await?;
+    std::fs::remove_file(&path).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))
+}
