@@ -30,5 +30,5 @@ pub use objects::objects;
 pub use print::{Fingerprint, LargeObjects, Level, SchemaObject, Scope, SequencePrint, TableKind, TablePrint};
 pub use sequences::{SequenceState, sequences};
 pub use still::hold_still;
-pub use take::take;
+pub use take::{Reading, Rest, complete, reading, rest, take, take_by};
 pub use watermark::{TableMark, TableVerdict, Verdict, Watermark, unchanged_since, watermark};
