@@ -4,11 +4,13 @@
 CARGO ?= cargo
 ENGINE := target/debug/engine
 
-.PHONY: help demo test setup build fmt lint directus clean
+.PHONY: help demo test setup build fmt lint directus bench clean
 
 help:
 	@echo "make demo      the pipeline A to G on a throw-away PostgreSQL with the sample production"
 	@echo "make test      formatting, lints and all tests"
+	@echo "make bench     clones and fingerprints against those of others, into docs/benchmarks.md (installs pgcopydb)"
+	@echo "               SCALE=60 ROUNDS=5 JOBS=cores CLONE_METHOD=stream; see tests/bench/run.sh"
 	@echo "make directus  the same pipeline on a database that Directus itself created (installs directus from npm)"
 
 setup:
@@ -31,6 +33,11 @@ test: setup fmt lint
 
 directus: setup build
 	$(ENGINE) sandbox -- bash tests/directus/run.sh $(ENGINE)
+
+bench: setup
+	@sh tests/setup/pgcopydb.sh
+	$(CARGO) build --locked --release
+	@bash tests/bench/run.sh target/release/engine
 
 clean:
 	$(CARGO) clean
