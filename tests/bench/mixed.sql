@@ -1,5 +1,5 @@
 -- A wide mixed database: text, jsonb, numeric, arrays, TOAST, several indexes and foreign keys, partitions, views and
--- many small tables. :scale 60 makes some 500 MB; the number of small tables does not depend on it.
+-- many small tables. :scale 60 makes some 400 MB; the number of small tables does not depend on it.
 SELECT setseed(0.5);
 CREATE TYPE state AS ENUM ('draft', 'open', 'done');
 CREATE DOMAIN amount AS numeric(14, 2) CHECK (VALUE >= 0);

@@ -6,7 +6,7 @@
 # Every round does every measure once, in turn; the numbers are medians over the rounds. Before each measure there is a
 # CHECKPOINT and a sync. A measure that fails is missing, and then this ends with exit 1 and names it.
 #
-#   SCALE         of pgbench; the mixed database grows with it           (60: some 900 MB and 500 MB)
+#   SCALE         of pgbench; the mixed database grows with it           (60: some 900 MB and 400 MB)
 #   ROUNDS        how often everything is measured                       (5)
 #   JOBS          sessions of whoever works in parallel                  (the number of cores)
 #   CLONE_METHOD  of our cold clone                                      (stream)
