@@ -58,12 +58,9 @@ sql() { psql -XqAt -v ON_ERROR_STOP=1 -d "$1" -c "$2"; }
 
 # Seconds of processor time of the whole server so far: backends that ended are in the numbers of their parent.
 server_cpu() {
-    local pids
-    pids=$(pgrep -d ' ' -P "$server" || true)
-    {
-        cat "/proc/$server/stat"
-        for pid in $pids; do cat "/proc/$pid/stat" 2>/dev/null || true; done
-    } | awk -v parent="$server" -v tick="$(getconf CLK_TCK)" '
-        { pid = $1; sub(/^.*\) /, ""); sum += $12 + $13; if (pid == parent) sum += $14 + $15 }
+    { cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v server="$server" -v tick="$(getconf CLK_TCK)" '
+        { pid = $1; sub(/^.*\) /, "") }
+        pid == server { sum += $12 + $13 + $14 + $15 }
+        $2 == server { sum += $12 + $13 }
         END { printf "%.2f", sum / tick }'
 }
