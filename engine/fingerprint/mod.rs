@@ -16,6 +16,7 @@ mod masks;
 mod objects;
 mod pinned;
 mod print;
+mod qualifiers;
 mod roles;
 mod sequences;
 mod still;
