@@ -37,6 +37,22 @@ impl Running {
         assert!(sent.expect("kill").success());
     }
 
+    /// Waits for its end: the exit code, and the most memory it ever had, in KiB.
+    pub fn end_with_peak(mut self) -> (Option<i32>, u64) {
+        let mut peak = 0;
+        loop {
+            // The kernel's own high-water mark: only the last few milliseconds can be missed.
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+            let mark =
+                status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+            peak = peak.max(mark.unwrap_or(0));
+            if let Some(ended) = self.0.try_wait().expect("a child") {
+                return (ended.code(), peak);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Waits for its end: the exit code.
     pub fn end(mut self) -> Option<i32> {
         self.0.wait().expect("a child").code()
