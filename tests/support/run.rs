@@ -20,6 +20,11 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub struct Running(Child);
 
 impl Running {
+    /// Has it ended by itself?
+    pub fn over(&mut self) -> bool {
+        self.0.try_wait().expect("a child").is_some()
+    }
+
     /// Process id.
     pub fn id(&self) -> u32 {
         self.0.id()

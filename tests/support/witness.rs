@@ -99,6 +99,20 @@ pub struct Session {
     psql: Child,
 }
 
+impl Session {
+    /// Sends more SQL and does not wait for its end.
+    pub fn send(&mut self, sql: &str) {
+        let stdin = self.psql.stdin.as_mut().expect("a pipe");
+        stdin.write_all(format!("{sql}\n").as_bytes()).expect("psql reads");
+    }
+
+    /// Waits for its end; did all it was sent succeed?
+    pub fn end(mut self) -> bool {
+        drop(self.psql.stdin.take());
+        self.psql.wait().expect("psql").success()
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         drop(self.psql.stdin.take());
