@@ -2,6 +2,7 @@
 
 use crate::command::{self, PlanArgs, ended};
 use crate::event::Exit;
+use crate::fingerprint::Level;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -123,6 +124,8 @@ enum Verb {
         /// A run, a packet's id or its folder
         what: String,
     },
+    /// Take the fingerprint of a database, read-only; compare it with a stored one or another database
+    Fingerprint(Box<FingerprintArg>),
     /// Drop the databases a run made (and no other)
     Drop {
         /// Any unique prefix of a run id, or `latest`
@@ -146,6 +149,83 @@ enum GraphForm {
     Text,
     Mermaid,
     Dot,
+}
+
+#[derive(Clone, Debug, Args)]
+struct FingerprintArg {
+    /// The database: env:NAME or file:PATH, where the connection string is, or the string itself
+    url: String,
+    /// Compare with this: a stored fingerprint, or another database (exit 20 when they differ)
+    #[arg(long, value_name = "FILE|URL")]
+    against: Option<String>,
+    /// How deep to look [default: that of the stored fingerprint, else content]
+    #[arg(long, value_enum)]
+    level: Option<Depth>,
+    /// With more than 1, two databases are read at the same time
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Read the rows of this table, and of no table that is not named so
+    #[arg(long, value_name = "TABLE")]
+    include: Vec<String>,
+    /// Do not read the rows of this table
+    #[arg(long, value_name = "TABLE")]
+    exclude: Vec<String>,
+    /// Keep the fingerprint in this file
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// List up to N differing rows of each table, against another database. Rows can hold personal data
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    rows: Option<u16>,
+    /// URL is a clone of `--against`: compare through the masks a clone needs
+    #[arg(long)]
+    clone: bool,
+    /// With --clone: whose objects belong to whom in the clone [default: as its run wrote down, or all to one role]
+    #[arg(long = "owner", value_name = "FROM=TO", value_parser = owner)]
+    owners: Vec<(String, String)>,
+    /// With --clone: what the clone does without, as in "extension x" or "table public.t"
+    #[arg(long = "left-out", value_name = "OBJECT")]
+    left_out: Vec<String>,
+    /// Findings as JSON lines on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Depth {
+    Schema,
+    Counts,
+    Content,
+}
+
+fn owner(text: &str) -> Result<(String, String), String> {
+    let (from, to) = text.split_once('=').ok_or("write PRODUCTION_ROLE=CLONE_ROLE")?;
+    Ok((from.to_owned(), to.to_owned()))
+}
+
+impl From<FingerprintArg> for command::fingerprint::Args {
+    fn from(arg: FingerprintArg) -> command::fingerprint::Args {
+        let level = arg.level.map(|depth| match depth {
+            Depth::Schema => Level::Schema,
+            Depth::Counts => Level::Counts,
+            Depth::Content => Level::Content,
+        });
+        let FingerprintArg { url, against, jobs, include, exclude, output, clone, owners, left_out, json, .. } = arg;
+        let rows = arg.rows.map(usize::from);
+        command::fingerprint::Args {
+            url,
+            against,
+            level,
+            jobs,
+            include,
+            exclude,
+            output,
+            rows,
+            clone,
+            owners,
+            left_out,
+            json,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -233,6 +313,10 @@ async fn run(verb: Verb) -> Exit {
         Verb::Runs { json } => ended(command::runs::run(json), json),
         Verb::Show { run, stage, json } => ended(command::show::run(&run, stage.as_deref(), json), json),
         Verb::Verify { what } => ended(command::verify::run(&what), false),
+        Verb::Fingerprint(arg) => {
+            let json = arg.json;
+            ended(command::fingerprint::run(&(*arg).into()).await, json)
+        }
         Verb::Drop { run } => ended(command::drop::run(&run).await, false),
         Verb::Sandbox { command } => ended(command::sandbox::run(&command).await, false),
         Verb::Completions { shell } => {

@@ -6,6 +6,7 @@ pub mod apply;
 pub mod check;
 pub mod doctor;
 pub mod drop;
+pub mod fingerprint;
 pub mod graph;
 pub mod plan;
 pub mod render;

@@ -17,6 +17,8 @@ pub enum Exit {
     PlanInvalid = 10,
     /// The lock is stale.
     LockStale = 11,
+    /// Two fingerprints differ.
+    Differs = 20,
     /// Blocked by a guard or gate.
     Blocked = 30,
     /// A guard or gate could not be evaluated.
@@ -62,9 +64,9 @@ impl Exit {
     /// The exit of that number.
     pub fn of(code: u8) -> Option<Exit> {
         use Exit::{
-            Blocked, BoundExceeded, ChangedByOthers, ChangedByUs, EnsureFailed, Held, InputsChanged, Interrupted, Io,
-            LockStale, NoGo, NotEvaluable, NotRefused, Ok, PlanInvalid, ProofFailed, StageFailed, Stuck, Temporary,
-            Terminated, Usage, WrongDatabase,
+            Blocked, BoundExceeded, ChangedByOthers, ChangedByUs, Differs, EnsureFailed, Held, InputsChanged,
+            Interrupted, Io, LockStale, NoGo, NotEvaluable, NotRefused, Ok, PlanInvalid, ProofFailed, StageFailed,
+            Stuck, Temporary, Terminated, Usage, WrongDatabase,
         };
         let all = [
             Ok,
@@ -72,6 +74,7 @@ impl Exit {
             Usage,
             PlanInvalid,
             LockStale,
+            Differs,
             Blocked,
             NotEvaluable,
             StageFailed,
