@@ -161,7 +161,7 @@ struct FingerprintArg {
     /// How deep to look [default: that of the stored fingerprint, else content]
     #[arg(long, value_enum)]
     level: Option<Depth>,
-    /// With more than 1, two databases are read at the same time
+    /// Sessions that share the reading of each database; with more than 1, two are read at the same time
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
     /// Read the rows of this table, and of no table that is not named so

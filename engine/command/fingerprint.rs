@@ -142,7 +142,7 @@ impl Args {
     async fn one(&self, place: &place::Place, scope: &Scope) -> Result<(Side, Taken), Failure> {
         let side = Side::open(place).await?;
         self.demand_named(&[&side])?;
-        let taken = side.take(scope).await?;
+        let taken = side.take(scope, self.jobs).await?;
         self.show(&side, &taken);
         Ok((side, taken))
     }
@@ -165,9 +165,9 @@ impl Args {
         let (there, here) = tokio::try_join!(Side::open(there), Side::open(here))?;
         self.demand_named(&[&here, &there])?;
         let (was, is) = if self.jobs > 1 {
-            tokio::try_join!(there.take(&scope), here.take(&scope))?
+            tokio::try_join!(there.take(&scope, self.jobs), here.take(&scope, self.jobs))?
         } else {
-            (there.take(&scope).await?, here.take(&scope).await?)
+            (there.take(&scope, self.jobs).await?, here.take(&scope, self.jobs).await?)
         };
         self.show(&here, &is);
         self.show(&there, &was);

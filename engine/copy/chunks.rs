@@ -13,6 +13,8 @@ pub struct Source {
     pub pages: u64,
     /// Bytes it is expected to have, for the order and the shares.
     pub bytes: u64,
+    /// Its file had no page when the snapshot was there already: it is not read.
+    pub empty: bool,
 }
 
 /// A part of a table.
@@ -38,7 +40,7 @@ pub fn plan(sources: &[Source], jobs: usize) -> Vec<Chunk> {
     let share = (total / (jobs * 2)).max(SMALL);
     let range = (total / (jobs * 8)).clamp(SMALL, LARGE);
     let mut chunks = Vec::new();
-    for (source, of) in sources.iter().enumerate() {
+    for (source, of) in sources.iter().enumerate().filter(|(_, of)| !of.empty) {
         if jobs == 1 || of.pages < 2 || of.bytes <= share {
             chunks.push(Chunk { source, pages: None, bytes: of.bytes });
             continue;
@@ -77,7 +79,14 @@ mod tests {
     use super::*;
 
     fn source(bytes: u64) -> Source {
-        Source { name: "t".into(), select: "SELECT a FROM ONLY t".into(), fields: 1, pages: bytes / 8192, bytes }
+        Source {
+            name: "t".into(),
+            select: "SELECT a FROM ONLY t".into(),
+            fields: 1,
+            pages: bytes / 8192,
+            bytes,
+            empty: bytes == 0,
+        }
     }
 
     #[test]
@@ -101,5 +110,6 @@ mod tests {
         assert!(plan(&[source(1 << 40)], 1).iter().all(|chunk| chunk.pages.is_none()));
         let odd = Source { pages: 0, ..source(1 << 40) };
         assert!(plan(&[odd], 4).iter().all(|chunk| chunk.pages.is_none()));
+        assert_eq!(plan(&[source(0)], 4), []);
     }
 }

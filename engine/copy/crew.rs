@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 pub struct Crew {
     /// Who reads.
     pub reader: Reader,
-    /// The exported snapshot they share; none where nobody writes: each chunk is a transaction of its own then, and
-    /// holds no lock longer than it is read.
+    /// The exported snapshot they share; none where nobody writes: a transaction is short then, and holds no
+    /// lock for long.
     pub snapshot: Option<String>,
     /// What their transactions are for.
     pub purpose: String,
@@ -34,6 +34,10 @@ pub struct Moved {
     /// A record for each transaction.
     pub records: Vec<TxRecord>,
 }
+
+/// Where nobody writes, a transaction ends after so many chunks or bytes: what wants to alter a table waits for no more.
+const HELD: u32 = 32;
+const HELD_BYTES: u64 = 16 << 20;
 
 /// What the workers share.
 struct Board {
@@ -115,11 +119,14 @@ impl Crew {
 
     async fn hashing(&self, board: &Board) -> Result<TxRecord, Failure> {
         let mut from = self.streamer().await?;
+        let (mut chunks, mut bytes) = (0, 0);
         while let Some(chunk) = board.next() {
             let source = &board.sources[chunk.source];
-            if self.snapshot.is_none() {
+            if self.snapshot.is_none() && (chunks >= HELD || bytes >= HELD_BYTES) {
                 from.renew().await?;
+                (chunks, bytes) = (0, 0);
             }
+            (chunks, bytes) = (chunks + 1, bytes + chunk.bytes);
             let sum = transfer::hash(&mut from, source, &chunk.select(source), &board.loads).await;
             board.add(chunk.source, &sum.map_err(|f| f.fact(format!("reading {}", source.name)))?);
         }

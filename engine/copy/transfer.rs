@@ -36,6 +36,9 @@ impl Loads {
     }
 }
 
+/// A smaller table is read faster than a new file is made for it.
+const WORTH_FREEZING: u64 = 1 << 20;
+
 /// Reads a chunk and hashes it.
 pub(super) async fn hash(from: &mut Streamer, source: &Source, select: &str, loads: &Loads) -> Result<RowSum, Failure> {
     from.begin_copy(&format!("COPY ({select}) TO STDOUT (FORMAT binary)")).await?;
@@ -60,7 +63,7 @@ pub(super) async fn transfer(
     (source, chunk, into): (&Source, &Chunk, &Into),
     loads: &Loads,
 ) -> Result<RowSum, Failure> {
-    let frozen = into.alone && chunk.pages.is_none();
+    let frozen = into.alone && chunk.pages.is_none() && source.bytes >= WORTH_FREEZING;
     if frozen {
         // In the transaction that truncated it a table's rows can be frozen: nobody need look at them again.
         to.run(&format!("BEGIN; TRUNCATE ONLY {}", into.table)).await?;

@@ -13,6 +13,9 @@ use crate::event::{Exit, Failure};
 use crate::target::{Identity, Row, Tx, TxRecord, identify};
 use std::collections::BTreeMap;
 
+/// Bytes that are read sooner than sessions are opened to share the work.
+const SMALL: u64 = 4 << 20;
+
 /// Fingerprints the database of `tx`, which should hold one snapshot.
 ///
 /// # Errors
@@ -36,8 +39,11 @@ async fn within(tx: &Tx, scope: &Scope) -> Result<Fingerprint, Failure> {
 /// # Errors
 /// As `take`, or of any session of the crew.
 pub async fn take_by(tx: &Tx, crew: &Crew, scope: &Scope) -> Result<(Fingerprint, Vec<TxRecord>), Failure> {
-    let reading = reading(tx, scope).await?;
     if scope.level != Level::Content {
+        return Ok((take(tx, scope).await?, Vec::new()));
+    }
+    let reading = reading(tx, scope).await?;
+    if reading.sources.iter().map(|source| source.bytes).sum::<u64>() < SMALL {
         return Ok((take(tx, scope).await?, Vec::new()));
     }
     let (moved, rest) = tokio::join!(crew.hash(reading.sources.clone()), rest(tx, scope));
@@ -77,9 +83,17 @@ async fn sized(tx: &Tx, scope: &Scope) -> Result<Reading, Failure> {
         .tables
         .iter()
         .map(|(leaf, _)| {
-            let (pages, bytes) = sizes.get(&leaf.oid).copied().unwrap_or_default();
+            let known = sizes.get(&leaf.oid).copied();
+            let (pages, bytes) = known.unwrap_or_default();
             let fields = leaf.columns.len() - leaf.left_out(&scope.ignore).len();
-            Source { name: leaf.name.clone(), select: leaf.select(&scope.ignore), fields, pages, bytes }
+            Source {
+                name: leaf.name.clone(),
+                select: leaf.select(&scope.ignore),
+                fields,
+                pages,
+                bytes,
+                empty: known == Some((0, 0)),
+            }
         })
         .collect();
     Ok(reading)

@@ -13,7 +13,7 @@ mod toc;
 mod watch;
 
 use super::fingerprint::{open_words, size_words};
-use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, readings};
+use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, jobs, readings};
 use crate::clock;
 use crate::diag::Diagnostic;
 use crate::event::{Event, Exit, Failure, Identity, Marker};
@@ -36,7 +36,7 @@ struct CloneStage {
     on: String,
     method: Method,
     acknowledged: Vec<String>,
-    jobs: u32,
+    jobs: usize,
     max_lock_wait: Option<Duration>,
 }
 
@@ -51,18 +51,7 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let target = cx.needs_clone(&head)?;
     let method = method(&mut keys, cx);
     cx.not_yet(&mut keys, "exclude", "the whole database is cloned, so that its fingerprint can be compared");
-    let cores = std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2)).min(64);
-    let jobs = keys.int("jobs", cx.out).map_or(cores, |jobs| {
-        if let Ok(n @ 1..=64) = u32::try_from(jobs.value) {
-            return n;
-        }
-        cx.out.push(
-            Diagnostic::new("out-of-range", format!("`jobs` is {}", jobs.value), jobs.place)
-                .label("out of range")
-                .help("write a number from 1 to 64"),
-        );
-        cores
-    });
+    let jobs = jobs::of(&mut keys, cx);
     let max_lock_wait = keys.duration("max_lock_wait", cx.out).map(|wait| wait.value);
     let acknowledged = keys.texts("acknowledge", cx.out).unwrap_or_default().into_iter().map(|s| s.value).collect();
     keys.finish(&cx.known(&KIND), cx.out);

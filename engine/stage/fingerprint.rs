@@ -1,18 +1,20 @@
 //! `fingerprint`: digests a target, and says whether it is what another stage saw.
 
-use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, readings};
+use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, jobs, readings};
 use crate::clock::{Stopwatch, show_ms};
+use crate::copy::Crew;
 use crate::diag::Diagnostic;
 use crate::event::{Event, Exit, Failure, Moment, Unchanged};
 use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Level, Scope};
 use crate::plan::Policy;
 use crate::plan::keys::Keys;
-use crate::target::Isolation;
+use crate::target::{Isolation, Reader};
+use std::sync::Arc;
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "fingerprint",
-    keys: &["level", "include", "exclude", "equals"],
+    keys: &["level", "include", "exclude", "equals", "jobs"],
     recovery: Recovery::Repeatable,
     parse,
 };
@@ -24,6 +26,7 @@ struct FingerprintStage {
     scope: Scope,
     equals: Option<Other>,
     policy: Policy,
+    jobs: usize,
 }
 
 /// What it must be equal to.
@@ -77,9 +80,33 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
         }
     });
     let policy = cx.plan.target(&on).map_or(Policy::Attributed, |t| t.policy);
+    let jobs = jobs::of(&mut keys, cx);
     keys.finish(&cx.known(&KIND), cx.out);
     let scope = Scope { level, include, exclude, ignore: Vec::new() };
-    Some(Box::new(FingerprintStage { head, on, scope, equals, policy }))
+    Some(Box::new(FingerprintStage { head, on, scope, equals, policy, jobs }))
+}
+
+/// Takes a fingerprint in one snapshot, by `jobs` sessions. On a target that is no clone each of their transactions
+/// goes into the journal.
+pub(super) async fn taken(
+    cx: &Cx,
+    reader: &Reader,
+    purpose: &str,
+    scope: &Scope,
+    jobs: usize,
+) -> Result<Fingerprint, Failure> {
+    let tx = reader.begin(purpose, Isolation::Snapshot).await?;
+    let snapshot = Some(tx.export_snapshot().await?);
+    let crew = Crew { reader: reader.clone(), snapshot, purpose: purpose.to_owned(), jobs, loads: Arc::default() };
+    let (print, records) = fingerprint::take_by(&tx, &crew, scope).await?;
+    let target = tx.target().to_owned();
+    cx.finish(tx).await?;
+    if cx.targets.plain.contains_key(&target) {
+        for record in records {
+            cx.record(Event::Transaction { record })?;
+        }
+    }
+    Ok(print)
 }
 
 fn level_of(word: &str) -> Option<Level> {
@@ -104,9 +131,8 @@ impl FingerprintStage {
         let before = readings::guards_outside(cx, &self.head).await?;
         cx.say(name, "reading");
         let watch = Stopwatch::start();
-        let tx = cx.targets.reader(&self.on)?.begin(&format!("fingerprint `{name}`"), Isolation::Snapshot).await?;
-        let print = fingerprint::take(&tx, &self.scope).await?;
-        cx.finish(tx).await?;
+        let reader = cx.targets.reader(&self.on)?;
+        let print = taken(cx, &reader, &format!("fingerprint `{name}`"), &self.scope, self.jobs).await?;
         cx.keep_fingerprint(name, &self.on, "own", &print, watch.ms())?;
         let mut words = Vec::new();
         if !self.head.guards.is_empty() {

@@ -8,6 +8,7 @@ mod clone;
 mod commit;
 mod context;
 mod fingerprint;
+mod jobs;
 pub mod packet;
 mod parse;
 mod readings;

@@ -1,14 +1,15 @@
 //! `rehearse`: on a copy of the clone, every writing stage since the baseline is rolled back, compared, applied
 //! again and compared. Every step is committed there; the copy is dropped whatever happens.
 
-use super::{Built, Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, readings};
+use super::fingerprint::taken;
+use super::{Built, Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, jobs, readings};
 use crate::clock::Stopwatch;
 use crate::diag::Diagnostic;
 use crate::event::{Event, Exit, Failure, Marker};
 use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Level, Scope};
 use crate::plan::keys::Keys;
 use crate::proof::{Script, Work, bounds, forward, measure};
-use crate::target::{CloneTarget, CommitOutcome, Expected, Isolation, Live, NewDatabase};
+use crate::target::{CloneTarget, CommitOutcome, Expected, Live, NewDatabase};
 use std::sync::Arc;
 
 /// The kind.
@@ -140,9 +141,8 @@ impl RehearseStage {
         let name = self.head.name.as_str();
         let live = target.live()?;
         let watch = Stopwatch::start();
-        let tx = live.reader.begin("the clone before the rehearsal", Isolation::Snapshot).await?;
-        let now = fingerprint::take(&tx, &self.scope()).await?;
-        tx.finish().await?;
+        let purpose = "the clone before the rehearsal";
+        let now = taken(cx, &live.reader, purpose, &self.scope(), jobs::available()).await?;
         cx.keep_fingerprint(name, &self.on, "clone", &now, watch.ms())?;
         let copy = format!("engine_{}_copy", cx.run);
         target.maker.drop_database(&copy, &cx.run).await?;
@@ -275,9 +275,8 @@ impl RehearseStage {
 
     async fn compare(&self, cx: &Cx, copy: &Live, wanted: &Fingerprint, label: &str) -> Result<(), Failure> {
         cx.say(&self.head.name, "comparing");
-        let tx = copy.reader.begin("fingerprint of the copy", Isolation::Snapshot).await?;
-        let found = fingerprint::take(&tx, &self.scope()).await?;
-        tx.finish().await?;
+        let purpose = "fingerprint of the copy";
+        let found = taken(cx, &copy.reader, purpose, &self.scope(), jobs::available()).await?;
         let Comparison { differences, masks } = fingerprint::differences(wanted, &found, &Compare::TemplateCopy);
         let (physical, logical): (Vec<_>, Vec<_>) = differences.into_iter().partition(|d| d.physical);
         let lines: Vec<String> = logical.iter().map(|d| format!("{}: {}", d.what, d.detail)).collect();

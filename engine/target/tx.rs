@@ -28,7 +28,7 @@ pub(super) struct Witness {
     pub(super) xid: Option<String>,
 }
 
-pub(super) const WITNESS: &str = "SELECT pg_catalog.transaction_timestamp()::pg_catalog.text, \
+const WITNESS: &str = "SELECT pg_catalog.transaction_timestamp()::pg_catalog.text, \
     (SELECT l.virtualtransaction FROM pg_catalog.pg_locks AS l WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
      AND l.locktype OPERATOR(pg_catalog.=) 'virtualxid' AND l.granted LIMIT 1), \
     pg_catalog.current_setting('transaction_read_only'), pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text";

@@ -6,7 +6,7 @@ use super::{Bench, Outcome};
 use std::collections::BTreeMap;
 
 /// The methods of cloning that every test of clones goes through.
-pub const METHODS: &[&str] = &["dump"];
+pub const METHODS: &[&str] = &["stream", "dump"];
 
 /// The plan that [`Bench::clone_plan`] writes.
 pub const PLAN: &str = "plans/only_clone.toml";

@@ -2,9 +2,11 @@
 
 use super::place::Place;
 use crate::clock::Stopwatch;
+use crate::copy::Crew;
 use crate::event::{Exit, Failure};
 use crate::fingerprint::{self, Fingerprint, Leaf, Level, Scope};
-use crate::target::{Isolation, Tx, identify, powers};
+use crate::target::{Isolation, Reader, Tx, identify, powers};
+use std::sync::Arc;
 
 const MOVED: &str = include_str!("../../../sql/engine/fingerprint/moved.sql");
 
@@ -19,6 +21,8 @@ pub(super) struct Side {
     pub(super) powers: Vec<String>,
     /// Its relations with rows.
     pub(super) leaves: Vec<Leaf>,
+    /// Opens further sessions on its snapshot.
+    pub(super) reader: Reader,
     /// The transaction.
     pub(super) tx: Tx,
 }
@@ -38,16 +42,23 @@ impl Side {
             let role = identify(&tx).await?.session_user;
             let (powers, leaves) = (powers(&tx, &role).await?, fingerprint::leaves(&tx).await?);
             let (word, address) = (place.word, place.reader.door().address());
-            Ok(Side { word, address, powers, leaves, tx })
+            Ok(Side { word, address, powers, leaves, reader: place.reader.clone(), tx })
         };
         opened.await.map_err(of_a_command)
     }
 
-    /// Takes the fingerprint. The one place to change when tables are read in several sessions at a time.
-    pub(super) async fn take(&self, scope: &Scope) -> Result<Taken, Failure> {
+    /// Takes the fingerprint with `jobs` sessions on the one snapshot.
+    pub(super) async fn take(&self, scope: &Scope, jobs: u16) -> Result<Taken, Failure> {
         let watch = Stopwatch::start();
         let taken = async {
-            let print = fingerprint::take(&self.tx, &self.scope(scope)).await?;
+            let crew = Crew {
+                reader: self.reader.clone(),
+                snapshot: Some(self.tx.export_snapshot().await?),
+                purpose: "fingerprint".to_owned(),
+                jobs: jobs.into(),
+                loads: Arc::default(),
+            };
+            let (print, _) = fingerprint::take_by(&self.tx, &crew, &self.scope(scope)).await?;
             // The locks that reading took hold from here on, so what is whole now was whole when it was read.
             self.demand_whole(&print).await?;
             Ok(print)

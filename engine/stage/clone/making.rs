@@ -1,5 +1,6 @@
 //! From nothing to a verified clone under its working name.
 
+use super::super::fingerprint::taken;
 use super::super::source_facts::SourceFacts;
 use super::settings;
 use super::watch::Waited;
@@ -76,7 +77,7 @@ impl<'r> Making<'r> {
     }
 
     pub(super) fn jobs(&self) -> usize {
-        usize::try_from(self.stage.jobs).unwrap_or(1)
+        self.stage.jobs
     }
 
     /// Opens the snapshot, refuses what cannot be cloned, and holds every table still.
@@ -181,10 +182,8 @@ impl<'r> Making<'r> {
     async fn verified(&self, expected: &Expected) -> Result<Fingerprint, Failure> {
         self.cx.say(self.name(), "comparing with production");
         let doors = self.target.doors(expected)?;
-        let tx = doors.reader.begin("verifying the clone", Isolation::Snapshot).await?;
-        let crew = self.crew(&doors, Some(tx.export_snapshot().await?));
-        let (print, _) = fingerprint::take_by(&tx, &crew, &Scope::all(Level::Content)).await?;
-        tx.finish().await?;
+        let scope = Scope::all(Level::Content);
+        let print = taken(self.cx, &doors.reader, "verifying the clone", &scope, self.stage.jobs).await?;
         close(&doors);
         Ok(print)
     }

@@ -28,7 +28,7 @@ pub struct Restore<'r> {
     /// What must not be restored.
     pub facts: &'r SourceFacts,
     /// Parallel index builds.
-    pub jobs: u32,
+    pub jobs: usize,
     /// Major version of the servers.
     pub server_major: u32,
 }
@@ -116,7 +116,7 @@ impl Restore<'_> {
         self.restore_section(toc, "post-data", list, jobs).await
     }
 
-    async fn restore_section(&self, toc: &Toc, section: &str, list: &str, jobs: u32) -> Result<(), Failure> {
+    async fn restore_section(&self, toc: &Toc, section: &str, list: &str, jobs: usize) -> Result<(), Failure> {
         if list.is_empty() {
             return Ok(());
         }

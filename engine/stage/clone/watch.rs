@@ -58,14 +58,19 @@ impl Watch<'_> {
     /// # Errors
     /// Those of the work; or somebody waits for too long (75).
     pub async fn over<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let (mut work, watch) = (std::pin::pin!(work), Stopwatch::start());
-        let mut tick = tokio::time::interval(EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        tick.tick().await;
+        // Side by side: both may ask on the same connection, and an answer that nobody takes holds up the next.
+        tokio::select! {
+            done = work => done,
+            failure = self.looking() => Err(failure),
+        }
+    }
+
+    async fn looking(&self) -> Failure {
+        let watch = Stopwatch::start();
         loop {
-            tokio::select! {
-                done = &mut work => return done,
-                _ = tick.tick() => self.look(watch.ms()).await?,
+            tokio::time::sleep(EVERY).await;
+            if let Err(failure) = self.look(watch.ms()).await {
+                return failure;
             }
         }
     }
