@@ -120,6 +120,19 @@ impl Bench {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Follows a bare bench's servers to where they were started again.
+    pub fn moved(&mut self, source: Option<&'static Server>, target: Option<&'static Server>) {
+        if let Some(source) = source {
+            self.source = source;
+            self.set("SHOP_PRODUCTION_URL", &source.url("bare_reader", &self.production.clone()));
+        }
+        if let Some(target) = target {
+            self.server = target;
+            self.set("SHOP_CLONE_URL", &target.url("engine_stage", "postgres"));
+            self.set("SHOP_CLONE_MAKER_URL", &target.url("engine_cloner", "postgres"));
+        }
+    }
+
     /// Writes a file below the working folder, with the folders it needs; returns where it is.
     pub fn write(&self, path: &str, text: &str) -> PathBuf {
         let file = self.home().join(path);

@@ -57,6 +57,16 @@ impl OwnServer {
         }
     }
 
+    /// Moves what is in its databases to `folder` and leaves the rest where it is: log, state, configuration.
+    pub fn move_databases(&mut self, folder: &Path) {
+        self.kill("INT");
+        let (here, there) = (self.data.join("data/base"), folder.join("base"));
+        let moved = Command::new("mv").arg(&here).arg(&there).status().expect("mv");
+        assert!(moved.success(), "{}", here.display());
+        std::os::unix::fs::symlink(&there, &here).expect("a link");
+        self.start();
+    }
+
     /// Starts it again on the same data, with another socket.
     pub fn start(&mut self) {
         self.server = start(&self.data);
@@ -65,7 +75,11 @@ impl OwnServer {
 
 impl Drop for OwnServer {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.server.log()).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the end of a server's log:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
+        } else {
             self.kill("QUIT");
         }
     }

@@ -10,6 +10,9 @@ const ROWS: u64 = 2_000;
 /// The script that copies a database with its grants and settings.
 const COPY: &str = include_str!("copy.sql");
 
+/// The roles of the shop.
+const ROLES: &str = include_str!("../../sql/sample/shop/010_roles.sql");
+
 /// The one server, started by whoever asks first. `ENGINE_TEST_PG_BIN` selects another major version.
 ///
 /// It is never dropped, for nothing drops a static: its supervisor sees the end of this process.
@@ -34,11 +37,14 @@ pub fn production(sample: Sample, database: &str) {
 pub fn bare_roles(server: &Server) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    Sample::Shop.load(server, "shop_template", 0).unwrap_or_else(|failure| fail(&failure));
-    let sql = "SELECT format('CREATE ROLE %I %s', r.name, r.powers) \
-               FROM (VALUES ('bare_reader', 'LOGIN BYPASSRLS IN ROLE pg_read_all_data'), ('bare_other', '')) AS r (name, powers) \
-               WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r.name) \\gexec";
-    server.psql("postgres", sql).unwrap_or_else(|failure| fail(&failure));
+    let run = |database: &str, sql: &str| server.psql(database, sql).unwrap_or_else(|failure| fail(&failure));
+    if run("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'bare_reader'") == "0" {
+        // The script gives the database it runs in to the owner.
+        run("postgres", "CREATE DATABASE bare_roles TEMPLATE template0");
+        run("bare_roles", ROLES);
+        let more = "CREATE ROLE bare_other; CREATE ROLE bare_reader LOGIN BYPASSRLS IN ROLE pg_read_all_data";
+        run("postgres", more);
+    }
 }
 
 /// Makes `database` of nothing, with `options` of CREATE DATABASE, for `shop_owner` and `bare_reader` only.
