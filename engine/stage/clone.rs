@@ -3,6 +3,7 @@
 //! Made under a name only this run can have given, closed and shut to PUBLIC; verified against the fingerprint
 //! taken in the same snapshot; only then renamed. A half clone never carries the clone's name.
 
+mod preflight;
 mod restore;
 mod toc;
 
@@ -262,7 +263,18 @@ impl CloneStage {
         let tx = production.reader.begin("snapshot of the clone", Isolation::Snapshot).await?;
         let snapshot = tx.export_snapshot().await?;
         let identity = identify(&tx).await?;
-        let facts = SourceFacts::read(&tx, &self.acknowledged).await?;
+        let asked = preflight::Asked {
+            cx,
+            stage: name,
+            target,
+            source: &tx,
+            identity: &identity,
+            acknowledged: &self.acknowledged,
+            // `pg_dump` there; here `pg_restore` with its jobs, and the maker's own.
+            reading: 1,
+            writing: self.jobs + 2,
+        };
+        let facts = preflight::demand(&asked).await?;
         fingerprint::hold_still(&tx).await?;
         cx.say(name, "fingerprint of production at the snapshot");
         let print_watch = Stopwatch::start();
