@@ -238,3 +238,32 @@ fn a_table_that_may_not_be_read_says_how() {
     let url = bench.url("narrow", bench.production());
     fingerprint(&bench, &[&url]).expect(1).says(&["row-level security", "BYPASSRLS"]);
 }
+
+#[test]
+fn a_table_that_is_truncated_meanwhile_is_not_taken_for_empty() {
+    let bench = bench("moved");
+    // Truncates, and commits as soon as somebody with an older snapshot waits for the table.
+    let truncate = "BEGIN; TRUNCATE public.loose;
+        DO $$ BEGIN
+            FOR i IN 1 .. 6000 LOOP
+                EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE relation = 'public.loose'::regclass AND NOT granted);
+                PERFORM pg_sleep(0.01);
+            END LOOP;
+        END $$;
+        COMMIT";
+    let outcome = std::thread::scope(|scope| {
+        let database = bench.production();
+        scope.spawn(|| bench.psql(database, truncate));
+        let held = "SELECT count(*) > 0 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database \
+                    WHERE l.mode = 'AccessExclusiveLock' AND l.granted AND d.datname = ";
+        bench.wait_until("postgres", &format!("{held}'{database}'"), "t");
+        fingerprint(&bench, &["env:A", "-o", "a.json"])
+    });
+    outcome.expect(75).says(&["truncated or rewritten while they were read", "public.loose", "the same command again"]);
+    assert!(!bench.home().join("a.json").exists(), "a fingerprint of half a database was kept");
+    fingerprint(&bench, &["env:A", "--json"]).expect(0);
+
+    let _held = bench.session(bench.production(), "BEGIN; LOCK TABLE public.loose;");
+    fingerprint(&bench, &["env:A"]).expect(75).says(&["lock timeout", "it was only read"]);
+    fingerprint(&bench, &["env:A", "--exclude", "loose", "--level", "counts"]).expect(0);
+}

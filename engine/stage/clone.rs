@@ -6,6 +6,7 @@
 
 mod indexes;
 mod making;
+mod preflight;
 mod restore;
 mod settings;
 mod stream;

@@ -27,12 +27,13 @@ const OWNERS: &str = include_str!("../../sql/engine/source/owners.sql");
 const SETTINGS: &str = include_str!("../../sql/engine/source/settings.sql");
 
 impl SourceFacts {
-    /// Reads them, and refuses a source that cannot be cloned faithfully.
+    /// Reads them. What keeps the source from being cloned faithfully goes to `problems`: tables the reader may not
+    /// read, outward links that the plan does not acknowledge (exit 40).
     ///
     /// # Errors
-    /// Tables the reader may not read, or outward links that the plan does not acknowledge (exit 40): nothing was created.
-    pub async fn read(tx: &Tx, acknowledged: &[String]) -> Result<SourceFacts, Failure> {
-        refuse_obstacles(tx).await?;
+    /// The server's.
+    pub async fn read(tx: &Tx, acknowledged: &[String], problems: &mut Vec<Failure>) -> Result<SourceFacts, Failure> {
+        problems.extend(obstacles(tx).await?);
         let row = tx.query_one(DATABASE, &[]).await?;
         let locale = Locale {
             encoding: row.get(0),
@@ -50,7 +51,7 @@ impl SourceFacts {
             extensions_out: Vec::new(),
             publications_out: Vec::new(),
         };
-        facts.outward(tx, acknowledged).await?;
+        problems.extend(facts.outward(tx, acknowledged).await?);
         for row in tx.query(SETTINGS, &[]).await? {
             let (name, value, role): (String, String, String) = (row.get(0), row.get(1), row.get(2));
             if role.is_empty() {
@@ -62,7 +63,7 @@ impl SourceFacts {
         Ok(facts)
     }
 
-    async fn outward(&mut self, tx: &Tx, acknowledged: &[String]) -> Result<(), Failure> {
+    async fn outward(&mut self, tx: &Tx, acknowledged: &[String]) -> Result<Option<Failure>, Failure> {
         let mut unknown = Vec::new();
         for row in tx.query(OUTWARD, &[]).await? {
             let (kind, name, harmless): (String, String, bool) = (row.get(0), row.get(1), row.get(2));
@@ -78,7 +79,7 @@ impl SourceFacts {
             self.left_out.push(format!("{kind} {name}"));
         }
         if unknown.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let mut failure =
             Failure::new(Exit::StageFailed, "production holds what could reach out of a clone, or needs a superuser")
@@ -88,21 +89,35 @@ impl SourceFacts {
                     "name them in the clone stage: acknowledge = [\"NAME\", ...]; they are left out of the clone",
                 );
         failure.facts = unknown;
-        Err(failure)
+        Ok(Some(failure))
     }
 }
 
-async fn refuse_obstacles(tx: &Tx) -> Result<(), Failure> {
+/// What to type for each kind of obstacle.
+const FIXES: [(&str, &str, &str); 3] = [
+    (
+        "unreadable",
+        "tables",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO engine_reader, by production's owner; ON ALL SEQUENCES as well",
+    ),
+    ("row level security", "row level security", "ALTER ROLE engine_reader BYPASSRLS, by a superuser"),
+    ("large object", "large objects", "GRANT SELECT ON LARGE OBJECT OID TO engine_reader, by its owner, for each"),
+];
+
+async fn obstacles(tx: &Tx) -> Result<Option<Failure>, Failure> {
     let rows = tx.query(OBSTACLES, &[]).await?;
     if rows.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
+    let kinds: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let mut failure = Failure::new(Exit::StageFailed, format!("the reader cannot read all of `{}`", tx.target()))
-        .changed("nothing was created; production was only read")
-        .next("tables", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO engine_reader, by production's owner")
-        .next("row level security", "ALTER ROLE engine_reader BYPASSRLS, by a superuser")
-        .next("see", "engine doctor PLAN");
-    failure.facts =
-        rows.iter().map(|row| format!("{}  {}", row.get::<_, String>(0), row.get::<_, String>(1))).collect();
-    Err(failure)
+        .changed("nothing was created; production was only read");
+    for (kind, word, fix) in FIXES {
+        if kinds.iter().any(|found| found == kind) {
+            failure = failure.next(word, fix);
+        }
+    }
+    failure = failure.next("see", "engine doctor PLAN");
+    failure.facts = rows.iter().zip(&kinds).map(|(row, kind)| format!("{kind}  {}", row.get::<_, String>(1))).collect();
+    Ok(Some(failure))
 }

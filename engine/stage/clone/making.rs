@@ -4,7 +4,7 @@ use super::super::fingerprint::taken;
 use super::super::source_facts::SourceFacts;
 use super::settings;
 use super::watch::Waited;
-use super::{CloneStage, Method, expiry, marker, quoted, restore, stream, toc};
+use super::{CloneStage, Method, expiry, marker, preflight, quoted, restore, stream, toc};
 use crate::clock::{self, Stopwatch};
 use crate::copy::Crew;
 use crate::event::{Event, Exit, Failure, Identity};
@@ -86,7 +86,19 @@ impl<'r> Making<'r> {
         let tx = self.production()?.reader.begin("snapshot of the clone", Isolation::Snapshot).await?;
         let snapshot = tx.export_snapshot().await?;
         let identity = identify(&tx).await?;
-        let facts = SourceFacts::read(&tx, &self.stage.acknowledged).await?;
+        let jobs = self.stage.jobs;
+        let asked = preflight::Asked {
+            cx: self.cx,
+            stage: self.name(),
+            target: self.target,
+            source: &tx,
+            identity: &identity,
+            acknowledged: &self.stage.acknowledged,
+            // Readers and `pg_dump` there; here loaders or readers, builders, `pg_restore` and the maker's own.
+            reading: jobs + 1,
+            writing: 2 * jobs + jobs.div_ceil(2) + 2,
+        };
+        let facts = preflight::demand(&asked).await?;
         fingerprint::hold_still(&tx).await?;
         Ok(Begun { tx, snapshot, identity, facts, watch })
     }
