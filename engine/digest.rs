@@ -64,6 +64,15 @@ impl RowSum {
         self.bytes += bytes;
     }
 
+    /// The sum that `hex` printed.
+    pub fn of_hex(hex: &str, rows: u64, bytes: u64) -> Option<RowSum> {
+        let mut limbs = [0u64; 4];
+        for (at, limb) in limbs.iter_mut().rev().enumerate() {
+            *limb = u64::from_str_radix(hex.get(at * 16..at * 16 + 16)?, 16).ok()?;
+        }
+        (hex.len() == 64).then_some(RowSum { limbs, rows, bytes })
+    }
+
     /// Adds what another worker has summed.
     pub fn merge(&mut self, other: &RowSum) {
         self.add_limbs(other.limbs);
@@ -126,6 +135,7 @@ mod tests {
         assert_eq!(s.hex(), hex(b"row"));
         let mut twice = s.clone();
         twice.merge(&s);
+        assert_eq!(RowSum::of_hex(&twice.hex(), twice.rows, twice.bytes), Some(twice.clone()));
         assert_eq!(twice.rows, 2);
         assert_eq!(twice.bytes, 6);
     }

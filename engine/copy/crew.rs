@@ -6,6 +6,7 @@ use crate::digest::RowSum;
 use crate::event::{Failure, TxRecord};
 use crate::target::{Isolation, Loader, Reader, Streamer};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
@@ -46,6 +47,10 @@ struct Board {
     /// For each source: its sum, and chunks still out.
     sums: Mutex<Vec<(RowSum, usize)>>,
     loads: Arc<Loads>,
+    /// Chunks that the other side refused, perhaps because a check of theirs reads rows that were not there yet.
+    late: Mutex<VecDeque<Chunk>>,
+    /// Workers that still take chunks.
+    active: AtomicUsize,
 }
 
 impl Board {
@@ -54,7 +59,8 @@ impl Board {
         for chunk in &chunks {
             sums[chunk.source].1 += 1;
         }
-        Board { sources, queue: Mutex::new(chunks.into()), sums: Mutex::new(sums), loads }
+        let (queue, late, active) = (Mutex::new(chunks.into()), Mutex::default(), AtomicUsize::new(0));
+        Board { sources, queue, sums: Mutex::new(sums), loads, late, active }
     }
 
     fn next(&self) -> Option<Chunk> {
@@ -107,6 +113,7 @@ impl Crew {
         let (sources, into): (Vec<Source>, Vec<Option<Into>>) = sources.into_iter().unzip();
         let chunks = plan(&sources, loaders.len());
         let (board, into) = (Arc::new(Board::new(sources, chunks, Arc::clone(&self.loads))), Arc::new(into));
+        board.active.store(loaders.len(), Ordering::SeqCst);
         let mut crew = JoinSet::new();
         for to in loaders {
             let (board, into, this, done) = (Arc::clone(&board), Arc::clone(&into), self.clone(), done.clone());
@@ -142,15 +149,17 @@ impl Crew {
     ) -> Result<TxRecord, Failure> {
         let mut from = self.streamer().await?;
         while let Some(chunk) = board.next() {
-            let (source, into) = (&board.sources[chunk.source], &into[chunk.source]);
-            let sum = match into {
-                Some(into) => transfer::transfer(&mut from, &mut to, (source, &chunk, into), &board.loads).await,
-                None => transfer::hash(&mut from, source, &chunk.select(source), &board.loads).await,
-            };
-            if board.add(chunk.source, &sum.map_err(|f| f.fact(format!("copying {}", source.name)))?) {
-                // Nobody listens any more once the copy was given up.
-                let _ = done.send(chunk.source);
+            match moved(board, into, &chunk, (&mut from, &mut to), done).await {
+                Err(refused) if may_pass_later(&refused) => {
+                    from.drain().await?;
+                    to.run("ROLLBACK").await?;
+                    board.late.lock().expect("invariant: no holder of the queue panics").push_back(chunk);
+                }
+                other => other?,
             }
+        }
+        if board.active.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self::late(board, into, (&mut from, &mut to), done).await?;
         }
         from.finish().await
     }
@@ -158,6 +167,56 @@ impl Crew {
     async fn streamer(&self) -> Result<Streamer, Failure> {
         let isolation = self.snapshot.clone().map_or(Isolation::Snapshot, Isolation::Imported);
         self.reader.stream(&self.purpose, &isolation).await
+    }
+}
+
+async fn moved(
+    board: &Board,
+    into: &[Option<Into>],
+    chunk: &Chunk,
+    (from, to): (&mut Streamer, &mut Loader),
+    done: &UnboundedSender<usize>,
+) -> Result<(), Failure> {
+    let source = &board.sources[chunk.source];
+    let sum = match &into[chunk.source] {
+        Some(into) => transfer::transfer(from, to, (source, chunk, into), &board.loads).await,
+        None => transfer::hash(from, source, &chunk.select(source), &board.loads).await,
+    };
+    if board.add(chunk.source, &sum.map_err(|f| f.fact(format!("copying {}", source.name)))?) {
+        // Nobody listens any more once the copy was given up.
+        let _ = done.send(chunk.source);
+    }
+    Ok(())
+}
+
+/// A value or a check refused a row: a check may read rows that were not there yet.
+fn may_pass_later(failure: &Failure) -> bool {
+    failure.sqlstate.as_deref().is_some_and(|code| ["22", "23", "P0", "42"].contains(&&code[..code.len().min(2)]))
+}
+
+/// What was refused, by the last worker, when everything else is there; over and over while any of it passes.
+async fn late(
+    board: &Board,
+    into: &[Option<Into>],
+    (from, to): (&mut Streamer, &mut Loader),
+    done: &UnboundedSender<usize>,
+) -> Result<(), Failure> {
+    loop {
+        let chunks = std::mem::take(&mut *board.late.lock().expect("invariant: no holder of the queue panics"));
+        let (before, mut left, mut failure) = (chunks.len(), VecDeque::new(), None);
+        for chunk in chunks {
+            if let Err(refused) = moved(board, into, &chunk, (&mut *from, &mut *to), done).await {
+                from.drain().await?;
+                to.run("ROLLBACK").await?;
+                left.push_back(chunk);
+                failure = Some(refused);
+            }
+        }
+        match failure {
+            None => return Ok(()),
+            Some(failure) if left.len() == before => return Err(failure),
+            Some(_) => *board.late.lock().expect("invariant: no holder of the queue panics") = left,
+        }
     }
 }
 

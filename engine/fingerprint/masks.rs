@@ -6,6 +6,7 @@ use super::in_list;
 use super::print::{Fingerprint, SchemaObject};
 use super::qualifiers;
 use super::roles::OwnerMap;
+use crate::digest::RowSum;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The masks of one comparison and the notes they leave.
@@ -30,6 +31,8 @@ const COMPUTED: &str = "materialized views are computed anew in a clone";
 const COLUMN_ORDER: &str = "the order of columns of an heir or a partition is made anew in a clone";
 const VIEW_TEXTS: &str = "columns of views and rules over one table are printed with the table before PostgreSQL 16";
 const MAINTAIN: &str = "the privilege MAINTAIN exists from PostgreSQL 17 on";
+const AS_ONE: &str = "rows lie in other leaves of the clone, and are the same as a whole";
+const COUNTED: &str = "large objects, which one of the two roles may not read, are compared by number";
 const NOT_NULLS: &str = "NOT NULL constraints have names from PostgreSQL 18 on";
 const EXTENSIONS: &str = "an extension has the version that the clone's server brings along";
 
@@ -199,6 +202,39 @@ impl<'c> Masks<'c> {
         masked
     }
 
+    /// Partitioned tables whose rows are the same as a whole and lie in other leaves: those of a hash over a type that
+    /// has its own oids in the clone, such as an enum.
+    pub(super) fn as_one(&mut self, a: &Fingerprint, b: &Fingerprint) -> BTreeSet<String> {
+        if !matches!(self.compare, Compare::Clone { .. }) {
+            return BTreeSet::new();
+        }
+        let [was, is] = [a, b].map(leaves_by_root);
+        let moved = was.into_iter().filter(|(root, was)| {
+            is.get(root).is_some_and(|is| was.sums != is.sums && was.total.is_some() && was.total == is.total)
+        });
+        let moved: BTreeSet<String> = moved.map(|(root, _)| root).collect();
+        for root in &moved {
+            self.note(AS_ONE, root);
+        }
+        moved
+    }
+
+    /// Large objects that one side may not read: their number is compared.
+    pub(super) fn only_counted(&mut self, a: &Fingerprint, b: &Fingerprint) -> bool {
+        let unread = |side: &Fingerprint| {
+            let count = |text: &String| text.strip_prefix("large objects: ")?.split(',').next()?.parse::<u64>().ok();
+            side.excluded.iter().find_map(count)
+        };
+        let read = |side: &Fingerprint| side.large_objects.as_ref().map(|large| large.count);
+        let counts = [a, b].map(|side| unread(side).or_else(|| read(side)));
+        let one_sided = unread(a).is_some() != unread(b).is_some();
+        let masked = matches!(self.compare, Compare::Clone { .. }) && one_sided && counts[0] == counts[1];
+        if masked {
+            self.note(COUNTED, format!("{} of them", counts[0].unwrap_or(0)));
+        }
+        masked
+    }
+
     /// Rows of a materialized view, which the clone has computed by itself?
     pub(super) fn computed(&mut self, name: &str) -> bool {
         let masked = matches!(self.compare, Compare::Clone { .. });
@@ -207,6 +243,29 @@ impl<'c> Masks<'c> {
         }
         masked
     }
+}
+
+/// Leaves of a partitioned table, and their rows as a whole; no total where they were only counted.
+#[derive(Default)]
+struct Leaves {
+    sums: BTreeMap<String, Option<String>>,
+    total: Option<RowSum>,
+}
+
+fn leaves_by_root(side: &Fingerprint) -> BTreeMap<String, Leaves> {
+    let mut roots: BTreeMap<String, Leaves> = BTreeMap::new();
+    for table in &side.tables {
+        let Some(root) = &table.root else { continue };
+        let sum = table.sum.as_deref().and_then(|hex| RowSum::of_hex(hex, table.rows, table.bytes));
+        let leaves =
+            roots.entry(root.clone()).or_insert_with(|| Leaves { total: Some(RowSum::default()), ..Leaves::default() });
+        leaves.sums.insert(table.name.clone(), table.sum.clone());
+        leaves.total = leaves.total.take().zip(sum).map(|(mut total, sum)| {
+            total.merge(&sum);
+            total
+        });
+    }
+    roots
 }
 
 fn first(definition: &str) -> &str {

@@ -43,7 +43,9 @@ pub async fn take_by(tx: &Tx, crew: &Crew, scope: &Scope) -> Result<(Fingerprint
         return Ok((take(tx, scope).await?, Vec::new()));
     }
     let reading = reading(tx, scope).await?;
-    if reading.sources.iter().map(|source| source.bytes).sum::<u64>() < SMALL {
+    // Bytes of a database without an encoding pass through a crew only.
+    let encoding: String = tx.query_one("SELECT pg_catalog.current_setting('server_encoding')", &[]).await?.get(0);
+    if encoding != "SQL_ASCII" && reading.sources.iter().map(|source| source.bytes).sum::<u64>() < SMALL {
         return Ok((take(tx, scope).await?, Vec::new()));
     }
     let (moved, rest) = tokio::join!(crew.hash(reading.sources.clone()), rest(tx, scope));

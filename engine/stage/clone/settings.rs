@@ -23,8 +23,14 @@ pub(super) async fn restore(maker: &Maker, working: &str, facts: &SourceFacts) -
     Ok(left_out)
 }
 
+/// The `search_path` that the database gives its sessions.
+pub(super) fn path(facts: &SourceFacts) -> Result<String, Failure> {
+    let path = facts.settings.iter().find(|(name, _)| name == "search_path");
+    path.map_or(Ok("public".to_owned()), |(name, value)| setting_text(name, value))
+}
+
 /// A setting's value as SQL. Lists of names are quoted item by item: the catalog holds them as one text.
-pub(super) fn setting_text(name: &str, value: &str) -> Result<String, Failure> {
+fn setting_text(name: &str, value: &str) -> Result<String, Failure> {
     let failed = |e| Failure::new(Exit::Io, format!("setting `{name}`: {e}"));
     let lists = ["search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"];
     if !lists.contains(&name) {

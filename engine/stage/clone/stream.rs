@@ -147,7 +147,10 @@ impl Work<'_> {
         let workers = making.jobs().min(places.len()).max(1);
         let mut loaders = Vec::with_capacity(workers);
         for _ in 0..workers {
-            loaders.push(target.maker.loader(making.working, &target.owner_role, "loading rows").await?);
+            let mut loader = target.maker.loader(making.working, &target.owner_role, "loading rows").await?;
+            // Checks and domains may call functions that look for names on the database's path.
+            loader.run(&format!("SET search_path = {}", settings::path(self.restore.facts)?)).await?;
+            loaders.push(loader);
         }
         let (done, mut arrived) = mpsc::unbounded_channel::<usize>();
         let forward = async {
@@ -268,9 +271,7 @@ impl Work<'_> {
         }
         let making = &self.making;
         let mut session = indexes::session(making.target, making.working, "filling materialised views").await?;
-        let path = self.restore.facts.settings.iter().find(|(name, _)| name == "search_path");
-        let path = path.map_or(Ok("public".to_owned()), |(name, value)| settings::setting_text(name, value))?;
-        session.run(&format!("SET search_path = {path}")).await?;
+        session.run(&format!("SET search_path = {}", settings::path(self.restore.facts)?)).await?;
         let names: BTreeMap<i64, &str> =
             self.known.reading.tables.iter().map(|(leaf, _)| (leaf.oid, leaf.name.as_str())).collect();
         for name in views.iter().filter_map(|oid| names.get(oid)) {

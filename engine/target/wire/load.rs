@@ -96,7 +96,7 @@ impl Loader {
         if let Some(word) = self.wire.word().now_or_never()
             && let Word::Error(said) = word?
         {
-            return Err(self.wire.failed(said));
+            return Err(self.wire.settled(said).await);
         }
         sent
     }

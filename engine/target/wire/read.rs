@@ -11,6 +11,8 @@ use crate::target::Reader;
 pub struct Streamer {
     wire: Wire,
     begun: Witness,
+    /// A COPY is under way.
+    copying: bool,
     statements: u32,
     watch: Stopwatch,
 }
@@ -40,7 +42,7 @@ impl Reader {
         .await?;
         wire.ask(&begin(isolation)).await?;
         let begun = witness(&mut wire).await?;
-        Ok(Streamer { wire, begun, statements: 0, watch: Stopwatch::start() })
+        Ok(Streamer { wire, begun, copying: false, statements: 0, watch: Stopwatch::start() })
     }
 }
 
@@ -51,7 +53,20 @@ impl Streamer {
     /// The server's.
     pub async fn begin_copy(&mut self, sql: &str) -> Result<(), Failure> {
         self.statements += 1;
-        self.wire.begin_copy(sql).await
+        self.wire.begin_copy(sql).await?;
+        self.copying = true;
+        Ok(())
+    }
+
+    /// Takes the rest of a COPY that is of no use any more, so that the transaction can go on.
+    ///
+    /// # Errors
+    /// As `wait`.
+    pub async fn drain(&mut self) -> Result<(), Failure> {
+        while self.copying && self.wait().await?.is_none() {
+            self.give(|_| {})?;
+        }
+        Ok(())
     }
 
     /// Waits for data. `None`: there is some, to be taken with `give`; else the rows the server counted, at the end.
@@ -62,7 +77,10 @@ impl Streamer {
         let data = self.wire.inbox.wait(&mut self.wire.stream).await;
         match data.map_err(|e| self.wire.lost(&e))? {
             Data::More => Ok(None),
-            Data::Over => self.wire.end_copy().await.map(Some),
+            Data::Over => {
+                self.copying = false;
+                self.wire.end_copy().await.map(Some)
+            }
         }
     }
 
