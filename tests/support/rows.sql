@@ -1,12 +1,16 @@
--- Every row of a database, a line a relation: count and digest of the rows' text, whatever their order. Knows nothing
--- of fp1. Rows of partitioned tables are read through the root: which leaf they are in is not content where
--- the key is hashed. Then sequences and large objects.
+-- Every row of a database, a line a relation: count and digest of the rows' text, whatever the order of rows and columns.
+-- Knows nothing of fp1. Rows of partitioned tables are read through the root: which leaf they are in is not content
+-- where the key is hashed. Then sequences and large objects.
 SET bytea_output = 'hex';
 SET search_path = '';
 
 SELECT format('SELECT %L, count(*), md5(coalesce(string_agg(row, '''' ORDER BY row), '''')) FROM '
-              '(SELECT md5(convert_to(t::text, ''SQL_ASCII'')) COLLATE "C" AS row FROM %s %s AS t) AS r', name, only_, name)
-FROM (SELECT c.oid::regclass::text AS name, CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY' END AS only_
+              '(SELECT md5(convert_to(ROW(%s)::text, ''SQL_ASCII'')) COLLATE "C" AS row FROM %s %s AS t) AS r',
+              name, columns, only_, name)
+FROM (SELECT c.oid::regclass::text AS name, CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY' END AS only_,
+             (SELECT string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attname COLLATE "C")
+              FROM pg_catalog.pg_attribute AS a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
       FROM pg_catalog.pg_class AS c
       WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition AND c.relpersistence <> 't'
         AND (c.relkind <> 'm' OR c.relispopulated)
