@@ -1,11 +1,10 @@
--- Every row of a database, a line a relation: count and digest of the rows' text, whatever their order
--- and that of the columns. Knows nothing
--- of fp1. Rows of partitioned tables are read through the root: which leaf they are in is not content where
--- the key is hashed. Then sequences and large objects.
+-- Every row of a database, a line a relation: count and digest of the rows' text, whatever the order of rows and columns.
+-- Knows nothing of fp1. Rows of partitioned tables are read through the root: which leaf they are in is not content
+-- where the key is hashed. Then sequences and large objects.
 SET bytea_output = 'hex';
 SET search_path = '';
 
-SELECT format('SELECT %L, count(*), md5(coalesce(string_agg(row,  ORDER BY row), )) FROM '
+SELECT format('SELECT %L, count(*), md5(coalesce(string_agg(row, '''' ORDER BY row), '''')) FROM '
               '(SELECT md5(convert_to(ROW(%s)::text, ''SQL_ASCII'')) COLLATE "C" AS row FROM %s %s AS t) AS r',
               name, columns, only_, name)
 FROM (SELECT c.oid::regclass::text AS name, CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY' END AS only_,
