@@ -323,3 +323,65 @@ fn a_table_that_somebody_holds_is_waited_for_a_few_seconds_only() {
         assert_eq!(bench.unlike(), Vec::<String>::new(), "{method}");
     }
 }
+
+/// What arrives while nobody but the engine's own session holds the table: `pg_dump` then waits behind it, the engine for
+/// `pg_dump`, and it for the engine.
+#[test]
+fn what_arrives_before_the_dump_does_not_wait_for_ever() {
+    for method in METHODS {
+        let bench = bench("deadlock");
+        let then = state(&bench);
+        bench.clone_plan(method, "");
+        let mut engine = bench.start(&["apply", PLAN]);
+        let frozen = Frozen::new(&bench, "any");
+        let mut other = bench.session(bench.production(), "SET lock_timeout = '20s';");
+        other.send("TRUNCATE t0;");
+        wait_while(&bench, &mut engine, &others_wait(&bench, 1));
+        drop(frozen);
+        let happened = other.end();
+        let code = engine.end();
+        right_or_refused(&bench, method, code, &then);
+        assert!(
+            happened,
+            "{method}: production's TRUNCATE could not happen within 20 s; the clone ended with {code:?}"
+        );
+    }
+}
+
+/// The next value of a sequence moves while rows are copied: it belongs to no snapshot.
+#[test]
+fn a_writer_that_takes_numbers_goes_on() {
+    for method in METHODS {
+        let bench = Bench::bare("numbers", "");
+        bench.psql(bench.production(), BANK);
+        bench.psql(
+            bench.production(),
+            "SET ROLE shop_owner; CREATE TABLE numbered (id bigint GENERATED ALWAYS AS IDENTITY, v int)",
+        );
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let round = WRITER.replace("COMMIT;", "INSERT INTO numbered (v) VALUES (1); COMMIT;");
+                bench.psql_as("postgres", bench.production(), &round)
+            });
+            bench.wait_until(bench.production(), "SELECT n > 100 FROM counter", "t");
+            let made = bench.make_clone(method, "");
+            bench.psql(bench.production(), "INSERT INTO stop VALUES (true)");
+            assert!(writer.join().expect("a thread").is_ok(), "{method}: the writer was disturbed");
+            made.expect(0);
+        });
+        let ahead = "SELECT nextval(pg_get_serial_sequence('numbered', 'id')) > (SELECT max(id) FROM numbered)";
+        assert_eq!(bench.psql(bench.clone_name(), ahead), "t", "{method}: the next number is taken already");
+    }
+}
+
+/// `lock_timeout` of the plan is how long the engine waits in production.
+#[test]
+fn the_plan_says_how_long_a_held_table_is_waited_for() {
+    for method in METHODS {
+        let bench = bench("patience");
+        let _holder = bench.session(bench.production(), "BEGIN; LOCK TABLE t3;");
+        let started = Instant::now();
+        bench.make_clone(method, "lock_timeout = \"300ms\"").expect(75);
+        assert!(started.elapsed() < Duration::from_secs(3), "{method}: {:?}", started.elapsed());
+    }
+}

@@ -9,6 +9,7 @@ mod support;
 
 mod apart;
 mod big;
+mod pending;
 mod refused;
 mod rows;
 mod schema;
