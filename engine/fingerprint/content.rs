@@ -36,8 +36,13 @@ async fn named(tx: &Tx, names: &[String], ignore: &Ignored) -> Result<Vec<TableP
 /// The rows of one leaf, hashed.
 pub(super) async fn hashed(tx: &Tx, leaf: &Leaf, kind: TableKind, ignore: &Ignored) -> Result<TablePrint, Failure> {
     let sum = sum(tx, &leaf.select(ignore)).await.map_err(|failure| failure.fact(format!("reading {}", leaf.name)))?;
+    Ok(summed(leaf, kind, &sum, ignore))
+}
+
+/// The rows of one leaf, as somebody summed them.
+pub(super) fn summed(leaf: &Leaf, kind: TableKind, sum: &RowSum, ignore: &Ignored) -> TablePrint {
     let counted = counted(leaf, kind, sum.rows);
-    Ok(TablePrint { bytes: sum.bytes, sum: Some(sum.hex()), left_out: leaf.left_out(ignore), ..counted })
+    TablePrint { bytes: sum.bytes, sum: Some(sum.hex()), left_out: leaf.left_out(ignore), ..counted }
 }
 
 /// The rows of one leaf, only counted.

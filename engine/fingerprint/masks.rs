@@ -4,13 +4,19 @@
 use super::compare::Compare;
 use super::in_list;
 use super::print::{Fingerprint, SchemaObject};
+use super::qualifiers;
 use super::roles::OwnerMap;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The masks of one comparison and the notes they leave.
 pub(super) struct Masks<'c> {
     compare: &'c Compare,
-    majors_differ: bool,
+    /// Major versions of production and the clone.
+    majors: [i32; 2],
+    /// Names of schemas, on either side.
+    schemas: BTreeSet<&'c str>,
+    /// Tables that inherit from others, partitions too.
+    heirs: BTreeSet<&'c str>,
     used: BTreeMap<&'static str, BTreeSet<String>>,
 }
 
@@ -21,13 +27,39 @@ const LEFT_OUT: &str = "left out of the clone";
 const IN_LISTS: &str = "IN lists over varchar, parsed anew in the clone, are printed in another form";
 const INVALID: &str = "invalid indexes are not cloned";
 const COMPUTED: &str = "materialized views are computed anew in a clone";
-const NOT_NULLS: &str = "names of NOT NULL constraints exist in one of the two major versions only";
-const VIEW_TEXTS: &str = "texts of views are printed differently by the two major versions; their columns are compared";
+const COLUMN_ORDER: &str = "the order of columns of an heir or a partition is made anew in a clone";
+const VIEW_TEXTS: &str = "columns of views and rules over one table are printed with the table before PostgreSQL 16";
+const MAINTAIN: &str = "the privilege MAINTAIN exists from PostgreSQL 17 on";
+const NOT_NULLS: &str = "NOT NULL constraints have names from PostgreSQL 18 on";
+const EXTENSIONS: &str = "an extension has the version that the clone's server brings along";
+
+/// From which major version on columns of a view over one table are printed bare.
+const BARE_COLUMNS: i32 = 16;
+/// From which on there is the privilege MAINTAIN.
+const MAINTAINED: i32 = 17;
+/// From which on a NOT NULL is a constraint with a name.
+const NAMED_NOT_NULLS: i32 = 18;
 
 impl<'c> Masks<'c> {
-    pub(super) fn new(compare: &'c Compare, a: &Fingerprint, b: &Fingerprint) -> Masks<'c> {
-        let majors_differ = a.database.version_num / 10_000 != b.database.version_num / 10_000;
-        Masks { compare, majors_differ, used: BTreeMap::new() }
+    pub(super) fn new(compare: &'c Compare, a: &'c Fingerprint, b: &'c Fingerprint) -> Masks<'c> {
+        let heir = |object: &'c SchemaObject| {
+            let inherits = |line: &str| line.starts_with("inherits ") || line.starts_with("partition of ");
+            let table = object.identity.strip_prefix("table ")?;
+            object.definition.lines().any(inherits).then_some(table)
+        };
+        let both = || a.objects.iter().chain(&b.objects);
+        Masks {
+            compare,
+            majors: [a, b].map(|side| side.database.version_num / 10_000),
+            schemas: both().filter_map(|object| object.identity.strip_prefix("schema ")).collect(),
+            heirs: a.objects.iter().filter_map(heir).collect(),
+            used: BTreeMap::new(),
+        }
+    }
+
+    /// Is one side older than `major`, and the other not?
+    fn crosses(&self, major: i32) -> bool {
+        (self.majors[0] < major) != (self.majors[1] < major)
     }
 
     /// The notes, a line a mask.
@@ -65,7 +97,7 @@ impl<'c> Masks<'c> {
         if self.leaves_out(&object.identity, object.parent.as_deref()) {
             return None;
         }
-        if self.majors_differ && object.kind == "not null constraint" {
+        if self.crosses(NAMED_NOT_NULLS) && object.kind == "not null constraint" {
             self.used.entry(NOT_NULLS).or_default();
             return None;
         }
@@ -100,7 +132,11 @@ impl<'c> Masks<'c> {
             }
             "grants" | "default privileges" => {
                 masked.identity = map.default_privileges(&object.identity);
-                let lines = map.privileges(&object.definition, self.majors_differ);
+                let maintain = self.crosses(MAINTAINED);
+                let lines = map.privileges(&object.definition, maintain);
+                if maintain && object.definition.contains("=MAINTAIN") {
+                    self.used.entry(MAINTAIN).or_default();
+                }
                 masked.definition = lines.into_iter().collect::<Vec<_>>().join("\n");
                 self.used.entry(GRANTS).or_default();
             }
@@ -109,20 +145,48 @@ impl<'c> Masks<'c> {
         masked
     }
 
-    /// Two definitions that differ in how they are printed only?
-    pub(super) fn only_printed_differently(&mut self, a: &SchemaObject, b: &SchemaObject) -> bool {
+    /// Two definitions that mean the same, or what a clone cannot have the same?
+    pub(super) fn same_in_a_clone(&mut self, a: &SchemaObject, b: &SchemaObject) -> bool {
         if !matches!(self.compare, Compare::Clone { .. }) || a.kind == "comment" {
             return false;
         }
-        if in_list::unified(&a.definition) == in_list::unified(&b.definition) {
-            self.note(IN_LISTS, &a.identity);
-            return true;
-        }
-        let view = matches!(a.kind.as_str(), "view" | "materialized view" | "rule");
-        if view && self.majors_differ {
-            self.note(VIEW_TEXTS, &a.identity);
-        }
-        view && self.majors_differ
+        let (was, is) = (in_list::unified(&a.definition), in_list::unified(&b.definition));
+        let mask = if was == is {
+            IN_LISTS
+        } else if self.only_qualified(&a.kind, &was, &is) {
+            VIEW_TEXTS
+        } else if self.only_order(a, b) {
+            COLUMN_ORDER
+        } else if self.only_version(a, b) {
+            return self.noted(EXTENSIONS, format!("{} {} -> {}", a.identity, first(&was), first(&is)));
+        } else {
+            return false;
+        };
+        self.noted(mask, a.identity.clone())
+    }
+
+    fn noted(&mut self, mask: &'static str, on: String) -> bool {
+        self.note(mask, on);
+        true
+    }
+
+    fn only_qualified(&self, kind: &str, was: &str, is: &str) -> bool {
+        matches!(kind, "view" | "materialized view" | "rule")
+            && self.majors[0] < BARE_COLUMNS
+            && self.crosses(BARE_COLUMNS)
+            && qualifiers::only_dropped(was, is, &self.schemas)
+    }
+
+    /// Columns of a parent that came later than the heir's own: a dump puts them first.
+    fn only_order(&self, a: &SchemaObject, b: &SchemaObject) -> bool {
+        let ordered = a.identity.strip_prefix("column order of ");
+        ordered.is_some_and(|table| self.heirs.contains(table)) && names(&a.definition) == names(&b.definition)
+    }
+
+    fn only_version(&self, a: &SchemaObject, b: &SchemaObject) -> bool {
+        let rest = |o: &SchemaObject| o.definition.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        let versioned = [a, b].iter().all(|o| first(&o.definition).starts_with("version "));
+        a.kind == "extension" && self.majors[0] != self.majors[1] && versioned && rest(a) == rest(b)
     }
 
     /// Something production has and its clone need not?
@@ -143,6 +207,15 @@ impl<'c> Masks<'c> {
         }
         masked
     }
+}
+
+fn first(definition: &str) -> &str {
+    definition.lines().next().unwrap_or_default()
+}
+
+/// The names in a list, in whatever order.
+fn names(list: &str) -> BTreeSet<&str> {
+    list.split(", ").collect()
 }
 
 /// Two owners that map to one: their default privileges come together.

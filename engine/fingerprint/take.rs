@@ -1,14 +1,17 @@
-//! Taking a fingerprint: schema, rows, sequences, in one transaction.
+//! Taking a fingerprint: schema, rows, sequences, in one snapshot.
 
 use super::content;
 use super::leaves::{self, Leaf};
 use super::lines;
 use super::objects;
 use super::pinned::Pinned;
-use super::print::{Fingerprint, LargeObjects, Level, Scope, SequencePrint, TableKind, TablePrint};
+use super::print::{Fingerprint, LargeObjects, Level, SchemaObject, Scope, SequencePrint, TableKind, TablePrint};
 use super::sequences::{self, SequenceState};
+use crate::copy::{Crew, Source};
+use crate::digest::RowSum;
 use crate::event::{Exit, Failure};
-use crate::target::{Row, Tx, identify};
+use crate::target::{Identity, Row, Tx, TxRecord, identify};
+use std::collections::BTreeMap;
 
 /// Fingerprints the database of `tx`, which should hold one snapshot.
 ///
@@ -21,52 +24,155 @@ pub async fn take(tx: &Tx, scope: &Scope) -> Result<Fingerprint, Failure> {
 }
 
 async fn within(tx: &Tx, scope: &Scope) -> Result<Fingerprint, Failure> {
-    let database = identify(tx).await?;
-    let objects = objects::list(tx).await?;
-    let rows = if scope.level == Level::Schema { Rows::default() } else { rows(tx, scope).await? };
-    let digest = lines::digest(&objects, &rows.tables, &rows.sequences, rows.large_objects.as_ref());
-    Ok(Fingerprint {
-        version: "fp1".to_owned(),
-        level: scope.level,
-        digest,
-        database,
-        tables: rows.tables,
-        sequences: rows.sequences,
-        large_objects: rows.large_objects,
-        objects,
-        excluded: rows.excluded,
-    })
+    let reading = chosen(tx, scope).await?;
+    let tables = tables(tx, &reading.tables, scope).await?;
+    let rest = read_rest(tx, scope).await?;
+    Ok(rest.with(scope, tables, reading.excluded))
 }
 
-#[derive(Default)]
-struct Rows {
-    tables: Vec<TablePrint>,
-    sequences: Vec<SequencePrint>,
+/// The same with a crew that shares the snapshot of `tx`: rows are read by several sessions at a time. Answers the
+/// records of their transactions as well.
+///
+/// # Errors
+/// As `take`, or of any session of the crew.
+pub async fn take_by(tx: &Tx, crew: &Crew, scope: &Scope) -> Result<(Fingerprint, Vec<TxRecord>), Failure> {
+    let reading = reading(tx, scope).await?;
+    if scope.level != Level::Content {
+        return Ok((take(tx, scope).await?, Vec::new()));
+    }
+    let (moved, rest) = tokio::join!(crew.hash(reading.sources.clone()), rest(tx, scope));
+    // The crew's failure says more: after it nobody cares what the schema is.
+    let (moved, rest) = (moved?, rest?);
+    Ok((complete(scope, reading, &moved.sums, rest), moved.records))
+}
+
+/// What is going to be read of the rows of a database.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Leaves, by name.
+    pub tables: Vec<(Leaf, TableKind)>,
+    /// How to read each.
+    pub sources: Vec<Source>,
+    /// What is not read, and why.
+    pub excluded: Vec<String>,
+}
+
+/// Lists what is going to be read, and how much that is.
+///
+/// # Errors
+/// The server's; or the scope names a table or column that is not there.
+pub async fn reading(tx: &Tx, scope: &Scope) -> Result<Reading, Failure> {
+    let pinned = Pinned::pin(tx).await?;
+    let found = sized(tx, scope).await;
+    pinned.restore(tx, found).await
+}
+
+async fn sized(tx: &Tx, scope: &Scope) -> Result<Reading, Failure> {
+    let mut reading = chosen(tx, scope).await?;
+    let oids: Vec<i64> = reading.tables.iter().map(|(leaf, _)| leaf.oid).collect();
+    let rows = tx.query(include_str!("../../sql/engine/fingerprint/sizes.sql"), &[&oids]).await?;
+    let sizes: BTreeMap<i64, (u64, u64)> =
+        rows.iter().map(|row| (row.get(0), (number(row, 1), number(row, 2)))).collect();
+    reading.sources = reading
+        .tables
+        .iter()
+        .map(|(leaf, _)| {
+            let (pages, bytes) = sizes.get(&leaf.oid).copied().unwrap_or_default();
+            let fields = leaf.columns.len() - leaf.left_out(&scope.ignore).len();
+            Source { name: leaf.name.clone(), select: leaf.select(&scope.ignore), fields, pages, bytes }
+        })
+        .collect();
+    Ok(reading)
+}
+
+async fn chosen(tx: &Tx, scope: &Scope) -> Result<Reading, Failure> {
+    let mut reading = Reading { tables: Vec::new(), sources: Vec::new(), excluded: Vec::new() };
+    if scope.level == Level::Schema {
+        return Ok(reading);
+    }
+    let leaves = leaves::list(tx).await?;
+    all_named_are_there(scope, &leaves)?;
+    for leaf in leaves {
+        match wanted(&leaf, scope) {
+            Ok(kind) => reading.tables.push((leaf, kind)),
+            Err(why) => reading.excluded.push(format!("{}: {why}", leaf.name)),
+        }
+    }
+    Ok(reading)
+}
+
+/// Everything of a fingerprint but the rows of tables.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    database: Identity,
+    objects: Vec<SchemaObject>,
+    /// Sequences, by name.
+    pub sequences: Vec<SequenceState>,
     large_objects: Option<LargeObjects>,
     excluded: Vec<String>,
 }
 
-async fn rows(tx: &Tx, scope: &Scope) -> Result<Rows, Failure> {
-    let leaves = leaves::list(tx).await?;
-    all_named_are_there(scope, &leaves)?;
-    let mut rows = Rows::default();
-    let mut read = Vec::new();
-    for leaf in &leaves {
-        match wanted(leaf, scope) {
-            Ok(kind) => read.push((leaf, kind)),
-            Err(why) => rows.excluded.push(format!("{}: {why}", leaf.name)),
-        }
-    }
-    rows.tables = tables(tx, &read, scope).await?;
-    rows.sequences = sequences::list(tx).await?.into_iter().map(SequenceState::print).collect();
-    match content::large_objects(tx, scope.level).await? {
-        Ok(found) => rows.large_objects = found,
-        Err(why) => rows.excluded.push(why),
-    }
-    Ok(rows)
+/// Reads everything but the rows of tables.
+///
+/// # Errors
+/// The server's.
+pub async fn rest(tx: &Tx, scope: &Scope) -> Result<Rest, Failure> {
+    let pinned = Pinned::pin(tx).await?;
+    let found = read_rest(tx, scope).await;
+    pinned.restore(tx, found).await
 }
 
-async fn tables(tx: &Tx, read: &[(&Leaf, TableKind)], scope: &Scope) -> Result<Vec<TablePrint>, Failure> {
+async fn read_rest(tx: &Tx, scope: &Scope) -> Result<Rest, Failure> {
+    let mut rest = Rest {
+        database: identify(tx).await?,
+        objects: objects::list(tx).await?,
+        sequences: Vec::new(),
+        large_objects: None,
+        excluded: Vec::new(),
+    };
+    if scope.level == Level::Schema {
+        return Ok(rest);
+    }
+    rest.sequences = sequences::list(tx).await?;
+    match content::large_objects(tx, scope.level).await? {
+        Ok(found) => rest.large_objects = found,
+        Err(why) => rest.excluded.push(why),
+    }
+    Ok(rest)
+}
+
+impl Rest {
+    /// Are there any, readable or not?
+    pub fn has_large_objects(&self) -> bool {
+        self.large_objects.is_some() || self.excluded.iter().any(|what| what.starts_with("large objects"))
+    }
+
+    fn with(self, scope: &Scope, tables: Vec<TablePrint>, mut excluded: Vec<String>) -> Fingerprint {
+        excluded.extend(self.excluded);
+        let sequences: Vec<SequencePrint> = self.sequences.into_iter().map(SequenceState::print).collect();
+        let digest = lines::digest(&self.objects, &tables, &sequences, self.large_objects.as_ref());
+        Fingerprint {
+            version: "fp1".to_owned(),
+            level: scope.level,
+            digest,
+            database: self.database,
+            tables,
+            sequences,
+            large_objects: self.large_objects,
+            objects: self.objects,
+            excluded,
+        }
+    }
+}
+
+/// A fingerprint from sums that somebody else took, one for each source of the reading.
+pub fn complete(scope: &Scope, reading: Reading, sums: &[RowSum], rest: Rest) -> Fingerprint {
+    let prints = reading.tables.iter().zip(sums);
+    let tables = prints.map(|((leaf, kind), sum)| content::summed(leaf, *kind, sum, &scope.ignore)).collect();
+    rest.with(scope, tables, reading.excluded)
+}
+
+async fn tables(tx: &Tx, read: &[(Leaf, TableKind)], scope: &Scope) -> Result<Vec<TablePrint>, Failure> {
     let mut prints = Vec::with_capacity(read.len());
     if scope.level == Level::Content {
         for (leaf, kind) in read {
@@ -74,7 +180,7 @@ async fn tables(tx: &Tx, read: &[(&Leaf, TableKind)], scope: &Scope) -> Result<V
         }
         return Ok(prints);
     }
-    let leaves: Vec<&Leaf> = read.iter().map(|(leaf, _)| *leaf).collect();
+    let leaves: Vec<&Leaf> = read.iter().map(|(leaf, _)| leaf).collect();
     let counts = content::each(tx, &leaves, "pg_catalog.count(*)").await?;
     let counted = read.iter().zip(&counts).map(|((leaf, kind), row)| content::counted(leaf, *kind, number(row, 1)));
     Ok(counted.collect())

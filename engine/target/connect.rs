@@ -115,6 +115,15 @@ impl Door {
         self
     }
 
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How TLS is spoken; `None`: it is not.
+    pub(super) fn tls(&self) -> Result<Option<MakeRustlsConnect>, String> {
+        if self.tls { tls_connector().map(Some) } else { Ok(None) }
+    }
+
     /// The role of the connection string.
     pub fn user(&self) -> &str {
         self.config.get_user().unwrap_or("")

@@ -9,7 +9,7 @@ pub const RETRYABLE: [&str; 3] = ["40001", "40P01", "55P03"];
 /// What a statement's error means.
 pub fn statement(what: &str, error: &tokio_postgres::Error) -> Failure {
     match error.as_db_error() {
-        Some(db) => server(what, db),
+        Some(db) => server(what, db.into()),
         None if error.is_closed() || chain(error).contains("communicating") => {
             Failure::new(Exit::Temporary, format!("{what}: {}", chain(error))).fact("the connection was lost")
         }
@@ -43,34 +43,65 @@ pub fn connecting(target: &str, place: &str, error: &tokio_postgres::Error) -> F
     failure
 }
 
-fn server(what: &str, db: &DbError) -> Failure {
-    let code = db.code().code();
-    let exit = match code {
+/// What a server said, whoever heard it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) detail: Option<String>,
+    pub(super) hint: Option<String>,
+    pub(super) schema: Option<String>,
+    pub(super) table: Option<String>,
+    pub(super) constraint: Option<String>,
+    /// Characters before the place in the statement.
+    pub(super) position: Option<usize>,
+}
+
+impl From<&DbError> for Said {
+    fn from(db: &DbError) -> Said {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Said {
+            code: db.code().code().to_owned(),
+            message: db.message().to_owned(),
+            detail: owned(db.detail()),
+            hint: owned(db.hint()),
+            schema: owned(db.schema()),
+            table: owned(db.table()),
+            constraint: owned(db.constraint()),
+            position: match db.position() {
+                Some(ErrorPosition::Original(position)) => Some(*position as usize - 1),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// A server's error as a failure.
+pub(super) fn server(what: &str, said: Said) -> Failure {
+    let Said { code, message, detail, hint, schema, table, constraint, position } = said;
+    let exit = match code.as_str() {
         "57P01" | "57P02" | "57P03" | "53300" => Exit::Temporary,
         _ => Exit::StageFailed,
     };
-    let mut failure = Failure::new(exit, format!("{what}: {}", db.message()));
-    failure.sqlstate = Some(code.to_owned());
-    failure.constraint = db.constraint().map(str::to_owned);
-    failure.table = db.table().map(|table| match db.schema() {
+    let mut failure = Failure::new(exit, format!("{what}: {message}"));
+    failure.constraint = constraint;
+    failure.table = table.map(|table| match schema {
         Some(schema) => format!("{schema}.{table}"),
-        None => table.to_owned(),
+        None => table,
     });
-    failure.detail = db.detail().map(str::to_owned);
-    failure.position = match db.position() {
-        Some(ErrorPosition::Original(position)) => Some(*position as usize - 1),
-        _ => None,
-    };
+    failure.detail = detail;
+    failure.position = position;
     failure.facts.push(format!("SQLSTATE {code}"));
-    if code == "42501" && db.message().contains("row-level security") {
+    if code == "42501" && message.contains("row-level security") {
         // Half a table would be worse than none: the session says row_security = off.
         failure = failure
             .next("then", "ALTER ROLE engine_reader BYPASSRLS, by a superuser, for the role that reads")
             .next("see", "engine doctor PLAN");
     }
-    if let Some(hint) = db.hint() {
+    if let Some(hint) = hint {
         failure.facts.push(format!("hint: {hint}"));
     }
+    failure.sqlstate = Some(code);
     failure
 }
 

@@ -5,7 +5,7 @@ use crate::event::{Exit, Failure, Identity, Marker};
 use deadpool_postgres::Object;
 use serde::{Deserialize, Serialize};
 
-const IDENTITY: &str = "SELECT (SELECT s.system_identifier::text FROM pg_catalog.pg_control_system() AS s), \
+pub(super) const IDENTITY: &str = "SELECT (SELECT s.system_identifier::text FROM pg_catalog.pg_control_system() AS s), \
     (SELECT c.timeline_id FROM pg_catalog.pg_control_checkpoint() AS c), \
     pg_catalog.current_database()::text, d.oid::bigint, pg_catalog.current_setting('server_version'), \
     pg_catalog.current_setting('server_version_num')::integer, pg_catalog.pg_postmaster_start_time()::text, \
@@ -42,6 +42,29 @@ fn identity_of(row: &super::Row) -> Identity {
     }
 }
 
+/// The same, from values as text.
+pub(super) fn of_text(rows: &[Vec<Option<String>>]) -> Result<Identity, Failure> {
+    let Some([system, timeline, database, oid, version, number, started, session, current, recovery, comment]) =
+        rows.first().map(Vec::as_slice)
+    else {
+        return Err(Failure::new(Exit::Temporary, "a session did not say who is there"));
+    };
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    Ok(Identity {
+        system_identifier: text(system),
+        timeline: text(timeline).parse().unwrap_or(0),
+        database: text(database),
+        oid: text(oid).parse().unwrap_or(0),
+        version: text(version),
+        version_num: text(number).parse().unwrap_or(0),
+        started: text(started),
+        session_user: text(session),
+        current_user: text(current),
+        in_recovery: text(recovery) == "t",
+        marker: comment.as_deref().and_then(Marker::parse),
+    })
+}
+
 /// What a clone's session must prove before it is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
@@ -59,7 +82,11 @@ pub struct Expected {
 
 impl Expected {
     pub(super) async fn prove(&self, session: &Object, target: &str) -> Result<(), Failure> {
-        let found = identify_session(session).await?;
+        self.demand(&identify_session(session).await?, target)
+    }
+
+    /// Demands that what was found is what was meant.
+    pub(super) fn demand(&self, found: &Identity, target: &str) -> Result<(), Failure> {
         let production = found.system_identifier == self.not.0 && found.oid == self.not.1;
         let marked = found.marker.as_ref().is_some_and(|m| m.run == self.run);
         let same = found.database == self.database

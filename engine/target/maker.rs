@@ -262,6 +262,15 @@ impl Maker {
         done
     }
 
+    /// Indexes being built in a database: phase, percent of it.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn index_builds(&self, database: &str) -> Result<Vec<(String, i64)>, Failure> {
+        const PROGRESS: &str = include_str!("../../sql/engine/target/index_progress.sql");
+        Ok(self.query(PROGRESS, &[&database]).await?.iter().map(|row| (row.get(1), row.get(2))).collect())
+    }
+
     async fn query(
         &self,
         sql: &str,
@@ -305,6 +314,6 @@ fn quoted(name: &str) -> Result<String, Failure> {
     ident(name).map_err(|why| Failure::new(Exit::Usage, format!("`{name}` cannot name a database or role: {why}")))
 }
 
-fn bug(what: &str) -> Failure {
+pub(super) fn bug(what: &str) -> Failure {
     Failure::new(Exit::Io, format!("a bug of the engine: {what}"))
 }

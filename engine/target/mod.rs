@@ -3,7 +3,8 @@
 //! `Reader` comes from a read target and can open READ ONLY transactions, nothing else. `Writer` exists for a
 //! write target only and, for a clone, every one of its connections has proven that it is that clone.
 //! `Maker` creates, marks, copies and drops clones. All of them lend a `Tx`, a transaction one may ask;
-//! only `WriteTx` can execute statements. COMMIT is sent once and never retried.
+//! only `WriteTx` can execute statements. COMMIT is sent once and never retried. `Streamer` and `Loader` move rows in
+//! bulk, out of a reader and into a database that is being made.
 
 mod bound;
 mod connect;
@@ -15,6 +16,7 @@ mod powers;
 mod reader;
 mod tx;
 mod url;
+mod wire;
 mod writer;
 
 pub use bound::{Called, CloneTarget, Live, Plain, Targets};
@@ -26,6 +28,7 @@ pub use powers::powers;
 pub use reader::Reader;
 pub use tx::{Isolation, Tx};
 pub use url::{Url, lend};
+pub use wire::{Loader, Piece, Streamer};
 pub use writer::{CommitOutcome, WriteTx, Writer};
 
 pub use crate::event::{Identity, Marker, TxRecord};

@@ -21,17 +21,29 @@ pub enum Isolation {
 
 /// What makes a transaction itself: SQL inside it can copy a setting, not these.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Witness {
-    started: String,
-    virtual_id: String,
-    read_only: bool,
-    xid: Option<String>,
+pub(super) struct Witness {
+    pub(super) started: String,
+    pub(super) virtual_id: String,
+    pub(super) read_only: bool,
+    pub(super) xid: Option<String>,
 }
 
-const WITNESS: &str = "SELECT pg_catalog.transaction_timestamp()::pg_catalog.text, \
+pub(super) const WITNESS: &str = "SELECT pg_catalog.transaction_timestamp()::pg_catalog.text, \
     (SELECT l.virtualtransaction FROM pg_catalog.pg_locks AS l WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
      AND l.locktype OPERATOR(pg_catalog.=) 'virtualxid' AND l.granted LIMIT 1), \
     pg_catalog.current_setting('transaction_read_only'), pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text";
+
+/// How a read-only transaction begins.
+pub(super) fn begin(isolation: &Isolation) -> String {
+    match isolation {
+        Isolation::Fresh => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY".to_owned(),
+        Isolation::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
+        Isolation::Imported(id) => {
+            let id = id.replace('\'', "");
+            format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{id}'")
+        }
+    }
+}
 
 /// An open transaction. Dropped without `finish`, its connection is closed, never reused.
 pub struct Tx {
@@ -53,16 +65,8 @@ impl Tx {
     /// Begins a READ ONLY transaction and pins it with a first SELECT.
     pub(super) async fn read_only(door: &Door, purpose: &str, isolation: Isolation) -> Result<Tx, Failure> {
         let session = door.session().await?;
-        let begin = match &isolation {
-            Isolation::Fresh => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY".to_owned(),
-            Isolation::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
-            Isolation::Imported(id) => {
-                let id = id.replace('\'', "");
-                format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{id}'")
-            }
-        };
         let mut tx = Tx::on(session, door, purpose);
-        tx.batch(&begin).await?;
+        tx.batch(&begin(&isolation)).await?;
         tx.watched = Some(tx.witness().await?);
         Ok(tx)
     }

@@ -1,6 +1,6 @@
 //! The bench of one test: a production, a name for a clone, a working folder, and the engine to run there.
 
-use super::server::{fail, production, server};
+use super::server::{bare_roles, empty_production, fail, production, server};
 use engine::event::Failure;
 use engine::sandbox::{Environment, Sample, Server};
 use std::fs;
@@ -19,6 +19,8 @@ const PASSED: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "ENGINE_TEST_PG_BIN", "ENG
 #[derive(Debug)]
 pub struct Bench {
     server: &'static Server,
+    /// Where production is: `server`, unless the two are apart.
+    source: &'static Server,
     home: TempDir,
     production: String,
     clone: String,
@@ -48,18 +50,48 @@ impl Bench {
     }
 
     fn with(sample: Sample, name: &str) -> Bench {
-        static COUNT: AtomicU32 = AtomicU32::new(1);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let (database, clone) = (format!("prod_{number}_{name}"), format!("clone_{number}_{name}"));
+        let (database, clone) = names(name);
         let server = server();
         production(sample, &database);
         let environment = sample.environment(server, &database);
+        Bench::around(server, server, database, clone, environment)
+    }
+
+    /// A bench whose production is an empty database, made with `options` of CREATE DATABASE and owned by
+    /// `shop_owner`; it is read by `bare_reader`, who may read every table and nothing else.
+    pub fn bare(name: &str, options: &str) -> Bench {
+        Bench::bare_on(server(), server(), name, options)
+    }
+
+    /// The same with production on one server and its clones on another.
+    pub fn bare_on(source: &'static Server, target: &'static Server, name: &str, options: &str) -> Bench {
+        let (database, clone) = names(name);
+        for server in [target, source] {
+            bare_roles(server);
+        }
+        empty_production(source, &database, options);
+        let doors = [
+            ("SHOP_PRODUCTION_URL", source.url("bare_reader", &database)),
+            ("SHOP_CLONE_URL", target.url("engine_stage", "postgres")),
+            ("SHOP_CLONE_MAKER_URL", target.url("engine_cloner", "postgres")),
+        ];
+        let environment = doors.map(|(name, url)| (name.to_owned(), url)).to_vec();
+        Bench::around(target, source, database, clone, environment)
+    }
+
+    fn around(
+        server: &'static Server,
+        source: &'static Server,
+        production: String,
+        clone: String,
+        environment: Environment,
+    ) -> Bench {
         let home = tempfile::Builder::new().prefix("bench-").tempdir().expect("a working folder");
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         for folder in COPIED.iter().filter(|folder| repository.join(folder).is_dir()) {
             copy(&repository.join(folder), &home.path().join(folder));
         }
-        Bench { server, home, production: database, clone, environment }
+        Bench { server, source, home, production, clone, environment }
     }
 
     /// The name of this test's production.
@@ -126,17 +158,22 @@ impl Bench {
     /// Runs SQL as superuser; returns what it prints: a line a row, columns parted by `|`.
     #[track_caller]
     pub fn psql(&self, database: &str, sql: &str) -> String {
-        self.server.psql(database, sql).unwrap_or_else(|failure| fail(&failure))
+        self.server_of(database).psql(database, sql).unwrap_or_else(|failure| fail(&failure))
     }
 
     /// Runs SQL as `role`, who may well be refused.
     pub fn psql_as(&self, role: &str, database: &str, sql: &str) -> Result<String, Failure> {
-        self.server.psql_as(role).run(database, "sql", sql)
+        self.server_of(database).psql_as(role).run(database, "sql", sql)
+    }
+
+    /// The server that holds `database`: any but production is where clones are.
+    fn server_of(&self, database: &str) -> &'static Server {
+        if database == self.production { self.source } else { self.server }
     }
 
     /// The connection string of `role` on `database`.
     pub fn url(&self, role: &str, database: &str) -> String {
-        self.server.url(role, database)
+        self.server_of(database).url(role, database)
     }
 
     /// Is there a database of that name?
@@ -145,6 +182,13 @@ impl Bench {
         let asked = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = :'name'";
         psql.run("postgres", "sql", asked).unwrap_or_else(|failure| fail(&failure)) == "1"
     }
+}
+
+/// Names of a production and its clone that no other bench has.
+fn names(name: &str) -> (String, String) {
+    static COUNT: AtomicU32 = AtomicU32::new(1);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    (format!("prod_{number}_{name}"), format!("clone_{number}_{name}"))
 }
 
 /// Copies a folder with all that is in it.

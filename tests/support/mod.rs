@@ -8,13 +8,17 @@
 #![allow(dead_code, unused_imports)]
 
 mod bench;
+mod cloned;
 mod mini;
+mod own;
 mod run;
 mod server;
 mod witness;
 
 pub use bench::{Bench, Outcome};
+pub use cloned::{METHODS, PLAN, objects_of, rows_of, unlike};
 pub use mini::{MINI, MINI_ROLLOUT, to_the_packet};
+pub use own::OwnServer;
 pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};
 pub use server::server;
 pub use witness::{Session, assert_same};

@@ -20,6 +20,11 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub struct Running(Child);
 
 impl Running {
+    /// Has it ended by itself?
+    pub fn over(&mut self) -> bool {
+        self.0.try_wait().expect("a child").is_some()
+    }
+
     /// Process id.
     pub fn id(&self) -> u32 {
         self.0.id()
@@ -35,6 +40,22 @@ impl Running {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
         assert!(sent.expect("kill").success());
+    }
+
+    /// Waits for its end: the exit code, and the most memory it ever had, in KiB.
+    pub fn end_with_peak(mut self) -> (Option<i32>, u64) {
+        let mut peak = 0;
+        loop {
+            // The kernel's own high-water mark: only the last few milliseconds can be missed.
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+            let mark =
+                status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+            peak = peak.max(mark.unwrap_or(0));
+            if let Some(ended) = self.0.try_wait().expect("a child") {
+                return (ended.code(), peak);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Waits for its end: the exit code.

@@ -30,6 +30,27 @@ pub fn production(sample: Sample, database: &str) {
     psql.run("postgres", "tests/support/copy.sql", COPY).unwrap_or_else(|failure| fail(&failure));
 }
 
+/// Makes the roles of the shop, and a reader who needs no grants.
+pub fn bare_roles(server: &Server) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    Sample::Shop.load(server, "shop_template", 0).unwrap_or_else(|failure| fail(&failure));
+    let sql = "SELECT format('CREATE ROLE %I %s', r.name, r.powers) \
+               FROM (VALUES ('bare_reader', 'LOGIN BYPASSRLS IN ROLE pg_read_all_data'), ('bare_other', '')) AS r (name, powers) \
+               WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r.name) \\gexec";
+    server.psql("postgres", sql).unwrap_or_else(|failure| fail(&failure));
+}
+
+/// Makes `database` of nothing, with `options` of CREATE DATABASE, for `shop_owner` and `bare_reader` only.
+pub fn empty_production(server: &Server, database: &str, options: &str) {
+    let sql = format!(
+        "CREATE DATABASE {database} TEMPLATE template0 OWNER shop_owner {options};
+         REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC;
+         GRANT CONNECT ON DATABASE {database} TO bare_reader"
+    );
+    server.psql("postgres", &sql).unwrap_or_else(|failure| fail(&failure));
+}
+
 /// A test cannot go on: says all there is to say.
 pub fn fail(failure: &Failure) -> ! {
     let next = failure.next.iter().map(|(word, command)| format!("  {word}  {command}"));

@@ -22,15 +22,21 @@ fn outcome(command: &mut Command) -> Outcome {
     Outcome { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// What `pg_dump` prints of a database.
+#[track_caller]
+pub fn dump(url: &str, options: &[&str]) -> String {
+    outcome(program("pg_dump").args(options).arg("-d").arg(url)).expect(0).stdout
+}
+
 impl Bench {
     /// Every row and every definition of a database, as a text to compare.
     #[track_caller]
     pub fn all_of(&self, database: &str) -> String {
         let rows = self.psql(database, CONTENT);
-        let dump = outcome(program("pg_dump").arg("-s").arg("-d").arg(self.url("postgres", database))).expect(0);
+        let dump = dump(&self.url("postgres", database), &["-s"]);
         // Since 2025 a dump opens and closes with a random word.
         let fixed = |line: &&str| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict");
-        let schema: Vec<&str> = dump.stdout.lines().filter(fixed).collect();
+        let schema: Vec<&str> = dump.lines().filter(fixed).collect();
         format!("{rows}\n{}", schema.join("\n"))
     }
 
@@ -91,6 +97,20 @@ pub fn assert_same(now: &str, before: &str, otherwise: &str) {
 #[derive(Debug)]
 pub struct Session {
     psql: Child,
+}
+
+impl Session {
+    /// Sends more SQL and does not wait for its end.
+    pub fn send(&mut self, sql: &str) {
+        let stdin = self.psql.stdin.as_mut().expect("a pipe");
+        stdin.write_all(format!("{sql}\n").as_bytes()).expect("psql reads");
+    }
+
+    /// Waits for its end; did all it was sent succeed?
+    pub fn end(mut self) -> bool {
+        drop(self.psql.stdin.take());
+        self.psql.wait().expect("psql").success()
+    }
 }
 
 impl Drop for Session {

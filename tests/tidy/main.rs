@@ -7,10 +7,11 @@ use source::{SourceFile, Token, Word, sources};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rooms by floor. A room may use rooms on lower floors; the table in `engine/lib.rs` says the same to people.
-const FLOORS: [&[&str]; 10] = [
+const FLOORS: [&[&str]; 11] = [
     &["name", "digest", "diag", "clock", "programs"],
     &["plan", "event", "render", "sql"],
     &["target", "report"],
+    &["copy"],
     &["probe", "journal", "fingerprint"],
     &["guard", "proof"],
     &["stage"],

@@ -36,11 +36,12 @@ pub struct Restore<'r> {
 /// A dumped schema and the list of what is restored of it.
 pub struct Toc {
     archive: PathBuf,
-    list: PathBuf,
+    /// Lines for `--use-list`.
+    pub kept: String,
     defaults: Option<PathBuf>,
     /// Foreign tables, which a clone does without.
     pub left_out: Vec<String>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Restore<'_> {
@@ -66,7 +67,7 @@ impl Restore<'_> {
         let programs = self.programs()?;
         let dir = tempfile::tempdir_in(&self.cx.dir)
             .map_err(|e| Failure::new(Exit::Io, format!("no temporary folder in {}: {e}", self.cx.dir.display())))?;
-        let (archive, list) = (dir.path().join("schema.dump"), dir.path().join("list"));
+        let archive = dir.path().join("schema.dump");
         self.cx.say(self.stage, "dumping the schema");
         let mut dump = Self::command(&programs.path("pg_dump"), self.source, "-c default_transaction_read_only=on");
         dump.args([
@@ -85,11 +86,9 @@ impl Restore<'_> {
         let listed = self.finish(lister, "pg_restore --list").await?;
         let entries = Entries::of(&listed, &self.facts.extensions_out, &self.facts.publications_out);
         let defaults = dir.path().join("defaults");
-        for (path, text) in [(&list, &entries.kept), (&defaults, &entries.defaults)] {
-            std::fs::write(path, text).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))?;
-        }
+        write_list(&defaults, &entries.defaults)?;
         let defaults = (!entries.defaults.is_empty()).then_some(defaults);
-        Ok(Toc { archive, list, defaults, left_out: entries.left_out, _dir: dir })
+        Ok(Toc { archive, kept: entries.kept, defaults, left_out: entries.left_out, dir })
     }
 
     /// Default privileges as the archive prints them; empty when there are none.
@@ -107,16 +106,22 @@ impl Restore<'_> {
     /// Tables, types, functions.
     pub async fn pre_data(&self, toc: &Toc) -> Result<(), Failure> {
         self.cx.say(self.stage, "restoring the schema");
-        self.restore_section(toc, "pre-data", 1).await
+        self.restore_section(toc, "pre-data", &toc.kept, 1).await
     }
 
-    /// Indexes, constraints, triggers, and the contents of materialised views.
-    pub async fn post_data(&self, toc: &Toc) -> Result<(), Failure> {
-        self.cx.say(self.stage, "building indexes and constraints");
-        self.restore_section(toc, "post-data", self.jobs).await
+    /// Indexes, constraints, triggers, and the contents of materialised views: those in `list`.
+    pub async fn post_data(&self, toc: &Toc, list: &str) -> Result<(), Failure> {
+        // A session for each job costs more than a handful of entries.
+        let jobs = if list.lines().count() < 12 { 1 } else { self.jobs };
+        self.restore_section(toc, "post-data", list, jobs).await
     }
 
-    async fn restore_section(&self, toc: &Toc, section: &str, jobs: u32) -> Result<(), Failure> {
+    async fn restore_section(&self, toc: &Toc, section: &str, list: &str, jobs: u32) -> Result<(), Failure> {
+        if list.is_empty() {
+            return Ok(());
+        }
+        let path = toc.dir.path().join("list");
+        write_list(&path, list)?;
         let mut restore =
             Self::command(&self.programs()?.path("pg_restore"), self.into, "-c statement_timeout=0 -c lock_timeout=0");
         restore
@@ -124,7 +129,7 @@ impl Restore<'_> {
             .arg(format!("--role={}", self.owner_role))
             .arg(format!("--section={section}"))
             .arg(format!("--jobs={jobs}"))
-            .arg(format!("--use-list={}", toc.list.display()))
+            .arg(format!("--use-list={}", path.display()))
             .arg(format!("--dbname={}", self.into.database()))
             .arg(&toc.archive);
         self.finish(restore, "pg_restore").await.map(drop)
@@ -133,10 +138,20 @@ impl Restore<'_> {
     /// `pg_dump --section=data | psql`: rows, sequences and large objects, nothing on disk in between.
     pub async fn data(&self, snapshot: &str) -> Result<(), Failure> {
         self.cx.say(self.stage, "copying the rows");
+        self.piped(snapshot, "rows", &[]).await
+    }
+
+    /// The same for large objects alone (and sequences, which are set again afterwards).
+    pub async fn large_objects(&self, snapshot: &str) -> Result<(), Failure> {
+        self.piped(snapshot, "large objects", &["--exclude-table-data=*.*"]).await
+    }
+
+    async fn piped(&self, snapshot: &str, purpose: &str, options: &[&str]) -> Result<(), Failure> {
         let programs = self.programs()?;
         let watch = Stopwatch::start();
         let mut dump = Self::command(&programs.path("pg_dump"), self.source, "-c default_transaction_read_only=on");
         dump.args(["--no-password", "--section=data", "--format=plain", "--no-owner"])
+            .args(options)
             .arg(format!("--snapshot={snapshot}"))
             .stdout(Stdio::piped());
         let mut dump = dump.spawn().map_err(|e| cannot_start("pg_dump", &e))?;
@@ -164,7 +179,7 @@ impl Restore<'_> {
         // When psql stops, pg_dump only sees a broken pipe: psql's own words come first.
         loaded?;
         dumped?;
-        self.child("pg_dump", "rows", watch.ms())
+        self.child("pg_dump", purpose, watch.ms())
     }
 
     /// ANALYZE on the clone only.
@@ -195,6 +210,10 @@ impl Restore<'_> {
         let child = command.spawn().map_err(|e| cannot_start(program, &e))?;
         wait(child, program).await
     }
+}
+
+fn write_list(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))
 }
 
 async fn wait(child: tokio::process::Child, program: &str) -> Result<String, Failure> {

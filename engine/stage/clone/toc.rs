@@ -17,6 +17,25 @@ pub struct Entries {
     pub left_out: Vec<String>,
 }
 
+/// Lines of a list but those that `out` names by the oid and the description of their entry.
+pub fn without(kept: &str, out: impl Fn(i64, &str) -> bool) -> String {
+    let told = |line: &&str| {
+        let mut words = line.splitn(4, ' ');
+        let oid = words.nth(2).and_then(|oid| oid.parse().ok()).unwrap_or(0);
+        !out(oid, words.next().unwrap_or(""))
+    };
+    kept.lines().filter(told).map(|line| format!("{line}\n")).collect()
+}
+
+/// Oids of the materialised views that hold data, in the order in which they can be filled.
+pub fn views_with_data(kept: &str) -> Vec<i64> {
+    let oid = |line: &str| {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        words.get(3).filter(|text| text.starts_with("MATERIALIZED VIEW DATA ")).and_then(|_| words[2].parse().ok())
+    };
+    kept.lines().filter_map(oid).collect()
+}
+
 impl Entries {
     /// Sorts the lines that `pg_restore --list` prints: `123; 1259 16385 TABLE public t owner`.
     pub fn of(listed: &str, extensions_out: &[String], publications_out: &[String]) -> Entries {

@@ -1,0 +1,105 @@
+//! What is read in one go: a whole table, or a range of its pages.
+
+/// Rows of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// For messages.
+    pub name: String,
+    /// `SELECT columns FROM ONLY table`, quoted by the server; a condition may be added.
+    pub select: String,
+    /// Fields of a row.
+    pub fields: usize,
+    /// Pages of its main file at or after the snapshot; 0: it cannot be taken in ranges.
+    pub pages: u64,
+    /// Bytes it is expected to have, for the order and the shares.
+    pub bytes: u64,
+}
+
+/// A part of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Index of its source.
+    pub source: usize,
+    /// From this page, up to and without that one (`None`: to the end).
+    pub pages: Option<(u64, Option<u64>)>,
+    /// Bytes it is expected to have.
+    pub bytes: u64,
+}
+
+/// Not worth a session of its own.
+const SMALL: u64 = 32 << 20;
+/// No range is larger: it is one transaction, and what is lost when that fails.
+const LARGE: u64 = 1 << 30;
+
+/// Chunks, largest first. A table is split only where it alone would keep one worker busy while others have nothing.
+pub fn plan(sources: &[Source], jobs: usize) -> Vec<Chunk> {
+    let total: u64 = sources.iter().map(|source| source.bytes).sum();
+    let jobs = u64::try_from(jobs.max(1)).unwrap_or(1);
+    let share = (total / (jobs * 2)).max(SMALL);
+    let range = (total / (jobs * 8)).clamp(SMALL, LARGE);
+    let mut chunks = Vec::new();
+    for (source, of) in sources.iter().enumerate() {
+        if jobs == 1 || of.pages < 2 || of.bytes <= share {
+            chunks.push(Chunk { source, pages: None, bytes: of.bytes });
+            continue;
+        }
+        let parts = of.bytes.div_ceil(range).min(of.pages);
+        for part in 0..parts {
+            // The last one is open: the table may have grown by rows that the snapshot sees.
+            let end = (part + 1 < parts).then(|| of.pages * (part + 1) / parts);
+            let pages = Some((of.pages * part / parts, end));
+            chunks.push(Chunk { source, pages, bytes: of.bytes / parts });
+        }
+    }
+    chunks.sort_by_key(|chunk| std::cmp::Reverse(chunk.bytes));
+    chunks
+}
+
+impl Chunk {
+    /// The query that yields its rows.
+    pub fn select(&self, source: &Source) -> String {
+        let tid = |page: u64| format!("'({page},0)'::pg_catalog.tid");
+        match self.pages {
+            None => source.select.clone(),
+            Some((from, None)) => format!("{} WHERE ctid OPERATOR(pg_catalog.>=) {}", source.select, tid(from)),
+            Some((from, Some(end))) => format!(
+                "{} WHERE ctid OPERATOR(pg_catalog.>=) {} AND ctid OPERATOR(pg_catalog.<) {}",
+                source.select,
+                tid(from),
+                tid(end)
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(bytes: u64) -> Source {
+        Source { name: "t".into(), select: "SELECT a FROM ONLY t".into(), fields: 1, pages: bytes / 8192, bytes }
+    }
+
+    #[test]
+    fn ranges_leave_no_page_out() {
+        let chunks = plan(&[source(10 << 30), source(1 << 20)], 4);
+        let mut ranges: Vec<_> = chunks.iter().filter(|c| c.source == 0).filter_map(|c| c.pages).collect();
+        ranges.sort_unstable();
+        assert!(ranges.len() > 8, "{}", ranges.len());
+        assert_eq!(ranges[0].0, 0);
+        for pair in ranges.windows(2) {
+            assert_eq!(pair[0].1, Some(pair[1].0));
+        }
+        assert_eq!(ranges.last().and_then(|last| last.1), None);
+        assert_eq!(chunks.last(), Some(&Chunk { source: 1, pages: None, bytes: 1 << 20 }));
+    }
+
+    #[test]
+    fn tables_are_whole_where_there_are_enough_of_them() {
+        let many: Vec<Source> = (0..40).map(|_| source(1 << 30)).collect();
+        assert!(plan(&many, 4).iter().all(|chunk| chunk.pages.is_none()));
+        assert!(plan(&[source(1 << 40)], 1).iter().all(|chunk| chunk.pages.is_none()));
+        let odd = Source { pages: 0, ..source(1 << 40) };
+        assert!(plan(&[odd], 4).iter().all(|chunk| chunk.pages.is_none()));
+    }
+}

@@ -1,0 +1,11 @@
+//! Rows in bulk: binary COPY out of a snapshot by several sessions, hashed where they arrive, and on into another
+//! database if wanted. Big tables are taken in ranges of pages, largest first, from one queue.
+
+mod chunks;
+mod crew;
+mod rows;
+mod transfer;
+
+pub use chunks::{Chunk, Source, plan};
+pub use crew::{Crew, Moved};
+pub use transfer::{Into, Loads};

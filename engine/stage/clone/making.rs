@@ -1,0 +1,244 @@
+//! From nothing to a verified clone under its working name.
+
+use super::super::source_facts::SourceFacts;
+use super::preflight;
+use super::settings;
+use super::watch::Waited;
+use super::{CloneStage, Method, expiry, marker, quoted, restore, stream, toc};
+use crate::clock::{self, Stopwatch};
+use crate::copy::Crew;
+use crate::event::{Event, Exit, Failure, Identity};
+use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Level, Scope};
+use crate::stage::Cx;
+use crate::target::{CloneTarget, Expected, Isolation, Live, NewDatabase, Plain, Tx, identify};
+use std::sync::Arc;
+
+/// The making of one clone.
+#[derive(Clone, Copy)]
+pub(super) struct Making<'r> {
+    /// The run.
+    pub cx: &'r Cx,
+    /// The stage.
+    pub stage: &'r CloneStage,
+    /// What is made.
+    pub target: &'r CloneTarget,
+    /// Its name until it is verified.
+    pub working: &'r str,
+}
+
+/// Production's snapshot, held.
+pub(super) struct Begun {
+    pub tx: Tx,
+    pub snapshot: String,
+    pub identity: Identity,
+    pub facts: SourceFacts,
+    pub watch: Stopwatch,
+}
+
+/// A clone that is equal to its source.
+pub(super) struct Made {
+    pub identity: Identity,
+    pub facts: SourceFacts,
+    pub print: Fingerprint,
+    pub open_ms: u64,
+    pub waited: Waited,
+    pub expected: Expected,
+}
+
+/// What a method leaves to be compared.
+pub(super) struct Copied {
+    pub identity: Identity,
+    pub facts: SourceFacts,
+    /// Of the source at the snapshot.
+    pub source: Fingerprint,
+    /// Of the clone.
+    pub clone: Fingerprint,
+    pub open_ms: u64,
+    pub waited: Waited,
+    pub expected: Expected,
+}
+
+impl<'r> Making<'r> {
+    pub(super) async fn make(self) -> Result<Made, Failure> {
+        let begun = self.begin().await?;
+        let copied = match self.stage.method {
+            Method::Dump => self.dump(begun).await?,
+            Method::Stream => Box::pin(stream::run(self, begun)).await?,
+        };
+        self.compared(copied)
+    }
+
+    pub(super) fn name(&self) -> &'r str {
+        self.stage.head.name.as_str()
+    }
+
+    pub(super) fn production(&self) -> Result<&'r Plain, Failure> {
+        self.cx.targets.plain(&self.target.source)
+    }
+
+    pub(super) fn jobs(&self) -> usize {
+        usize::try_from(self.stage.jobs).unwrap_or(1)
+    }
+
+    /// Opens the snapshot, refuses what cannot be cloned, and holds every table still.
+    async fn begin(&self) -> Result<Begun, Failure> {
+        let watch = Stopwatch::start();
+        let tx = self.production()?.reader.begin("snapshot of the clone", Isolation::Snapshot).await?;
+        let snapshot = tx.export_snapshot().await?;
+        let identity = identify(&tx).await?;
+        let asked = preflight::Asked {
+            cx: self.cx,
+            stage: self.name(),
+            target: self.target,
+            source: &tx,
+            identity: &identity,
+            acknowledged: &self.stage.acknowledged,
+            // Beside the workers: `pg_dump` there; the verifying sessions and the maker's own here.
+            reading: self.stage.jobs * u32::from(self.stage.method == Method::Stream) + 1,
+            writing: self.stage.jobs + 2,
+        };
+        let facts = preflight::demand(&asked).await?;
+        fingerprint::hold_still(&tx).await?;
+        Ok(Begun { tx, snapshot, identity, facts, watch })
+    }
+
+    /// Makes the empty database; what `refuse_existing` let pass is dropped now.
+    pub(super) async fn create(&self, begun: &Begun) -> Result<Expected, Failure> {
+        let (cx, target) = (self.cx, self.target);
+        self.stage.drop_existing(cx, target).await?;
+        let (stage, on) = (self.name().to_owned(), self.stage.on.clone());
+        cx.record(Event::CloneBegun { stage, target: on, database: self.working.to_owned() })?;
+        let new = NewDatabase {
+            name: self.working.to_owned(),
+            template: "template0".to_owned(),
+            locale: Some(begun.facts.locale.clone()),
+            stage_role: target.stage_role.clone(),
+            owner_role: target.owner_role.clone(),
+            marker: marker(cx, &begun.identity, expiry(target)),
+        };
+        let oid = target.maker.create(&new).await?;
+        let owner = quoted(&target.owner_role)?;
+        target.maker.inside(self.working, &[format!("ALTER SCHEMA public OWNER TO {owner}")]).await?;
+        Ok(Expected {
+            run: cx.run.clone(),
+            database: self.working.to_owned(),
+            oid,
+            system_identifier: target.maker.identity().await?.system_identifier,
+            not: (begun.identity.system_identifier.clone(), begun.identity.oid),
+        })
+    }
+
+    pub(super) fn restore<'s>(
+        &'s self,
+        into: &'s crate::target::Door,
+        facts: &'s SourceFacts,
+        source: &Identity,
+    ) -> Result<restore::Restore<'s>, Failure> {
+        Ok(restore::Restore {
+            cx: self.cx,
+            stage: self.name(),
+            source: self.production()?.reader.door(),
+            source_name: &self.target.source,
+            into,
+            owner_role: &self.target.owner_role,
+            facts,
+            jobs: self.stage.jobs,
+            server_major: u32::try_from(source.version_num / 10_000).unwrap_or(0),
+        })
+    }
+
+    /// `pg_dump | psql`: production is read twice, once for its fingerprint.
+    async fn dump(&self, begun: Begun) -> Result<Copied, Failure> {
+        let (cx, name) = (self.cx, self.name());
+        cx.say(name, "fingerprint of production at the snapshot");
+        let watch = Stopwatch::start();
+        let source = fingerprint::take(&begun.tx, &Scope::all(Level::Content)).await?;
+        cx.keep_fingerprint(name, &self.target.source, "source", &source, watch.ms())?;
+        let expected = self.create(&begun).await?;
+        let into = self.target.maker.door().to_database(self.working)?;
+        let Begun { tx, snapshot, identity, facts, watch } = begun;
+        let restore = self.restore(&into, &facts, &identity)?;
+        let toc = restore.schema(&snapshot).await?;
+        restore.pre_data(&toc).await?;
+        restore.data(&snapshot).await?;
+        // The snapshot holds back vacuum on production: it is let go before indexes are built.
+        cx.finish(tx).await?;
+        let open_ms = watch.ms();
+        cx.say(name, "building indexes and constraints");
+        restore.post_data(&toc, &toc.kept).await?;
+        let left_out = self.settled(&restore, &toc, &facts).await?;
+        let mut facts = facts.clone();
+        facts.left_out.extend(left_out);
+        let clone = self.verified(&expected).await?;
+        Ok(Copied { identity, facts, source, clone, open_ms, waited: Waited::default(), expected })
+    }
+
+    /// What a dump leaves out, and statistics. Answers what could not be restored.
+    pub(super) async fn settled(
+        &self,
+        restore: &restore::Restore<'_>,
+        toc: &restore::Toc,
+        facts: &SourceFacts,
+    ) -> Result<Vec<String>, Failure> {
+        let printed = restore.default_privileges(toc).await?;
+        let (statements, mut left_out) = toc::default_privileges(&printed, &facts.owners, &self.target.owner_role);
+        self.target.maker.inside(self.working, &statements).await?;
+        left_out.extend(toc.left_out.iter().cloned());
+        left_out.extend(settings::restore(&self.target.maker, self.working, facts).await?);
+        restore.analyze().await?;
+        Ok(left_out)
+    }
+
+    /// The clone as it is, read by the role that will work in it.
+    async fn verified(&self, expected: &Expected) -> Result<Fingerprint, Failure> {
+        self.cx.say(self.name(), "comparing with production");
+        let doors = self.target.doors(expected)?;
+        let tx = doors.reader.begin("verifying the clone", Isolation::Snapshot).await?;
+        let crew = self.crew(&doors, Some(tx.export_snapshot().await?));
+        let (print, _) = fingerprint::take_by(&tx, &crew, &Scope::all(Level::Content)).await?;
+        tx.finish().await?;
+        close(&doors);
+        Ok(print)
+    }
+
+    pub(super) fn crew(&self, doors: &Live, snapshot: Option<String>) -> Crew {
+        Crew {
+            reader: doors.reader.clone(),
+            snapshot,
+            purpose: "verifying the clone".to_owned(),
+            jobs: self.jobs(),
+            loads: Arc::default(),
+        }
+    }
+
+    /// Equal to production at the snapshot, or not a clone.
+    fn compared(&self, copied: Copied) -> Result<Made, Failure> {
+        let Copied { identity, facts, source, clone, open_ms, waited, expected } = copied;
+        let compare = Compare::Clone {
+            owner_map: facts.owners.iter().map(|o| (o.clone(), self.target.owner_role.clone())).collect(),
+            left_out: facts.left_out.clone(),
+        };
+        let Comparison { differences, masks } = fingerprint::differences(&source, &clone, &compare);
+        let lines: Vec<String> = differences.iter().map(|d| format!("{}: {}", d.what, d.detail)).collect();
+        self.cx.record(Event::Compared {
+            stage: self.name().to_owned(),
+            label: "clone and production at the snapshot".into(),
+            equal: lines.is_empty(),
+            differences: lines.clone(),
+            masks,
+        })?;
+        if !lines.is_empty() {
+            let mut failure = Failure::new(Exit::StageFailed, "the clone is not equal to production at the snapshot");
+            failure.facts = lines.into_iter().take(20).collect();
+            return Err(failure);
+        }
+        self.cx.say(self.name(), &format!("equal at {}", clock::now()));
+        Ok(Made { identity, facts, print: source, open_ms, waited, expected })
+    }
+}
+
+/// Ends the sessions of doors that are not needed any more.
+pub(super) fn close(doors: &Live) {
+    doors.reader.door().close();
+    doors.writer.door().close();
+}

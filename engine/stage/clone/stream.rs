@@ -1,0 +1,284 @@
+//! Method `stream`: binary COPY out of one snapshot and into the clone, several sessions on each side, every row hashed
+//! on the way. Indexes of a big table are built as soon as its rows are in; the rows are read again and compared while
+//! the rest is built.
+
+use super::indexes::{self, ForeignKeys, Indexes};
+use super::making::{Begun, Copied, Making, close};
+use super::restore::{Restore, Toc};
+use super::watch::{Waited, Watch};
+use super::{settings, toc};
+use crate::clock::Stopwatch;
+use crate::copy::{Crew, Into, Loads, Source};
+use crate::digest::RowSum;
+use crate::event::{Event, Failure};
+use crate::fingerprint::{self, Fingerprint, Form, Leaf, Level, Reading, Rest, Scope, TableKind};
+use crate::target::{Expected, Isolation, Live, Tx};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{mpsc, oneshot};
+
+/// What is known of the source before anything is made.
+struct Known {
+    reading: Reading,
+    /// Leaves that are loaded through another table, by oid.
+    routed: BTreeMap<i64, String>,
+    indexes: Indexes,
+    keys: ForeignKeys,
+}
+
+/// Clones by `stream`.
+pub(super) async fn run(making: Making<'_>, begun: Begun) -> Result<Copied, Failure> {
+    let known = Known::of(&begun.tx).await?;
+    let expected = making.create(&begun).await?;
+    let into = making.target.maker.door().to_database(making.working)?;
+    let facts = begun.facts.clone();
+    let identity = begun.identity.clone();
+    let restore = making.restore(&into, &facts, &identity)?;
+    let toc = restore.schema(&begun.snapshot).await?;
+    restore.pre_data(&toc).await?;
+    let work = Work { making, known: &known, restore, toc: &toc, expected: &expected };
+    let (ready, go) = oneshot::channel();
+    let (tables, arrived) = mpsc::unbounded_channel();
+    let (moved, left_out) = tokio::try_join!(work.rows(begun, tables, ready), work.build(arrived, go))?;
+    let clone = work.whole(&moved.verified).await?;
+    let mut facts = facts.clone();
+    facts.left_out.extend(left_out);
+    let (source, open_ms, waited) = (moved.print, moved.open_ms, moved.waited);
+    Ok(Copied { identity, facts, source, clone, open_ms, waited, expected })
+}
+
+struct Work<'w> {
+    making: Making<'w>,
+    known: &'w Known,
+    restore: Restore<'w>,
+    toc: &'w Toc,
+    expected: &'w Expected,
+}
+
+/// The rows are in, and what the clone holds was read again.
+struct Moved {
+    print: Fingerprint,
+    verified: BTreeMap<String, RowSum>,
+    open_ms: u64,
+    waited: Waited,
+}
+
+impl Known {
+    async fn of(tx: &Tx) -> Result<Known, Failure> {
+        // Definitions are printed relative to the path: from here on this transaction needs names in full.
+        tx.query("SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)", &[]).await?;
+        let reading = fingerprint::reading(tx, &Scope::all(Level::Content)).await?;
+        let routed = tx.query(include_str!("../../../sql/engine/source/routed.sql"), &[]).await?;
+        let sizes = reading.tables.iter().zip(&reading.sources).map(|((leaf, _), source)| (leaf.oid, source.bytes));
+        let indexes = Indexes::of(tx, sizes).await?;
+        let keys = ForeignKeys::of(tx).await?;
+        let routed = routed.iter().map(|row| (row.get(0), row.get(1))).collect();
+        Ok(Known { reading, routed, indexes, keys })
+    }
+
+    /// Where each source goes; what a clone computes itself goes nowhere.
+    fn places(&self) -> Vec<(Source, Option<Into>)> {
+        let place = |((leaf, kind), source): (&(Leaf, TableKind), &Source)| {
+            let goes = *kind != TableKind::MaterializedView;
+            (source.clone(), goes.then(|| self.place(leaf)))
+        };
+        self.reading.tables.iter().zip(&self.reading.sources).map(place).collect()
+    }
+
+    fn place(&self, leaf: &Leaf) -> Into {
+        let columns = leaf.columns.iter().filter(|column| column.form != Form::Generated);
+        let columns: Vec<String> = columns.map(|column| column.quoted.clone()).collect();
+        let text = leaf.columns.iter().any(|column| column.form == Form::Text);
+        let text = text.then(|| format!("SELECT {} FROM ONLY {}", columns.join(", "), leaf.name));
+        let routed = self.routed.get(&leaf.oid);
+        Into { table: routed.unwrap_or(&leaf.name).clone(), columns, text, alone: routed.is_none() }
+    }
+}
+
+impl Work<'_> {
+    /// Everything that needs production's snapshot; then the clone's rows are read.
+    async fn rows(
+        &self,
+        begun: Begun,
+        tables: mpsc::UnboundedSender<i64>,
+        ready: oneshot::Sender<()>,
+    ) -> Result<Moved, Failure> {
+        let making = &self.making;
+        let watch = Watch {
+            cx: making.cx,
+            stage: making.name(),
+            doing: "copying the rows",
+            loads: Arc::default(),
+            expected: self.known.reading.sources.iter().map(|source| source.bytes).sum(),
+            holder: Some((&begun.tx, making.stage.max_lock_wait)),
+            building: None,
+            waited: Mutex::default(),
+        };
+        let print = watch.over(self.copy(&begun, &watch.loads, tables)).await?;
+        let (print, rest_sequences) = print;
+        let waited = watch.waited.into_inner().expect("invariant: nobody panics while noting a wait");
+        let (tx, open) = (begun.tx, begun.watch);
+        // The snapshot holds back vacuum on production: it is let go before the rest is built.
+        making.cx.finish(tx).await?;
+        let open_ms = open.ms();
+        self.set_sequences(&rest_sequences).await?;
+        // Nobody listens once building has failed; that failure is the one to tell.
+        let _ = ready.send(());
+        let verified = self.verify().await?;
+        Ok(Moved { print, verified, open_ms, waited })
+    }
+
+    async fn copy(
+        &self,
+        begun: &Begun,
+        loads: &Arc<Loads>,
+        tables: mpsc::UnboundedSender<i64>,
+    ) -> Result<(Fingerprint, Rest), Failure> {
+        let (making, target, scope) = (&self.making, self.making.target, Scope::all(Level::Content));
+        let watch = Stopwatch::start();
+        let crew = Crew {
+            reader: making.production()?.reader.clone(),
+            snapshot: Some(begun.snapshot.clone()),
+            purpose: "rows of the clone".to_owned(),
+            jobs: making.jobs(),
+            loads: Arc::clone(loads),
+        };
+        let places = self.known.places();
+        let workers = making.jobs().min(places.len()).max(1);
+        let mut loaders = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            loaders.push(target.maker.loader(making.working, &target.owner_role, "loading rows").await?);
+        }
+        let (done, mut arrived) = mpsc::unbounded_channel::<usize>();
+        let forward = async {
+            while let Some(source) = arrived.recv().await {
+                // Nobody listens once building has failed.
+                let _ = tables.send(self.known.reading.tables[source].0.oid);
+            }
+            Ok(())
+        };
+        let (moved, ()) = tokio::try_join!(crew.transfer(places, loaders, done), forward)?;
+        drop(tables);
+        // After the rows: sequences are not of the snapshot, and must not be behind it.
+        let rest = fingerprint::rest(&begun.tx, &scope).await?;
+        if rest.has_large_objects() {
+            making.cx.say(making.name(), "copying large objects");
+            self.restore.large_objects(&begun.snapshot).await?;
+        }
+        for record in moved.records {
+            making.cx.record(Event::Transaction { record })?;
+        }
+        let print = fingerprint::complete(&scope, self.known.reading.clone(), &moved.sums, rest.clone());
+        making.cx.keep_fingerprint(making.name(), &target.source, "source", &print, watch.ms())?;
+        Ok((print, rest))
+    }
+
+    async fn set_sequences(&self, rest: &Rest) -> Result<(), Failure> {
+        let making = &self.making;
+        let mut session = indexes::session(making.target, making.working, "sequences").await?;
+        for batch in rest.sequences.chunks(200) {
+            let set = |s: &fingerprint::SequenceState| {
+                let name = crate::name::quote::literal(&s.name).unwrap_or_default();
+                format!("SELECT pg_catalog.setval({name}::pg_catalog.regclass, {}, {})", s.last_value, s.is_called)
+            };
+            session.run(&batch.iter().map(set).collect::<Vec<_>>().join("; ")).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the clone's rows. Nobody writes there: each chunk is a transaction of its own and no index waits for it.
+    async fn verify(&self) -> Result<BTreeMap<String, RowSum>, Failure> {
+        let doors = self.making.target.doors(self.expected)?;
+        let tx = doors.reader.begin("verifying the clone", Isolation::Snapshot).await?;
+        let reading = fingerprint::reading(&tx, &Scope::all(Level::Content)).await?;
+        tx.finish().await?;
+        let sums = self.sums(&doors, reading.sources).await?;
+        close(&doors);
+        Ok(sums)
+    }
+
+    async fn sums(&self, doors: &Live, sources: Vec<Source>) -> Result<BTreeMap<String, RowSum>, Failure> {
+        let crew = self.making.crew(doors, None);
+        let watch = Watch {
+            cx: self.making.cx,
+            stage: self.making.name(),
+            doing: "comparing with production",
+            loads: Arc::clone(&crew.loads),
+            expected: sources.iter().map(|source| source.bytes).sum(),
+            holder: None,
+            building: Some((&self.making.target.maker, self.making.working)),
+            waited: Mutex::default(),
+        };
+        let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
+        let moved = watch.over(crew.hash(sources)).await?;
+        Ok(names.into_iter().zip(moved.sums).collect())
+    }
+
+    /// The whole clone once it is built: what was read while it was being built, and what came after.
+    async fn whole(&self, verified: &BTreeMap<String, RowSum>) -> Result<Fingerprint, Failure> {
+        let scope = Scope::all(Level::Content);
+        let doors = self.making.target.doors(self.expected)?;
+        let tx = doors.reader.begin("verifying the clone", Isolation::Snapshot).await?;
+        let reading = fingerprint::reading(&tx, &scope).await?;
+        let late = reading.sources.iter().filter(|source| !verified.contains_key(&source.name)).cloned().collect();
+        let late = self.sums(&doors, late).await?;
+        let rest = fingerprint::rest(&tx, &scope).await?;
+        tx.finish().await?;
+        close(&doors);
+        let sum = |source: &Source| verified.get(&source.name).or_else(|| late.get(&source.name)).cloned();
+        let sums: Vec<RowSum> = reading.sources.iter().map(|source| sum(source).unwrap_or_default()).collect();
+        Ok(fingerprint::complete(&scope, reading, &sums, rest))
+    }
+
+    /// Indexes as tables arrive; the rest once all rows are in. Answers what could not be restored.
+    async fn build(
+        &self,
+        arrived: mpsc::UnboundedReceiver<i64>,
+        go: oneshot::Receiver<()>,
+    ) -> Result<Vec<String>, Failure> {
+        let making = &self.making;
+        let mut sessions = Vec::new();
+        if !self.known.indexes.is_empty() {
+            for _ in 0..making.jobs().div_ceil(2) {
+                sessions.push(indexes::session(making.target, making.working, "building indexes").await?);
+            }
+        }
+        self.known.indexes.build(sessions, arrived).await?;
+        if go.await.is_err() {
+            // The rows did not come; their failure is the one to tell, so this one waits for ever.
+            std::future::pending::<()>().await;
+        }
+        let late = |text: &str| text.starts_with("FK CONSTRAINT ") || text.starts_with("MATERIALIZED VIEW DATA ");
+        let comment = |text: &str| text.starts_with("COMMENT ");
+        let kept = &self.toc.kept;
+        let first = toc::without(kept, |oid, text| late(text) || comment(text) || self.known.indexes.has(oid));
+        self.restore.post_data(self.toc, &first).await?;
+        self.known.keys.restore(making.target, making.working, making.jobs()).await?;
+        self.views().await?;
+        let comments = toc::without(kept, |_, text| !comment(text));
+        self.restore.post_data(self.toc, &comments).await?;
+        self.making.settled(&self.restore, self.toc, self.restore.facts).await
+    }
+
+    /// Fills materialised views, each after those it reads, with the path that the database gives its sessions.
+    async fn views(&self) -> Result<(), Failure> {
+        let views = toc::views_with_data(&self.toc.kept);
+        if views.is_empty() {
+            return Ok(());
+        }
+        let making = &self.making;
+        let mut session = indexes::session(making.target, making.working, "filling materialised views").await?;
+        let path = self.restore.facts.settings.iter().find(|(name, _)| name == "search_path");
+        let path = path.map_or(Ok("public".to_owned()), |(name, value)| settings::setting_text(name, value))?;
+        session.run(&format!("SET search_path = {path}")).await?;
+        let names: BTreeMap<i64, &str> =
+            self.known.reading.tables.iter().map(|(leaf, _)| (leaf.oid, leaf.name.as_str())).collect();
+        for name in views.iter().filter_map(|oid| names.get(oid)) {
+            session
+                .run(&format!("REFRESH MATERIALIZED VIEW {name}"))
+                .await
+                .map_err(|f| f.fact(format!("view {name}")))?;
+        }
+        Ok(())
+    }
+}

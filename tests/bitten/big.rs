@@ -1,0 +1,27 @@
+//! Large values must go through the engine a few at a time: its memory does not grow with the database.
+
+use super::{METHODS, item, production};
+use crate::support::PLAN;
+
+/// What the engine may take, in KiB, whatever the size of the database.
+const MOST: u64 = 100 * 1024;
+
+#[test]
+fn a_hundred_megabytes_in_large_values_pass_in_little_memory() {
+    let trap = item(
+        "big",
+        "CREATE TABLE big (id int, v bytea);
+         ALTER TABLE big ALTER v SET STORAGE EXTERNAL;
+         INSERT INTO big SELECT n, convert_to(repeat(md5(n::text), 320000), 'UTF8') FROM generate_series(1, 10) AS n;",
+    );
+    for method in METHODS {
+        let bench = production(trap.name, "", &[&trap]);
+        let size = "SELECT sum(octet_length(v)) FROM big.big";
+        assert_eq!(bench.psql(bench.production(), size), "102400000");
+        bench.clone_plan(method, "");
+        let (code, peak) = bench.start(&["apply", PLAN]).end_with_peak();
+        assert_eq!(code, Some(0), "{method}");
+        assert_eq!(bench.unlike(), Vec::<String>::new(), "{method}");
+        assert!((1..MOST).contains(&peak), "{method}: the engine took {peak} KiB of memory");
+    }
+}
