@@ -242,11 +242,12 @@ fn a_table_that_may_not_be_read_says_how() {
 #[test]
 fn a_table_that_is_truncated_meanwhile_is_not_taken_for_empty() {
     let bench = bench("moved");
-    // Truncates, and commits as soon as somebody with an older snapshot waits for the table.
+    // Truncates, and commits as soon as somebody with an older snapshot waits for it (or for its TOAST table).
     let truncate = "BEGIN; TRUNCATE public.loose;
         DO $$ BEGIN
             FOR i IN 1 .. 6000 LOOP
-                EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE relation = 'public.loose'::regclass AND NOT granted);
+                EXIT WHEN EXISTS (SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+                                  WHERE d.datname = current_database() AND NOT l.granted);
                 PERFORM pg_sleep(0.01);
             END LOOP;
         END $$;

@@ -161,9 +161,9 @@ struct FingerprintArg {
     /// How deep to look [default: that of the stored fingerprint, else content]
     #[arg(long, value_enum)]
     level: Option<Depth>,
-    /// Sessions that share the reading of each database; with more than 1, two are read at the same time
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    jobs: u16,
+    /// Sessions that read at a time; two databases share them [default: the number of processors]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: Option<u16>,
     /// Read the rows of this table, and of no table that is not named so
     #[arg(long, value_name = "TABLE")]
     include: Vec<String>,
@@ -211,6 +211,8 @@ impl From<FingerprintArg> for command::fingerprint::Args {
         });
         let FingerprintArg { url, against, jobs, include, exclude, output, clone, owners, left_out, json, .. } = arg;
         let rows = arg.rows.map(usize::from);
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from).min(64);
+        let jobs = jobs.unwrap_or_else(|| u16::try_from(processors()).unwrap_or(1));
         command::fingerprint::Args {
             url,
             against,

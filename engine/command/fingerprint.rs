@@ -26,7 +26,7 @@ pub struct Args {
     pub against: Option<String>,
     /// How deep; that of the stored fingerprint, else content.
     pub level: Option<Level>,
-    /// With more than one, both databases are read at the same time.
+    /// Sessions that read at a time; two databases share them.
     pub jobs: u16,
     /// Tables whose rows are read; none: all.
     pub include: Vec<String>,
@@ -142,7 +142,7 @@ impl Args {
     async fn one(&self, place: &place::Place, scope: &Scope) -> Result<(Side, Taken), Failure> {
         let side = Side::open(place).await?;
         self.demand_named(&[&side])?;
-        let taken = side.take(scope, self.jobs).await?;
+        let taken = side.take(scope, self.jobs.into()).await?;
         self.show(&side, &taken);
         Ok((side, taken))
     }
@@ -165,9 +165,10 @@ impl Args {
         let (there, here) = tokio::try_join!(Side::open(there), Side::open(here))?;
         self.demand_named(&[&here, &there])?;
         let (was, is) = if self.jobs > 1 {
-            tokio::try_join!(there.take(&scope, self.jobs), here.take(&scope, self.jobs))?
+            let half = usize::from(self.jobs / 2);
+            tokio::try_join!(there.take(&scope, half), here.take(&scope, half))?
         } else {
-            (there.take(&scope, self.jobs).await?, here.take(&scope, self.jobs).await?)
+            (there.take(&scope, 1).await?, here.take(&scope, 1).await?)
         };
         self.show(&here, &is);
         self.show(&there, &was);
@@ -176,7 +177,9 @@ impl Args {
         let exit = self.compared(&was.print, &is.print, None, &other)?;
         if let Some(limit) = self.rows {
             let tables = differing(&was.print, &is.print);
-            for table in rows::differing(&there, &here, &tables, limit).await? {
+            let found = rows::differing(&there, &here, &tables, limit).await?;
+            tokio::try_join!(there.demand_whole(&was.print), here.demand_whole(&is.print))?;
+            for table in found {
                 self.people(&rows::show::drawn(&table));
                 rows::show::json(&table).for_each(|line| self.machine(&line));
             }

@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use crate::clock::Stopwatch;
-use crate::copy::Crew;
+use crate::copy::{Crew, Loads};
 use crate::event::{Exit, Failure};
 use crate::fingerprint::{self, Fingerprint, Leaf, Level, Scope};
 use crate::target::{Isolation, Reader, Tx, identify, powers};
@@ -21,10 +21,10 @@ pub(super) struct Side {
     pub(super) powers: Vec<String>,
     /// Its relations with rows.
     pub(super) leaves: Vec<Leaf>,
-    /// Opens further sessions on its snapshot.
-    pub(super) reader: Reader,
     /// The transaction.
     pub(super) tx: Tx,
+    /// More sessions on its snapshot.
+    reader: Reader,
 }
 
 /// A fingerprint and how long it took.
@@ -42,28 +42,30 @@ impl Side {
             let role = identify(&tx).await?.session_user;
             let (powers, leaves) = (powers(&tx, &role).await?, fingerprint::leaves(&tx).await?);
             let (word, address) = (place.word, place.reader.door().address());
-            Ok(Side { word, address, powers, leaves, reader: place.reader.clone(), tx })
+            Ok(Side { word, address, powers, leaves, tx, reader: place.reader.clone() })
         };
         opened.await.map_err(of_a_command)
     }
 
-    /// Takes the fingerprint with `jobs` sessions on the one snapshot.
-    pub(super) async fn take(&self, scope: &Scope, jobs: u16) -> Result<Taken, Failure> {
+    /// Takes the fingerprint, its tables read by so many sessions on the one snapshot.
+    pub(super) async fn take(&self, scope: &Scope, jobs: usize) -> Result<Taken, Failure> {
         let watch = Stopwatch::start();
         let taken = async {
+            if scope.level != Level::Content {
+                return fingerprint::take(&self.tx, &self.scope(scope)).await;
+            }
             let crew = Crew {
                 reader: self.reader.clone(),
                 snapshot: Some(self.tx.export_snapshot().await?),
                 purpose: "fingerprint".to_owned(),
-                jobs: jobs.into(),
-                loads: Arc::default(),
+                jobs,
+                loads: Arc::new(Loads::default()),
             };
             let (print, _) = fingerprint::take_by(&self.tx, &crew, &self.scope(scope)).await?;
-            // The locks that reading took hold from here on, so what is whole now was whole when it was read.
-            self.demand_whole(&print).await?;
             Ok(print)
         };
         let print = taken.await.map_err(|failure| explained(of_a_command(failure)))?;
+        self.demand_whole(&print).await?;
         Ok(Taken { print, ms: watch.ms() })
     }
 
@@ -79,18 +81,22 @@ impl Side {
         scope
     }
 
-    /// A TRUNCATE or a rewrite after the snapshot reads as 0 rows, without any error.
-    async fn demand_whole(&self, print: &Fingerprint) -> Result<(), Failure> {
+    /// A TRUNCATE or a rewrite after the snapshot reads as 0 rows, without any error. What is whole afterwards was whole
+    /// when it was read.
+    pub(super) async fn demand_whole(&self, print: &Fingerprint) -> Result<(), Failure> {
         if print.level == Level::Schema {
             return Ok(());
         }
-        let moved: Vec<String> = self.tx.query(MOVED, &[]).await?.iter().map(|row| row.get(0)).collect();
+        let moved: Vec<String> =
+            self.tx.query(MOVED, &[]).await.map_err(of_a_command)?.iter().map(|row| row.get(0)).collect();
         let read: Vec<String> = moved.into_iter().filter(|name| print.tables.iter().any(|t| t.name == *name)).collect();
         if read.is_empty() {
             return Ok(());
         }
         let what = format!("`{}`: tables were truncated or rewritten while they were read", self.word);
-        let mut failure = Failure::new(Exit::Temporary, what).next("then", "the same command again");
+        let mut failure = Failure::new(Exit::Temporary, what)
+            .changed("nothing was changed; it was only read")
+            .next("then", "the same command again");
         failure.facts = read;
         Err(failure)
     }

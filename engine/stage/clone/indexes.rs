@@ -174,5 +174,9 @@ impl ForeignKeys {
 pub(super) async fn session(target: &CloneTarget, working: &str, purpose: &str) -> Result<Loader, Failure> {
     let mut session = target.maker.loader(working, &target.owner_role, purpose).await?;
     session.run("SET search_path = ''; SET maintenance_work_mem = '256MB'").await?;
+    if super::jobs::available() < 4 {
+        // The rows are read again meanwhile: there is no core left for the server's own helpers.
+        session.run("SET max_parallel_maintenance_workers = 0").await?;
+    }
     Ok(session)
 }

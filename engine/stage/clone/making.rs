@@ -86,7 +86,7 @@ impl<'r> Making<'r> {
         let tx = self.production()?.reader.begin("snapshot of the clone", Isolation::Snapshot).await?;
         let snapshot = tx.export_snapshot().await?;
         let identity = identify(&tx).await?;
-        let jobs = self.stage.jobs;
+        let (jobs, stream) = (self.stage.jobs, self.stage.method == Method::Stream);
         let asked = preflight::Asked {
             cx: self.cx,
             stage: self.name(),
@@ -95,8 +95,8 @@ impl<'r> Making<'r> {
             identity: &identity,
             acknowledged: &self.stage.acknowledged,
             // Readers and `pg_dump` there; here loaders or readers, builders, `pg_restore` and the maker's own.
-            reading: u32::try_from(jobs + 1).unwrap_or(u32::MAX),
-            writing: u32::try_from(2 * jobs + jobs.div_ceil(2) + 2).unwrap_or(u32::MAX),
+            reading: u32::try_from(if stream { jobs + 1 } else { 1 }).unwrap_or(u32::MAX),
+            writing: u32::try_from(if stream { 2 * jobs + 3 } else { jobs + 2 }).unwrap_or(u32::MAX),
         };
         let facts = preflight::demand(&asked).await?;
         fingerprint::hold_still(&tx).await?;
