@@ -33,22 +33,16 @@ const SMALL: u64 = 32 << 20;
 /// No range is larger: it is one transaction, and what is lost when that fails.
 const LARGE: u64 = 1 << 30;
 
-/// Workers from which on reading alone is shared: two are enough.
-pub(super) const SHARED_READING: usize = 2;
-/// Workers from which on loading a table is shared. A table that is loaded whole is frozen, which saves its readers as
-/// much as a second loader gains.
-pub(super) const SHARED_LOADING: usize = 4;
-
-/// Chunks, largest first. A table is split only where it alone would keep one worker busy while others have nothing, and
-/// only from `shared` workers on.
-pub fn plan(sources: &[Source], workers: usize, shared: usize) -> Vec<Chunk> {
+/// Chunks, largest first. A table is split only where it alone would keep one worker busy while others have nothing: one
+/// that is loaded whole is frozen, and production's snapshot is held the longer.
+pub fn plan(sources: &[Source], workers: usize) -> Vec<Chunk> {
     let total: u64 = sources.iter().map(|source| source.bytes).sum();
     let jobs = u64::try_from(workers.max(1)).unwrap_or(1);
     let share = (total / (jobs * 2)).max(SMALL);
     let range = (total / (jobs * 8)).clamp(SMALL, LARGE);
     let mut chunks = Vec::new();
     for (source, of) in sources.iter().enumerate().filter(|(_, of)| !of.empty) {
-        if workers < shared || of.pages < 2 || of.bytes <= share {
+        if workers < 2 || of.pages < 2 || of.bytes <= share {
             chunks.push(Chunk { source, pages: None, bytes: of.bytes });
             continue;
         }
@@ -98,7 +92,7 @@ mod tests {
 
     #[test]
     fn ranges_leave_no_page_out() {
-        let chunks = plan(&[source(10 << 30), source(1 << 20)], 4, 4);
+        let chunks = plan(&[source(10 << 30), source(1 << 20)], 4);
         let mut ranges: Vec<_> = chunks.iter().filter(|c| c.source == 0).filter_map(|c| c.pages).collect();
         ranges.sort_unstable();
         assert!(ranges.len() > 8, "{}", ranges.len());
@@ -113,10 +107,10 @@ mod tests {
     #[test]
     fn tables_are_whole_where_there_are_enough_of_them() {
         let many: Vec<Source> = (0..40).map(|_| source(1 << 30)).collect();
-        assert!(plan(&many, 4, 2).iter().all(|chunk| chunk.pages.is_none()));
-        assert!(plan(&[source(1 << 40)], 3, 4).iter().all(|chunk| chunk.pages.is_none()));
+        assert!(plan(&many, 4).iter().all(|chunk| chunk.pages.is_none()));
+        assert!(plan(&[source(1 << 40)], 1).iter().all(|chunk| chunk.pages.is_none()));
         let odd = Source { pages: 0, ..source(1 << 40) };
-        assert!(plan(&[odd], 4, 2).iter().all(|chunk| chunk.pages.is_none()));
-        assert_eq!(plan(&[source(0)], 4, 2), []);
+        assert!(plan(&[odd], 4).iter().all(|chunk| chunk.pages.is_none()));
+        assert_eq!(plan(&[source(0)], 4), []);
     }
 }

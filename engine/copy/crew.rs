@@ -1,6 +1,6 @@
 //! Several sessions on one snapshot, working off one queue of chunks.
 
-use super::chunks::{Chunk, SHARED_LOADING, SHARED_READING, Source, plan};
+use super::chunks::{Chunk, Source, plan};
 use super::transfer::{self, Into, Loads};
 use crate::digest::RowSum;
 use crate::event::{Failure, TxRecord};
@@ -88,7 +88,7 @@ impl Crew {
     /// # Errors
     /// The first failure of any session; the others are ended.
     pub async fn hash(&self, sources: Vec<Source>) -> Result<Moved, Failure> {
-        let chunks = plan(&sources, self.jobs, SHARED_READING);
+        let chunks = plan(&sources, self.jobs);
         let workers = chunks.len().min(self.jobs.max(1));
         let board = Arc::new(Board::new(sources, chunks, Arc::clone(&self.loads)));
         let mut crew = JoinSet::new();
@@ -111,7 +111,7 @@ impl Crew {
         done: UnboundedSender<usize>,
     ) -> Result<Moved, Failure> {
         let (sources, into): (Vec<Source>, Vec<Option<Into>>) = sources.into_iter().unzip();
-        let chunks = plan(&sources, loaders.len(), SHARED_LOADING);
+        let chunks = plan(&sources, loaders.len());
         let (board, into) = (Arc::new(Board::new(sources, chunks, Arc::clone(&self.loads))), Arc::new(into));
         board.active.store(loaders.len(), Ordering::SeqCst);
         let mut crew = JoinSet::new();

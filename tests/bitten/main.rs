@@ -9,11 +9,11 @@ mod support;
 
 mod apart;
 mod big;
-mod pending;
 mod refused;
 mod rows;
 mod schema;
 mod shapes;
+mod streamed;
 
 use support::{Bench, METHODS, Outcome};
 
@@ -64,7 +64,11 @@ fn wrong(bench: &Bench, method: &str, more: &str, items: &[&Item]) -> Vec<String
 /// Clones a production of all `items` by every method; each alone when that is not right, to name the culprits.
 #[track_caller]
 fn cloned_right(name: &str, items: &[Item]) {
-    for method in METHODS {
+    cloned_right_by(METHODS, name, items);
+}
+
+fn cloned_right_by(methods: &[&str], name: &str, items: &[Item]) {
+    for method in methods {
         let all: Vec<&Item> = items.iter().collect();
         let together = wrong(&production(name, "", &all), method, "", &all);
         if together.is_empty() {

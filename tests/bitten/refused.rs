@@ -67,7 +67,39 @@ fn a_type_that_only_a_superuser_can_make_ends_in_an_error_that_names_it() {
     );
     for method in METHODS {
         let bench = production(trap.name, "", &[&trap]);
-        bench.make_clone(method, "").expect(40).says(&["base_type.two", "must be superuser to create a base type"]);
+        bench.make_clone(method, "").expect(40).says(&["base_type.two", "what only a superuser can create"]);
         bench.nothing_left();
     }
+}
+
+/// The clone is read by its owner, whom policies would blind.
+#[test]
+fn policies_forced_upon_the_owner_are_refused_with_what_to_type() {
+    let trap = item(
+        "forced",
+        "CREATE TABLE f (id int, who name);
+         INSERT INTO f SELECT n, 'somebody' FROM generate_series(1, 30) AS n;
+         CREATE POLICY own ON f USING (who = current_user) WITH CHECK (false);
+         ALTER TABLE f ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE f FORCE ROW LEVEL SECURITY;",
+    );
+    for method in METHODS {
+        let bench = production(trap.name, "", &[&trap]);
+        bench.make_clone(method, "").expect(40).says(&["forced.f", "ALTER ROLE engine_owner BYPASSRLS"]);
+        bench.nothing_left();
+    }
+}
+
+/// A `regclass` that names what is only made after the rows.
+#[test]
+fn a_name_of_what_comes_later_is_an_error_that_names_the_table() {
+    let trap = item(
+        "reg_later",
+        "CREATE TABLE z (id int PRIMARY KEY);
+         CREATE TABLE a (k regclass);
+         INSERT INTO a VALUES ('z_pkey'), ('z');",
+    );
+    let bench = production(trap.name, "", &[&trap]);
+    bench.make_clone("stream", "").expect(40).says(&["reg_later.z_pkey", "copying reg_later.a"]);
+    bench.nothing_left();
 }

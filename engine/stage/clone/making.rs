@@ -84,6 +84,8 @@ impl<'r> Making<'r> {
     async fn begin(&self) -> Result<Begun, Failure> {
         let watch = Stopwatch::start();
         let tx = self.production()?.reader.begin("snapshot of the clone", Isolation::Snapshot).await?;
+        let patience = self.stage.head.lock_timeout.as_millis().to_string();
+        tx.query("SELECT pg_catalog.set_config('lock_timeout', $1, true)", &[&patience]).await?;
         let snapshot = tx.export_snapshot().await?;
         let identity = identify(&tx).await?;
         let (jobs, stream) = (self.stage.jobs, self.stage.method == Method::Stream);
@@ -144,6 +146,7 @@ impl<'r> Making<'r> {
             owner_role: &self.target.owner_role,
             facts,
             jobs: self.stage.jobs,
+            lock_timeout: self.stage.head.lock_timeout,
             server_major: u32::try_from(source.version_num / 10_000).unwrap_or(0),
         })
     }
@@ -160,11 +163,13 @@ impl<'r> Making<'r> {
             jobs: self.stage.jobs,
             loads: Arc::default(),
         };
-        let (source, records) = fingerprint::take_by(&begun.tx, &crew, &Scope::all(Level::Content)).await?;
-        for record in records {
+        let scope = Scope::all(Level::Content);
+        let reading = fingerprint::reading(&begun.tx, &scope).await?;
+        let moved = crew.hash(reading.sources.clone()).await?;
+        for record in moved.records {
             cx.record(Event::Transaction { record })?;
         }
-        cx.keep_fingerprint(name, &self.target.source, "source", &source, watch.ms())?;
+        let print_ms = watch.ms();
         let expected = self.create(&begun).await?;
         let into = self.target.maker.door().to_database(self.working)?;
         let Begun { tx, snapshot, identity, facts, watch } = begun;
@@ -172,6 +177,11 @@ impl<'r> Making<'r> {
         let toc = restore.schema(&snapshot).await?;
         restore.pre_data(&toc).await?;
         restore.data(&snapshot).await?;
+        // Sequences belong to no snapshot: read after the rows, and set to what was read.
+        let rest = fingerprint::rest(&tx, &scope).await?;
+        stream::set_sequences(self.target, self.working, &rest).await?;
+        let source = fingerprint::complete(&scope, reading, &moved.sums, rest);
+        cx.keep_fingerprint(name, &self.target.source, "source", &source, print_ms)?;
         // The snapshot holds back vacuum on production: it is let go before indexes are built.
         cx.finish(tx).await?;
         let open_ms = watch.ms();

@@ -29,6 +29,8 @@ pub struct Restore<'r> {
     pub facts: &'r SourceFacts,
     /// Parallel index builds.
     pub jobs: usize,
+    /// Longest wait for a lock in production.
+    pub lock_timeout: std::time::Duration,
     /// Major version of the servers.
     pub server_major: u32,
 }
@@ -79,6 +81,7 @@ impl Restore<'_> {
             "--no-subscriptions",
         ])
         .arg(format!("--snapshot={snapshot}"))
+        .arg(format!("--lock-wait-timeout={}", self.lock_timeout.as_millis()))
         .arg(format!("--file={}", archive.display()));
         self.on_production(dump, "pg_dump", "schema").await?;
         let mut lister = Self::command(&programs.path("pg_restore"), self.into, "");
@@ -152,6 +155,7 @@ impl Restore<'_> {
         let mut dump = Self::command(&programs.path("pg_dump"), self.source, "-c default_transaction_read_only=on");
         dump.args(["--no-password", "--section=data", "--format=plain", "--no-owner"])
             .args(options)
+            .arg(format!("--lock-wait-timeout={}", self.lock_timeout.as_millis()))
             .arg(format!("--snapshot={snapshot}"))
             .stdout(Stdio::piped());
         let mut dump = dump.spawn().map_err(|e| cannot_start("pg_dump", &e))?;
@@ -222,7 +226,8 @@ async fn wait(child: tokio::process::Child, program: &str) -> Result<String, Fai
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let mut failure = Failure::new(Exit::StageFailed, format!("{program} failed: {}", output.status));
+    let exit = if said.contains("due to lock timeout") { Exit::Temporary } else { Exit::StageFailed };
+    let mut failure = Failure::new(exit, format!("{program} failed: {}", output.status));
     // A line of detail or context can carry a row.
     failure.facts = said
         .lines()

@@ -12,7 +12,8 @@ use crate::copy::{Crew, Into, Loads, Source};
 use crate::digest::RowSum;
 use crate::event::{Event, Failure};
 use crate::fingerprint::{self, Fingerprint, Form, Leaf, Level, Reading, Rest, Scope, TableKind};
-use crate::target::{Expected, Isolation, Live, Tx};
+use crate::name::quote::literal;
+use crate::target::{CloneTarget, Expected, Isolation, Live, Tx};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
@@ -121,7 +122,7 @@ impl Work<'_> {
         // The snapshot holds back vacuum on production: it is let go before the rest is built.
         making.cx.finish(tx).await?;
         let open_ms = open.ms();
-        self.set_sequences(&rest_sequences).await?;
+        set_sequences(making.target, making.working, &rest_sequences).await?;
         // Nobody listens once building has failed; that failure is the one to tell.
         let _ = ready.send(());
         let verified = self.verify().await?;
@@ -174,19 +175,6 @@ impl Work<'_> {
         let print = fingerprint::complete(&scope, self.known.reading.clone(), &moved.sums, rest.clone());
         making.cx.keep_fingerprint(making.name(), &target.source, "source", &print, watch.ms())?;
         Ok((print, rest))
-    }
-
-    async fn set_sequences(&self, rest: &Rest) -> Result<(), Failure> {
-        let making = &self.making;
-        let mut session = indexes::session(making.target, making.working, "sequences").await?;
-        for batch in rest.sequences.chunks(200) {
-            let set = |s: &fingerprint::SequenceState| {
-                let name = crate::name::quote::literal(&s.name).unwrap_or_default();
-                format!("SELECT pg_catalog.setval({name}::pg_catalog.regclass, {}, {})", s.last_value, s.is_called)
-            };
-            session.run(&batch.iter().map(set).collect::<Vec<_>>().join("; ")).await?;
-        }
-        Ok(())
     }
 
     /// Reads the clone's rows. Nobody writes there: each chunk is a transaction of its own and no index waits for it.
@@ -282,4 +270,17 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// Puts the clone's sequences where production's were when they were read.
+pub(super) async fn set_sequences(target: &CloneTarget, working: &str, rest: &Rest) -> Result<(), Failure> {
+    let mut session = indexes::session(target, working, "sequences").await?;
+    for batch in rest.sequences.chunks(200) {
+        let set = |s: &fingerprint::SequenceState| {
+            let name = literal(&s.name).unwrap_or_default();
+            format!("SELECT pg_catalog.setval({name}::pg_catalog.regclass, {}, {})", s.last_value, s.is_called)
+        };
+        session.run(&batch.iter().map(set).collect::<Vec<_>>().join("; ")).await?;
+    }
+    Ok(())
 }

@@ -66,7 +66,13 @@ impl Wire {
     }
 
     fn failed(&self, said: Said) -> Failure {
-        fault::server(&self.what(), said)
+        let held = said.code == "55P03";
+        let mut failure = fault::server(&self.what(), said);
+        if held {
+            // Nobody's fault: somebody else has the table.
+            failure.exit = Exit::Temporary;
+        }
+        failure
     }
 
     async fn send(&mut self, kind: u8, body: &[&[u8]]) -> Result<(), Failure> {

@@ -11,6 +11,10 @@ FROM (
     JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
     JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND (l.lanname IN ('c', 'internal') OR p.proleakproof)
+      -- Aggregates, and what a range type brings along, are made by whoever makes those.
+      AND p.prokind <> 'a'
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS i WHERE i.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                      AND i.objid = p.oid AND i.deptype = 'i')
     UNION ALL
     SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, pg_catalog.format('base type %I.%I', n.nspname, t.typname)
     FROM pg_catalog.pg_type AS t
