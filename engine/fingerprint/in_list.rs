@@ -58,7 +58,7 @@ fn elements(text: &str) -> Option<(Vec<&str>, &str)> {
 }
 
 /// Length of the quoted piece the text starts with. The server prints `E''` where a backslash is in it.
-fn quoted(text: &str) -> Option<usize> {
+pub(super) fn quoted(text: &str) -> Option<usize> {
     let (open, escapes) = match text.as_bytes() {
         [b'E', b'\'', ..] => (2, true),
         [b'\'' | b'"', ..] => (1, false),

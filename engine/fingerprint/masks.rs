@@ -1,6 +1,7 @@
 //! What is not a difference between production and its clone, or a clone and its TEMPLATE copy. Each mask that is
 //! used is noted, with what it was used on.
 
+use super::chains;
 use super::compare::Compare;
 use super::in_list;
 use super::print::{Fingerprint, SchemaObject};
@@ -31,6 +32,7 @@ const COMPUTED: &str = "materialized views are computed anew in a clone";
 const COLUMN_ORDER: &str = "the order of columns of an heir or a partition is made anew in a clone";
 const VIEW_TEXTS: &str = "columns of views and rules over one table are printed with the table before PostgreSQL 16";
 const MAINTAIN: &str = "the privilege MAINTAIN exists from PostgreSQL 17 on";
+const CHAINS: &str = "chains of AND and OR, parsed anew in the clone, are printed with fewer brackets";
 const AS_ONE: &str = "rows lie in other leaves of the clone, and are the same as a whole";
 const COUNTED: &str = "large objects, which one of the two roles may not read, are compared by number";
 const NOT_NULLS: &str = "NOT NULL constraints have names from PostgreSQL 18 on";
@@ -156,6 +158,8 @@ impl<'c> Masks<'c> {
         let (was, is) = (in_list::unified(&a.definition), in_list::unified(&b.definition));
         let mask = if was == is {
             IN_LISTS
+        } else if chains::flattened(&was) == chains::flattened(&is) {
+            CHAINS
         } else if self.only_qualified(&a.kind, &was, &is) {
             VIEW_TEXTS
         } else if self.only_order(a, b) {

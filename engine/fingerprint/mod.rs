@@ -5,6 +5,7 @@
 //! `Watermark` tells in about the time of `count(*)` which tables cannot have changed.
 //! SQL is in sql/engine/fingerprint; it runs under a `search_path` pinned by `pinned`. Nothing here writes.
 
+mod chains;
 mod compare;
 mod content;
 mod detail;
