@@ -123,7 +123,7 @@ fn thousands_of_tables_are_cloned_in_reasonable_time() {
         bench.make_clone(method, "").expect(0);
         let taken = started.elapsed();
         assert_eq!(bench.unlike(), NOTHING, "{method}");
-        assert!(taken < Duration::from_secs(60), "{method}: {taken:?}");
+        assert!(taken < Duration::from_secs(100), "{method}: {taken:?}");
     }
 }
 
