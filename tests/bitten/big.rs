@@ -25,3 +25,24 @@ fn a_hundred_megabytes_in_large_values_pass_in_little_memory() {
         assert!((1..MOST).contains(&peak), "{method}: the engine took {peak} KiB of memory");
     }
 }
+
+/// Indexes of big leaves are built by themselves, and attached to those of the partitioned table all the same.
+#[test]
+fn big_partitions_keep_their_indexes_attached() {
+    let trap = item(
+        "big_leaves",
+        "CREATE TABLE p (k int, id int, v text, PRIMARY KEY (k, id)) PARTITION BY LIST (k);
+         CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+         CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2);
+         CREATE INDEX ON p (v);
+         CREATE INDEX ON p1 (id DESC) WHERE id > 10;
+         CREATE TABLE alone (id int CONSTRAINT own UNIQUE DEFERRABLE INITIALLY DEFERRED, v text);
+         INSERT INTO p SELECT k, n, repeat('x', 80) || n FROM generate_series(1, 2) AS k, generate_series(1, 90000) AS n;
+         INSERT INTO alone SELECT n, repeat('y', 80) FROM generate_series(1, 90000) AS n;",
+    );
+    for method in METHODS {
+        let bench = production(trap.name, "", &[&trap]);
+        bench.make_clone(method, "").expect(0);
+        assert_eq!(bench.unlike(), Vec::<String>::new(), "{method}");
+    }
+}

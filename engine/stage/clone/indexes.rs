@@ -14,8 +14,9 @@ const BIG: u64 = 8 << 20;
 #[derive(Clone, Debug)]
 struct Index {
     table: i64,
-    /// Oids of the entries of the dump that it stands for.
-    entries: [i64; 2],
+    /// Oids of the entries of the dump that it stands for: the index, and its constraint if it has one. Never 0, which
+    /// is what a dump writes for what has no oid of its own, such as the attaching of a partition's index.
+    entries: Vec<i64>,
     statements: Vec<String>,
 }
 
@@ -40,7 +41,7 @@ impl Indexes {
             let constraint: Option<String> = row.get(4);
             Index {
                 table: row.get(0),
-                entries: [row.get(1), row.get::<_, Option<i64>>(2).unwrap_or(0)],
+                entries: std::iter::once(row.get(1)).chain(row.get::<_, Option<i64>>(2)).collect(),
                 statements: std::iter::once(row.get(3)).chain(constraint).collect(),
             }
         };
