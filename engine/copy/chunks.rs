@@ -7,6 +7,8 @@ pub struct Source {
     pub name: String,
     /// `SELECT columns FROM ONLY table`, quoted by the server; a condition may be added.
     pub select: String,
+    /// `table (columns)`, where a plain COPY of a whole table yields the same: the server runs no query for it then.
+    pub plain: Option<String>,
     /// Fields of a row.
     pub fields: usize,
     /// Pages of its main file at or after the snapshot; 0: it cannot be taken in ranges.
@@ -33,12 +35,27 @@ const SMALL: u64 = 32 << 20;
 /// No range is larger: it is one transaction, and what is lost when that fails.
 const LARGE: u64 = 1 << 30;
 
-/// Chunks, largest first. A table is split only where it alone would keep one worker busy while others have nothing: one
-/// that is loaded whole is frozen, and production's snapshot is held the longer.
-pub fn plan(sources: &[Source], workers: usize) -> Vec<Chunk> {
+/// When a table is taken in ranges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Split {
+    /// When it would keep one worker busy while others have nothing.
+    #[default]
+    Evenly,
+    /// When it is far more than a worker's share. A table that is loaded whole is frozen: those who read it next find
+    /// nothing to write down in its pages, and a range costs its reader a quarter more than a whole table.
+    Rarely,
+}
+
+/// Chunks, largest first.
+pub fn plan(sources: &[Source], workers: usize, split: Split) -> Vec<Chunk> {
     let total: u64 = sources.iter().map(|source| source.bytes).sum();
     let jobs = u64::try_from(workers.max(1)).unwrap_or(1);
-    let share = (total / (jobs * 2)).max(SMALL);
+    let share = match split {
+        Split::Evenly => total / (jobs * 2),
+        // Beside a loader its reader and the server's other work take a core as well.
+        Split::Rarely => total / (jobs - 1).max(1),
+    };
+    let share = share.max(SMALL);
     let range = (total / (jobs * 8)).clamp(SMALL, LARGE);
     let mut chunks = Vec::new();
     for (source, of) in sources.iter().enumerate().filter(|(_, of)| !of.empty) {
@@ -59,6 +76,14 @@ pub fn plan(sources: &[Source], workers: usize) -> Vec<Chunk> {
 }
 
 impl Chunk {
+    /// The COPY that yields its rows in binary form.
+    pub fn copy(&self, source: &Source) -> String {
+        match (&source.plain, self.pages) {
+            (Some(table), None) => format!("COPY {table} TO STDOUT (FORMAT binary)"),
+            _ => format!("COPY ({}) TO STDOUT (FORMAT binary)", self.select(source)),
+        }
+    }
+
     /// The query that yields its rows.
     pub fn select(&self, source: &Source) -> String {
         let tid = |page: u64| format!("'({page},0)'::pg_catalog.tid");
@@ -83,6 +108,7 @@ mod tests {
         Source {
             name: "t".into(),
             select: "SELECT a FROM ONLY t".into(),
+            plain: Some("t (a)".into()),
             fields: 1,
             pages: bytes / 8192,
             bytes,
@@ -92,7 +118,7 @@ mod tests {
 
     #[test]
     fn ranges_leave_no_page_out() {
-        let chunks = plan(&[source(10 << 30), source(1 << 20)], 4);
+        let chunks = plan(&[source(10 << 30), source(1 << 20)], 4, Split::Evenly);
         let mut ranges: Vec<_> = chunks.iter().filter(|c| c.source == 0).filter_map(|c| c.pages).collect();
         ranges.sort_unstable();
         assert!(ranges.len() > 8, "{}", ranges.len());
@@ -107,10 +133,19 @@ mod tests {
     #[test]
     fn tables_are_whole_where_there_are_enough_of_them() {
         let many: Vec<Source> = (0..40).map(|_| source(1 << 30)).collect();
-        assert!(plan(&many, 4).iter().all(|chunk| chunk.pages.is_none()));
-        assert!(plan(&[source(1 << 40)], 1).iter().all(|chunk| chunk.pages.is_none()));
+        assert!(plan(&many, 4, Split::Evenly).iter().all(|chunk| chunk.pages.is_none()));
+        assert!(plan(&[source(1 << 40)], 1, Split::Evenly).iter().all(|chunk| chunk.pages.is_none()));
         let odd = Source { pages: 0, ..source(1 << 40) };
-        assert!(plan(&[odd], 4).iter().all(|chunk| chunk.pages.is_none()));
-        assert_eq!(plan(&[source(0)], 4), []);
+        assert!(plan(&[odd], 4, Split::Evenly).iter().all(|chunk| chunk.pages.is_none()));
+        assert_eq!(plan(&[source(0)], 4, Split::Evenly), []);
+    }
+
+    #[test]
+    fn a_big_table_is_loaded_whole_unless_many_wait_for_it() {
+        let sources = [source(10 << 30), source(2 << 30)];
+        let ranges = |workers, split| plan(&sources, workers, split).iter().filter(|c| c.pages.is_some()).count();
+        assert_eq!(ranges(2, Split::Rarely), 0);
+        assert!(ranges(2, Split::Evenly) > 1);
+        assert!(ranges(8, Split::Rarely) > 8);
     }
 }

@@ -1,6 +1,6 @@
 //! Several sessions on one snapshot, working off one queue of chunks.
 
-use super::chunks::{Chunk, Source, plan};
+use super::chunks::{Chunk, Source, Split, plan};
 use super::transfer::{self, Into, Loads};
 use crate::digest::RowSum;
 use crate::event::{Failure, TxRecord};
@@ -23,6 +23,8 @@ pub struct Crew {
     pub purpose: String,
     /// How many at most.
     pub jobs: usize,
+    /// How tables are shared out among them.
+    pub split: Split,
     /// Counted while they work.
     pub loads: Arc<Loads>,
 }
@@ -88,7 +90,7 @@ impl Crew {
     /// # Errors
     /// The first failure of any session; the others are ended.
     pub async fn hash(&self, sources: Vec<Source>) -> Result<Moved, Failure> {
-        let chunks = plan(&sources, self.jobs);
+        let chunks = plan(&sources, self.jobs, self.split);
         let workers = chunks.len().min(self.jobs.max(1));
         let board = Arc::new(Board::new(sources, chunks, Arc::clone(&self.loads)));
         let mut crew = JoinSet::new();
@@ -111,7 +113,7 @@ impl Crew {
         done: UnboundedSender<usize>,
     ) -> Result<Moved, Failure> {
         let (sources, into): (Vec<Source>, Vec<Option<Into>>) = sources.into_iter().unzip();
-        let chunks = plan(&sources, loaders.len());
+        let chunks = plan(&sources, loaders.len(), self.split);
         let (board, into) = (Arc::new(Board::new(sources, chunks, Arc::clone(&self.loads))), Arc::new(into));
         board.active.store(loaders.len(), Ordering::SeqCst);
         let mut crew = JoinSet::new();
@@ -134,7 +136,7 @@ impl Crew {
                 (chunks, bytes) = (0, 0);
             }
             (chunks, bytes) = (chunks + 1, bytes + chunk.bytes);
-            let sum = transfer::hash(&mut from, source, &chunk.select(source), &board.loads).await;
+            let sum = transfer::hash(&mut from, source, &chunk, &board.loads).await;
             board.add(chunk.source, &sum.map_err(|f| f.fact(format!("reading {}", source.name)))?);
         }
         from.finish().await
@@ -180,7 +182,7 @@ async fn moved(
     let source = &board.sources[chunk.source];
     let sum = match &into[chunk.source] {
         Some(into) => transfer::transfer(from, to, (source, chunk, into), &board.loads).await,
-        None => transfer::hash(from, source, &chunk.select(source), &board.loads).await,
+        None => transfer::hash(from, source, chunk, &board.loads).await,
     };
     if board.add(chunk.source, &sum.map_err(|f| f.fact(format!("copying {}", source.name)))?) {
         // Nobody listens any more once the copy was given up.

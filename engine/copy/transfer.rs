@@ -40,8 +40,13 @@ impl Loads {
 const WORTH_FREEZING: u64 = 1 << 20;
 
 /// Reads a chunk and hashes it.
-pub(super) async fn hash(from: &mut Streamer, source: &Source, select: &str, loads: &Loads) -> Result<RowSum, Failure> {
-    from.begin_copy(&format!("COPY ({select}) TO STDOUT (FORMAT binary)")).await?;
+pub(super) async fn hash(
+    from: &mut Streamer,
+    source: &Source,
+    chunk: &Chunk,
+    loads: &Loads,
+) -> Result<RowSum, Failure> {
+    from.begin_copy(&chunk.copy(source)).await?;
     let mut rows = Rows::of(source.fields);
     loop {
         if let Some(counted) = from.wait().await? {
@@ -72,18 +77,17 @@ pub(super) async fn transfer(
     let freeze = if frozen { ", FREEZE" } else { "" };
     let format = if into.text.is_some() { "text" } else { "binary" };
     let copy = format!("COPY {}{columns} FROM STDIN (FORMAT {format}{freeze})", into.table);
-    let select = chunk.select(source);
     let sum = if let Some(text) = &into.text {
         let text = chunk.select(&Source { select: text.clone(), ..source.clone() });
         from.begin_copy(&format!("COPY ({text}) TO STDOUT")).await?;
         to.begin_copy(&copy, true).await?;
         let sent = as_text(from, to).await?;
         let taken = to.end_copy().await?;
-        let sum = hash(from, source, &select, loads).await?;
+        let sum = hash(from, source, chunk, loads).await?;
         same_rows(source, &[sent, taken], sum.rows)?;
         sum
     } else {
-        from.begin_copy(&format!("COPY ({select}) TO STDOUT (FORMAT binary)")).await?;
+        from.begin_copy(&chunk.copy(source)).await?;
         to.begin_copy(&copy, false).await?;
         let sum = as_binary(from, to, source, loads).await?;
         let taken = to.end_copy().await?;

@@ -100,6 +100,14 @@ impl Leaf {
         format!("SELECT {} FROM ONLY {}", kept.collect::<Vec<_>>().join(", "), self.name)
     }
 
+    /// `table (columns)` for a plain COPY that yields the same rows; only tables have one, and nothing may go as text.
+    pub fn plain(&self, kind: TableKind, ignore: &[(String, String)]) -> Option<String> {
+        let kept: Vec<&LeafColumn> = self.columns.iter().filter(|c| self.keeps(c, ignore)).collect();
+        let as_it_is = kind != TableKind::MaterializedView && kept.iter().all(|c| c.form == Form::Binary);
+        let names: Vec<&str> = kept.iter().map(|c| c.quoted.as_str()).collect();
+        (as_it_is && !names.is_empty()).then(|| format!("{} ({})", self.name, names.join(", ")))
+    }
+
     fn keeps(&self, column: &LeafColumn, ignore: &[(String, String)]) -> bool {
         column.form != Form::Generated
             && !ignore.iter().any(|(table, name)| *name == column.name && self.answers.contains(table))
@@ -136,6 +144,17 @@ mod tests {
         let ignore = [("public.l".to_owned(), "a".to_owned()), ("public.other".to_owned(), "b".to_owned())];
         assert_eq!(leaf.select(&ignore), format!("SELECT {b} FROM ONLY public.\"L1\""));
         assert_eq!(leaf.left_out(&ignore), ["a", "c"]);
+    }
+
+    #[test]
+    fn a_plain_copy_says_the_same_as_the_query_or_is_not_used() {
+        let leaf = sample();
+        let ignore = [("public.l".to_owned(), "b".to_owned())];
+        assert_eq!(leaf.plain(TableKind::Table, &[]), None, "b goes as text");
+        assert_eq!(leaf.plain(TableKind::Table, &ignore).as_deref(), Some("public.\"L1\" (\"a\")"));
+        assert_eq!(leaf.plain(TableKind::MaterializedView, &ignore), None);
+        let none = Leaf { columns: Vec::new(), ..leaf };
+        assert_eq!(none.plain(TableKind::Table, &[]), None);
     }
 
     #[test]

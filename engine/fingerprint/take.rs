@@ -84,13 +84,14 @@ async fn sized(tx: &Tx, scope: &Scope) -> Result<Reading, Failure> {
     reading.sources = reading
         .tables
         .iter()
-        .map(|(leaf, _)| {
+        .map(|(leaf, kind)| {
             let known = sizes.get(&leaf.oid).copied();
             let (pages, bytes) = known.unwrap_or_default();
             let fields = leaf.columns.len() - leaf.left_out(&scope.ignore).len();
             Source {
                 name: leaf.name.clone(),
                 select: leaf.select(&scope.ignore),
+                plain: leaf.plain(*kind, &scope.ignore),
                 fields,
                 pages,
                 bytes,

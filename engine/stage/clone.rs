@@ -5,6 +5,7 @@
 //! taken in the same snapshot; only then renamed. A half clone never carries the clone's name.
 
 mod indexes;
+mod last_steps;
 mod making;
 mod preflight;
 mod restore;

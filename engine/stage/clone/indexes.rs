@@ -3,7 +3,6 @@
 use crate::event::Failure;
 use crate::target::{CloneTarget, Loader, Tx};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
@@ -17,7 +16,9 @@ struct Index {
     /// Oids of the entries of the dump that it stands for: the index, and its constraint if it has one. Never 0, which
     /// is what a dump writes for what has no oid of its own, such as the attaching of a partition's index.
     entries: Vec<i64>,
-    statements: Vec<String>,
+    create: String,
+    /// Makes it its constraint's; waits for whoever reads the table.
+    constrain: Option<String>,
 }
 
 /// Indexes that need not wait for `pg_restore`.
@@ -37,13 +38,11 @@ impl Indexes {
             return Ok(Indexes::default());
         }
         let rows = tx.query(include_str!("../../../sql/engine/source/indexes.sql"), &[&big]).await?;
-        let index = |row: &crate::target::Row| {
-            let constraint: Option<String> = row.get(4);
-            Index {
-                table: row.get(0),
-                entries: std::iter::once(row.get(1)).chain(row.get::<_, Option<i64>>(2)).collect(),
-                statements: std::iter::once(row.get(3)).chain(constraint).collect(),
-            }
+        let index = |row: &crate::target::Row| Index {
+            table: row.get(0),
+            entries: std::iter::once(row.get(1)).chain(row.get::<_, Option<i64>>(2)).collect(),
+            create: row.get(3),
+            constrain: row.get(4),
         };
         Ok(Indexes { all: rows.iter().map(index).collect() })
     }
@@ -74,9 +73,7 @@ impl Indexes {
             {
                 let mut session = sessions.pop().expect("invariant: there is a session");
                 at_work.spawn(async move {
-                    for statement in &index.statements {
-                        session.run(statement).await?;
-                    }
+                    session.run(&index.create).await?;
                     Ok::<Loader, Failure>(session)
                 });
             }
@@ -90,6 +87,12 @@ impl Indexes {
                 }
             }
         }
+        // Last: by now most tables have been read again.
+        for constrain in self.all.iter().filter_map(|index| index.constrain.as_ref()) {
+            if let Some(session) = sessions.first_mut() {
+                session.run(constrain).await?;
+            }
+        }
         Ok(())
     }
 }
@@ -97,12 +100,12 @@ impl Indexes {
 /// A foreign key.
 #[derive(Clone, Debug)]
 struct Key {
-    table: i64,
+    table: String,
     add: String,
     validate: Option<String>,
 }
 
-/// Foreign keys: added at once without a look at the rows, then validated, those of different tables side by side.
+/// Foreign keys: added at once without a look at the rows, to be validated later.
 #[derive(Clone, Debug, Default)]
 pub struct ForeignKeys {
     all: Vec<Key>,
@@ -119,22 +122,22 @@ impl ForeignKeys {
             let (table, name, definition): (String, String, String) = (row.get(2), row.get(3), row.get(4));
             let later: bool = row.get(5);
             Key {
-                table: row.get(1),
                 add: format!(
                     "ALTER TABLE {table} ADD CONSTRAINT {name} {definition}{}",
                     if later { " NOT VALID" } else { "" }
                 ),
                 validate: later.then(|| format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}")),
+                table,
             }
         };
         Ok(ForeignKeys { all: rows.iter().map(key).collect() })
     }
 
-    /// Adds them one by one, then validates with `jobs` sessions, each table in one of them.
+    /// Adds them one by one, without a look at the rows.
     ///
     /// # Errors
-    /// The server's, such as a row that breaks a key.
-    pub async fn restore(&self, target: &CloneTarget, working: &str, jobs: usize) -> Result<(), Failure> {
+    /// The server's.
+    pub async fn add(&self, target: &CloneTarget, working: &str) -> Result<(), Failure> {
         if self.all.is_empty() {
             return Ok(());
         }
@@ -142,32 +145,18 @@ impl ForeignKeys {
         for batch in self.all.chunks(50) {
             session.run(&batch.iter().map(|key| key.add.as_str()).collect::<Vec<_>>().join("; ")).await?;
         }
-        let mut by_table: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+        Ok(())
+    }
+
+    /// What makes them valid, by table.
+    pub fn validations(&self) -> BTreeMap<String, Vec<String>> {
+        let mut by_table: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for key in &self.all {
             if let Some(validate) = &key.validate {
-                by_table.entry(key.table).or_default().push(validate.clone());
+                by_table.entry(key.table.clone()).or_default().push(validate.clone());
             }
         }
-        let jobs = jobs.min(by_table.len());
-        let queue = Arc::new(Mutex::new(by_table.into_values().collect::<Vec<_>>()));
-        let mut at_work = JoinSet::new();
-        for _ in 0..jobs {
-            let mut session = self::session(target, working, "validating foreign keys").await?;
-            let queue = Arc::clone(&queue);
-            at_work.spawn(async move {
-                loop {
-                    let next = queue.lock().expect("invariant: no holder of the queue panics").pop();
-                    let Some(statements) = next else { return Ok::<(), Failure>(()) };
-                    for statement in statements {
-                        session.run(&statement).await?;
-                    }
-                }
-            });
-        }
-        while let Some(done) = at_work.join_next().await {
-            done.expect("invariant: no validating worker panics or is cancelled")?;
-        }
-        Ok(())
+        by_table
     }
 }
 

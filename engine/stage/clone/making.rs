@@ -6,7 +6,7 @@ use super::settings;
 use super::watch::Waited;
 use super::{CloneStage, Method, expiry, marker, preflight, quoted, restore, stream, toc};
 use crate::clock::{self, Stopwatch};
-use crate::copy::Crew;
+use crate::copy::{Crew, Split};
 use crate::event::{Event, Exit, Failure, Identity};
 use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Level, Scope};
 use crate::stage::Cx;
@@ -161,6 +161,7 @@ impl<'r> Making<'r> {
             snapshot: Some(begun.snapshot.clone()),
             purpose: "fingerprint of production".to_owned(),
             jobs: self.stage.jobs,
+            split: Split::Rarely,
             loads: Arc::default(),
         };
         let scope = Scope::all(Level::Content);
@@ -188,13 +189,14 @@ impl<'r> Making<'r> {
         cx.say(name, "building indexes and constraints");
         restore.post_data(&toc, &toc.kept).await?;
         let left_out = self.settled(&restore, &toc, &facts).await?;
+        restore.analyze().await?;
         let mut facts = facts.clone();
         facts.left_out.extend(left_out);
         let clone = self.verified(&expected).await?;
         Ok(Copied { identity, facts, source, clone, open_ms, waited: Waited::default(), expected })
     }
 
-    /// What a dump leaves out, and statistics. Answers what could not be restored.
+    /// What a dump leaves out. Answers what could not be restored.
     pub(super) async fn settled(
         &self,
         restore: &restore::Restore<'_>,
@@ -206,7 +208,6 @@ impl<'r> Making<'r> {
         self.target.maker.inside(self.working, &statements).await?;
         left_out.extend(toc.left_out.iter().cloned());
         left_out.extend(settings::restore(&self.target.maker, self.working, facts).await?);
-        restore.analyze().await?;
         Ok(left_out)
     }
 
@@ -226,6 +227,7 @@ impl<'r> Making<'r> {
             snapshot,
             purpose: "verifying the clone".to_owned(),
             jobs: self.jobs(),
+            split: Split::Rarely,
             loads: Arc::default(),
         }
     }

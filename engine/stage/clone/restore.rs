@@ -35,6 +35,9 @@ pub struct Restore<'r> {
     pub server_major: u32,
 }
 
+/// Commits are not waited for: a clone that is being made is made again after a crash, and its renaming is waited for.
+const RESTORING: &str = "-c statement_timeout=0 -c lock_timeout=0 -c synchronous_commit=off";
+
 /// A dumped schema and the list of what is restored of it.
 pub struct Toc {
     archive: PathBuf,
@@ -125,8 +128,7 @@ impl Restore<'_> {
         }
         let path = toc.dir.path().join("list");
         write_list(&path, list)?;
-        let mut restore =
-            Self::command(&self.programs()?.path("pg_restore"), self.into, "-c statement_timeout=0 -c lock_timeout=0");
+        let mut restore = Self::command(&self.programs()?.path("pg_restore"), self.into, RESTORING);
         restore
             .args(["--no-password", "--no-owner", "--exit-on-error"])
             .arg(format!("--role={}", self.owner_role))

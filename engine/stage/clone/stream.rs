@@ -3,12 +3,13 @@
 //! the rest is built.
 
 use super::indexes::{self, ForeignKeys, Indexes};
+use super::last_steps::LastSteps;
 use super::making::{Begun, Copied, Making, close};
 use super::restore::{Restore, Toc};
 use super::watch::{Waited, Watch};
 use super::{settings, toc};
 use crate::clock::Stopwatch;
-use crate::copy::{Crew, Into, Loads, Source};
+use crate::copy::{Crew, Into, Loads, Source, Split};
 use crate::digest::RowSum;
 use crate::event::{Event, Failure};
 use crate::fingerprint::{self, Fingerprint, Form, Leaf, Level, Reading, Rest, Scope, TableKind};
@@ -38,10 +39,12 @@ pub(super) async fn run(making: Making<'_>, begun: Begun) -> Result<Copied, Fail
     let toc = restore.schema(&begun.snapshot).await?;
     restore.pre_data(&toc).await?;
     let work = Work { making, known: &known, restore, toc: &toc, expected: &expected };
-    let (ready, go) = oneshot::channel();
+    let ((built, build), (read, verify)) = (oneshot::channel(), oneshot::channel());
     let (tables, arrived) = mpsc::unbounded_channel();
-    let (moved, left_out) = tokio::try_join!(work.rows(begun, tables, ready), work.build(arrived, go))?;
-    let clone = work.whole(&moved.verified).await?;
+    let told = Told { tables, all: vec![built, read] };
+    let (moved, left_out, verified) =
+        tokio::try_join!(work.rows(begun, told), work.build(arrived, build), work.verify(verify))?;
+    let clone = work.whole(&verified).await?;
     let mut facts = facts.clone();
     facts.left_out.extend(left_out);
     let (source, open_ms, waited) = (moved.print, moved.open_ms, moved.waited);
@@ -56,12 +59,24 @@ struct Work<'w> {
     expected: &'w Expected,
 }
 
-/// The rows are in, and what the clone holds was read again.
+/// The rows are in.
 struct Moved {
     print: Fingerprint,
-    verified: BTreeMap<String, RowSum>,
     open_ms: u64,
     waited: Waited,
+}
+
+/// Who is told that rows are in: of a table, by its oid in production; of all.
+struct Told {
+    tables: mpsc::UnboundedSender<i64>,
+    all: Vec<oneshot::Sender<()>>,
+}
+
+/// Waits until all rows are in. If they do not come, their failure is the one to tell, so this waits for ever.
+async fn all_in(told: oneshot::Receiver<()>) {
+    if told.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 impl Known {
@@ -97,13 +112,8 @@ impl Known {
 }
 
 impl Work<'_> {
-    /// Everything that needs production's snapshot; then the clone's rows are read.
-    async fn rows(
-        &self,
-        begun: Begun,
-        tables: mpsc::UnboundedSender<i64>,
-        ready: oneshot::Sender<()>,
-    ) -> Result<Moved, Failure> {
+    /// Everything that needs production's snapshot, and the sequences.
+    async fn rows(&self, begun: Begun, told: Told) -> Result<Moved, Failure> {
         let making = &self.making;
         let watch = Watch {
             cx: making.cx,
@@ -115,26 +125,17 @@ impl Work<'_> {
             building: None,
             waited: Mutex::default(),
         };
-        let print = watch.over(self.copy(&begun, &watch.loads, tables)).await?;
-        let (print, rest_sequences) = print;
+        let (print, rest) = watch.over(self.copy(&begun, &watch.loads, told)).await?;
         let waited = watch.waited.into_inner().expect("invariant: nobody panics while noting a wait");
         let (tx, open) = (begun.tx, begun.watch);
-        // The snapshot holds back vacuum on production: it is let go before the rest is built.
+        // The snapshot holds back vacuum on production: it does not wait until the rest is built.
         making.cx.finish(tx).await?;
         let open_ms = open.ms();
-        set_sequences(making.target, making.working, &rest_sequences).await?;
-        // Nobody listens once building has failed; that failure is the one to tell.
-        let _ = ready.send(());
-        let verified = self.verify().await?;
-        Ok(Moved { print, verified, open_ms, waited })
+        set_sequences(making.target, making.working, &rest).await?;
+        Ok(Moved { print, open_ms, waited })
     }
 
-    async fn copy(
-        &self,
-        begun: &Begun,
-        loads: &Arc<Loads>,
-        tables: mpsc::UnboundedSender<i64>,
-    ) -> Result<(Fingerprint, Rest), Failure> {
+    async fn copy(&self, begun: &Begun, loads: &Arc<Loads>, told: Told) -> Result<(Fingerprint, Rest), Failure> {
         let (making, target, scope) = (&self.making, self.making.target, Scope::all(Level::Content));
         let watch = Stopwatch::start();
         let crew = Crew {
@@ -142,6 +143,7 @@ impl Work<'_> {
             snapshot: Some(begun.snapshot.clone()),
             purpose: "rows of the clone".to_owned(),
             jobs: making.jobs(),
+            split: Split::Rarely,
             loads: Arc::clone(loads),
         };
         let places = self.known.places();
@@ -154,15 +156,19 @@ impl Work<'_> {
             loaders.push(loader);
         }
         let (done, mut arrived) = mpsc::unbounded_channel::<usize>();
-        let forward = async {
+        let Told { tables, all } = told;
+        let forward = async move {
             while let Some(source) = arrived.recv().await {
                 // Nobody listens once building has failed.
                 let _ = tables.send(self.known.reading.tables[source].0.oid);
             }
-            Ok(())
+            Ok(all)
         };
-        let (moved, ()) = tokio::try_join!(crew.transfer(places, loaders, done), forward)?;
-        drop(tables);
+        let (moved, all) = tokio::try_join!(crew.transfer(places, loaders, done), forward)?;
+        for told in all {
+            // The same.
+            let _ = told.send(());
+        }
         // After the rows: sequences are not of the snapshot, and must not be behind it.
         let rest = fingerprint::rest(&begun.tx, &scope).await?;
         if rest.has_large_objects() {
@@ -178,7 +184,8 @@ impl Work<'_> {
     }
 
     /// Reads the clone's rows. Nobody writes there: each chunk is a transaction of its own and no index waits for it.
-    async fn verify(&self) -> Result<BTreeMap<String, RowSum>, Failure> {
+    async fn verify(&self, told: oneshot::Receiver<()>) -> Result<BTreeMap<String, RowSum>, Failure> {
+        all_in(told).await;
         let doors = self.making.target.doors(self.expected)?;
         let tx = doors.reader.begin("verifying the clone", Isolation::Snapshot).await?;
         let reading = fingerprint::reading(&tx, &Scope::all(Level::Content)).await?;
@@ -225,7 +232,7 @@ impl Work<'_> {
     async fn build(
         &self,
         arrived: mpsc::UnboundedReceiver<i64>,
-        go: oneshot::Receiver<()>,
+        told: oneshot::Receiver<()>,
     ) -> Result<Vec<String>, Failure> {
         let making = &self.making;
         let mut sessions = Vec::new();
@@ -235,40 +242,31 @@ impl Work<'_> {
             }
         }
         self.known.indexes.build(sessions, arrived).await?;
-        if go.await.is_err() {
-            // The rows did not come; their failure is the one to tell, so this one waits for ever.
-            std::future::pending::<()>().await;
-        }
+        all_in(told).await;
         let late = |text: &str| text.starts_with("FK CONSTRAINT ") || text.starts_with("MATERIALIZED VIEW DATA ");
         let comment = |text: &str| text.starts_with("COMMENT ");
         let kept = &self.toc.kept;
         let first = toc::without(kept, |oid, text| late(text) || comment(text) || self.known.indexes.has(oid));
         self.restore.post_data(self.toc, &first).await?;
-        self.known.keys.restore(making.target, making.working, making.jobs()).await?;
-        self.views().await?;
+        self.known.keys.add(making.target, making.working).await?;
         let comments = toc::without(kept, |_, text| !comment(text));
         self.restore.post_data(self.toc, &comments).await?;
-        self.making.settled(&self.restore, self.toc, self.restore.facts).await
+        let left_out = making.settled(&self.restore, self.toc, self.restore.facts).await?;
+        self.last_steps().await?;
+        Ok(left_out)
     }
 
-    /// Fills materialised views, each after those it reads, with the path that the database gives its sessions.
-    async fn views(&self) -> Result<(), Failure> {
-        let views = toc::views_with_data(&self.toc.kept);
-        if views.is_empty() {
-            return Ok(());
-        }
+    /// Keys validated, views filled, tables analysed.
+    async fn last_steps(&self) -> Result<(), Failure> {
         let making = &self.making;
-        let mut session = indexes::session(making.target, making.working, "filling materialised views").await?;
-        session.run(&format!("SET search_path = {}", settings::path(self.restore.facts)?)).await?;
+        making.cx.say(making.name(), "validating foreign keys, filling views, analysing");
         let names: BTreeMap<i64, &str> =
             self.known.reading.tables.iter().map(|(leaf, _)| (leaf.oid, leaf.name.as_str())).collect();
-        for name in views.iter().filter_map(|oid| names.get(oid)) {
-            session
-                .run(&format!("REFRESH MATERIALIZED VIEW {name}"))
-                .await
-                .map_err(|f| f.fact(format!("view {name}")))?;
-        }
-        Ok(())
+        let views = toc::views_with_data(&self.toc.kept);
+        let views: Vec<&str> = views.iter().filter_map(|oid| names.get(oid).copied()).collect();
+        let path = settings::path(self.restore.facts)?;
+        let (target, working, jobs) = (making.target, making.working, making.jobs());
+        LastSteps { target, working, jobs, path }.run(self.known.keys.validations(), &views).await
     }
 }
 
