@@ -126,6 +126,20 @@ enum Verb {
     },
     /// Take the fingerprint of a database, read-only; compare it with a stored one or another database
     Fingerprint(Box<FingerprintArg>),
+    /// Which tables cannot have changed since an earlier look, at about the price of `count(*)`, read-only
+    Watermark {
+        /// The database: env:NAME or file:PATH, where the connection string is, or the string itself
+        url: String,
+        /// What the watermark in this file proves now (exit 20 when something may have changed)
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+        /// Keep a new watermark in this file
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Findings as JSON lines on stdout
+        #[arg(long)]
+        json: bool,
+    },
     /// Drop the databases a run made (and no other)
     Drop {
         /// Any unique prefix of a run id, or `latest`
@@ -318,6 +332,10 @@ async fn run(verb: Verb) -> Exit {
         Verb::Fingerprint(arg) => {
             let json = arg.json;
             ended(command::fingerprint::run(&(*arg).into()).await, json)
+        }
+        Verb::Watermark { url, against, output, json } => {
+            let args = command::watermark::Args { url, against, output, json };
+            ended(command::watermark::run(&args).await, json)
         }
         Verb::Drop { run } => ended(command::drop::run(&run).await, false),
         Verb::Sandbox { command } => ended(command::sandbox::run(&command).await, false),

@@ -14,6 +14,8 @@ use crate::fingerprint::{Compare, Fingerprint, Leaf, Level, Scope, TablePrint};
 use crate::journal::store;
 use crate::name;
 use place::Other;
+pub(super) use place::{Place, url as database};
+pub(super) use side::of_a_command;
 use side::{Side, Taken};
 use std::path::{Path, PathBuf};
 
@@ -59,13 +61,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(Other::Database(place)) = &other {
         exposed.push(place);
     }
-    for place in exposed.into_iter().filter(|place| place.exposed) {
-        tell(&format!(
-            "warning: the password in `{}` can be seen by everyone on this machine (ps); put the connection string \
-             into a variable and write env:NAME\n",
-            place.word
-        ));
-    }
+    exposed.into_iter().for_each(warn);
     match other {
         None => {
             let (here, taken) = args.one(&here, &args.scope(args.level.unwrap_or(Level::Content), None)).await?;
@@ -75,6 +71,33 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         }
         Some(Other::Stored(path)) => args.against_file(&here, &path).await,
         Some(Other::Database(there)) => args.against_database(&here, &there).await,
+    }
+}
+
+/// Of a password that the command line shows to everyone.
+pub(super) fn warn(place: &Place) {
+    if place.exposed {
+        tell(&format!(
+            "warning: the password in `{}` can be seen by everyone on this machine (ps); put the connection string \
+             into a variable and write env:NAME\n",
+            place.word
+        ));
+    }
+}
+
+/// Can `what` be kept in this file? Asked before an hour of reading, not after it.
+pub(super) fn keepable(path: Option<&Path>, what: &str) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    let refuse = |why: &str| {
+        let what = format!("the {what} cannot be kept in {}: {why}", path.display());
+        Err(Failure::new(Exit::Io, what).changed("nothing was read"))
+    };
+    if path.is_dir() {
+        return refuse("it is a folder");
+    }
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) if !parent.is_dir() => refuse("there is no such folder"),
+        _ => Ok(()),
     }
 }
 
@@ -107,23 +130,7 @@ impl Args {
             return Err(refuse("at level `schema` no rows are read; `--include` and `--exclude` choose whose are")
                 .next("then", "leave them or --level out"));
         }
-        self.demand_folder()
-    }
-
-    /// Before an hour of reading, not after it.
-    fn demand_folder(&self) -> Result<(), Failure> {
-        let Some(path) = &self.output else { return Ok(()) };
-        let refuse = |why: &str| {
-            let what = format!("the fingerprint cannot be kept in {}: {why}", path.display());
-            Err(Failure::new(Exit::Io, what).changed("nothing was read"))
-        };
-        if path.is_dir() {
-            return refuse("it is a folder");
-        }
-        match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            Some(parent) if !parent.is_dir() => refuse("there is no such folder"),
-            _ => Ok(()),
-        }
+        keepable(self.output.as_deref(), "fingerprint")
     }
 
     /// What to read: what was asked, or what the stored fingerprint covers.

@@ -16,6 +16,7 @@ pub mod sandbox;
 pub mod show;
 pub mod status;
 pub mod verify;
+pub mod watermark;
 
 use crate::compile::{self, Given, Workflow};
 use crate::diag::Diagnostics;

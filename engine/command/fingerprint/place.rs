@@ -9,13 +9,13 @@ use std::time::Duration;
 
 /// A database to read.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in super::super) struct Place {
     /// `URL` or `--against`: how messages call it.
-    pub(super) word: &'static str,
+    pub(in super::super) word: &'static str,
     /// Reads it.
-    pub(super) reader: Reader,
+    pub(in super::super) reader: Reader,
     /// Its password stands on the command line, for all of this machine to see.
-    pub(super) exposed: bool,
+    pub(in super::super) exposed: bool,
 }
 
 /// What `--against` names.
@@ -33,7 +33,7 @@ enum Named {
 }
 
 /// The first argument.
-pub(super) fn url(text: &str) -> Result<Place, Failure> {
+pub(in super::super) fn url(text: &str) -> Result<Place, Failure> {
     let word = "URL";
     match named(word, text)? {
         Some(named) => place(word, text, named),

@@ -109,7 +109,7 @@ impl Side {
 }
 
 /// No stage failed here: what a server refuses is I/O, and what passes by itself is temporary.
-pub(super) fn of_a_command(mut failure: Failure) -> Failure {
+pub(in super::super) fn of_a_command(mut failure: Failure) -> Failure {
     if failure.exit == Exit::StageFailed {
         let passes = matches!(failure.sqlstate.as_deref(), Some("55P03" | "57014" | "40001" | "40P01"));
         failure.exit = if passes { Exit::Temporary } else { Exit::Io };
