@@ -5,7 +5,7 @@
 use super::indexes::{self, ForeignKeys, Indexes};
 use super::making::{Begun, Copied, Making, close};
 use super::restore::{Restore, Toc};
-use super::watch::{Waited, Watch};
+use super::watch::{Waits, Watch};
 use super::{settings, toc};
 use crate::clock::Stopwatch;
 use crate::copy::{Crew, Into, Loads, Source};
@@ -15,7 +15,7 @@ use crate::fingerprint::{self, Fingerprint, Form, Leaf, Level, Reading, Rest, Sc
 use crate::name::quote::literal;
 use crate::target::{CloneTarget, Expected, Isolation, Live, Tx};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// What is known of the source before anything is made.
@@ -35,8 +35,12 @@ pub(super) async fn run(making: Making<'_>, begun: Begun) -> Result<Copied, Fail
     let facts = begun.facts.clone();
     let identity = begun.identity.clone();
     let restore = making.restore(&into, &facts, &identity)?;
-    let toc = restore.schema(&begun.snapshot).await?;
-    restore.pre_data(&toc).await?;
+    let schema = async {
+        let toc = restore.schema(&begun.snapshot).await?;
+        restore.pre_data(&toc).await?;
+        Ok(toc)
+    };
+    let toc = making.watch(&begun, "copying the schema", &Arc::default(), 0).over(schema).await?;
     let work = Work { making, known: &known, restore, toc: &toc, expected: &expected };
     let (ready, go) = oneshot::channel();
     let (tables, arrived) = mpsc::unbounded_channel();
@@ -44,8 +48,8 @@ pub(super) async fn run(making: Making<'_>, begun: Begun) -> Result<Copied, Fail
     let clone = work.whole(&moved.verified).await?;
     let mut facts = facts.clone();
     facts.left_out.extend(left_out);
-    let (source, open_ms, waited) = (moved.print, moved.open_ms, moved.waited);
-    Ok(Copied { identity, facts, source, clone, open_ms, waited, expected })
+    let (source, open_ms, waits) = (moved.print, moved.open_ms, moved.waits);
+    Ok(Copied { identity, facts, source, clone, open_ms, waits, expected })
 }
 
 struct Work<'w> {
@@ -61,7 +65,7 @@ struct Moved {
     print: Fingerprint,
     verified: BTreeMap<String, RowSum>,
     open_ms: u64,
-    waited: Waited,
+    waits: Waits,
 }
 
 impl Known {
@@ -105,28 +109,18 @@ impl Work<'_> {
         ready: oneshot::Sender<()>,
     ) -> Result<Moved, Failure> {
         let making = &self.making;
-        let watch = Watch {
-            cx: making.cx,
-            stage: making.name(),
-            doing: "copying the rows",
-            loads: Arc::default(),
-            expected: self.known.reading.sources.iter().map(|source| source.bytes).sum(),
-            holder: Some((&begun.tx, making.stage.max_lock_wait)),
-            building: None,
-            waited: Mutex::default(),
-        };
-        let print = watch.over(self.copy(&begun, &watch.loads, tables)).await?;
-        let (print, rest_sequences) = print;
-        let waited = watch.waited.into_inner().expect("invariant: nobody panics while noting a wait");
-        let (tx, open) = (begun.tx, begun.watch);
+        let expected = self.known.reading.sources.iter().map(|source| source.bytes).sum();
+        let loads = Arc::default();
+        let watch = making.watch(&begun, "copying the rows", &loads, expected);
+        let (print, rest_sequences) = watch.over(self.copy(&begun, &loads, tables)).await?;
+        drop(watch);
         // The snapshot holds back vacuum on production: it is let go before the rest is built.
-        making.cx.finish(tx).await?;
-        let open_ms = open.ms();
+        let (open_ms, waits) = making.let_go(begun).await?;
         set_sequences(making.target, making.working, &rest_sequences).await?;
         // Nobody listens once building has failed; that failure is the one to tell.
         let _ = ready.send(());
         let verified = self.verify().await?;
-        Ok(Moved { print, verified, open_ms, waited })
+        Ok(Moved { print, verified, open_ms, waits })
     }
 
     async fn copy(
@@ -198,7 +192,6 @@ impl Work<'_> {
             expected: sources.iter().map(|source| source.bytes).sum(),
             holder: None,
             building: Some((&self.making.target.maker, self.making.working)),
-            waited: Mutex::default(),
         };
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
         let moved = watch.over(crew.hash(sources)).await?;
