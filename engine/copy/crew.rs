@@ -168,7 +168,9 @@ impl Crew {
 
     async fn streamer(&self) -> Result<Streamer, Failure> {
         let isolation = self.snapshot.clone().map_or(Isolation::Snapshot, Isolation::Imported);
-        self.reader.stream(&self.purpose, &isolation).await
+        let from = self.reader.stream(&self.purpose, &isolation).await?;
+        self.loads.reads(from.canceller());
+        Ok(from)
     }
 }
 
@@ -191,9 +193,10 @@ async fn moved(
     Ok(())
 }
 
-/// A value or a check refused a row: a check may read rows that were not there yet.
+/// A value (22), a constraint (23) or a function (P0) refused a row: the function of a check may read rows that were
+/// not there yet. What a statement names (42) is there since before the rows, or never will be.
 fn may_pass_later(failure: &Failure) -> bool {
-    failure.sqlstate.as_deref().is_some_and(|code| ["22", "23", "P0", "42"].contains(&&code[..code.len().min(2)]))
+    failure.sqlstate.as_deref().is_some_and(|code| ["22", "23", "P0"].contains(&&code[..code.len().min(2)]))
 }
 
 /// What was refused, by the last worker, when everything else is there; over and over while any of it passes.
@@ -229,4 +232,22 @@ async fn joined(mut crew: JoinSet<Result<TxRecord, Failure>>) -> Result<Vec<TxRe
         records.push(ended.expect("invariant: no worker panics or is cancelled while the set lives")?);
     }
     Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Exit;
+
+    #[test]
+    fn only_what_other_rows_can_mend_is_tried_again() {
+        let refused = |code: &str| {
+            let mut failure = Failure::new(Exit::StageFailed, "refused");
+            failure.sqlstate = Some(code.to_owned());
+            may_pass_later(&failure)
+        };
+        assert!(["23514", "22P02", "P0001"].into_iter().all(refused));
+        assert!(!["42883", "42501", "42P01", "53100", "57014", "55P03", ""].into_iter().any(refused));
+        assert!(!may_pass_later(&Failure::new(Exit::Temporary, "lost")));
+    }
 }

@@ -4,7 +4,8 @@ use super::chunks::{Chunk, Source};
 use super::rows::{Rows, Torn};
 use crate::digest::RowSum;
 use crate::event::{Exit, Failure};
-use crate::target::{Loader, Streamer};
+use crate::target::{Canceller, Loader, Streamer};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where the rows of a source go.
@@ -27,9 +28,21 @@ pub struct Loads {
     pub rows: AtomicU64,
     /// Bytes so far.
     pub bytes: AtomicU64,
+    /// What cancels the sessions that read.
+    reading: Mutex<Vec<Canceller>>,
 }
 
 impl Loads {
+    pub(super) fn reads(&self, canceller: Canceller) {
+        self.reading.lock().expect("invariant: no holder of a canceller panics").push(canceller);
+    }
+
+    /// Cancels what the sessions that read are doing, side by side.
+    pub async fn cancel(&self) {
+        let all = self.reading.lock().expect("invariant: no holder of a canceller panics").clone();
+        futures_util::future::join_all(all.iter().map(Canceller::cancel)).await;
+    }
+
     fn add(&self, before: (u64, u64), now: (u64, u64)) {
         self.rows.fetch_add(now.0 - before.0, Ordering::Relaxed);
         self.bytes.fetch_add(now.1 - before.1, Ordering::Relaxed);

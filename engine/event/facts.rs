@@ -162,6 +162,15 @@ pub struct SequenceMove {
     pub after: (i64, bool),
 }
 
+/// A wait for the lock of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockWait {
+    /// `schema.table`.
+    pub table: String,
+    /// Milliseconds.
+    pub ms: u64,
+}
+
 /// One case of a reject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectResult {

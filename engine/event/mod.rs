@@ -12,7 +12,8 @@ mod fold;
 pub use database::{Identity, Marker, TxRecord};
 pub use exit::Exit;
 pub use facts::{
-    Executed, Judgement, Moment, Reading, RejectResult, Role, SequenceMove, StageBrief, TableWrite, Truth, Unchanged,
+    Executed, Judgement, LockWait, Moment, Reading, RejectResult, Role, SequenceMove, StageBrief, TableWrite, Truth,
+    Unchanged,
 };
 pub use failure::Failure;
 pub use fold::{RunState, StageState, Status};
@@ -161,6 +162,17 @@ pub enum Event {
         excluded: Vec<String>,
         ms: u64,
     },
+    /// Production's tables are let go. `lock_ms`: what taking them took; `own`: the longest wait seen of what the engine
+    /// opened there beside; `others`: the longest of somebody else, behind it.
+    SourceHeld {
+        stage: String,
+        target: String,
+        tables: u64,
+        lock_ms: u64,
+        own: Option<LockWait>,
+        others: Option<LockWait>,
+        held_ms: u64,
+    },
     /// Two fingerprints were compared.
     Compared {
         stage: String,
@@ -271,6 +283,7 @@ impl Event {
             | Event::CloneBegun { stage, .. }
             | Event::CloneMade { stage, .. }
             | Event::FingerprintTaken { stage, .. }
+            | Event::SourceHeld { stage, .. }
             | Event::Compared { stage, .. }
             | Event::ProductionChecked { stage, .. }
             | Event::Rehearsed { stage, .. }

@@ -31,6 +31,6 @@ pub use leaves::{Form, Leaf, LeafColumn, leaves};
 pub use objects::objects;
 pub use print::{Fingerprint, LargeObjects, Level, SchemaObject, Scope, SequencePrint, TableKind, TablePrint};
 pub use sequences::{SequenceState, sequences};
-pub use still::hold_still;
+pub use still::{Held, hold_still};
 pub use take::{Reading, Rest, complete, reading, rest, take, take_by};
 pub use watermark::{TableMark, TableVerdict, Verdict, Watermark, unchanged_since, watermark};

@@ -103,10 +103,15 @@ impl CloneStage {
         target.maker.drop_database(&working, &cx.run).await?;
         match self.make(cx, target, &working).await {
             Ok(done) => Ok(done),
-            Err(failure) => {
+            Err(mut failure) => {
                 let left = match self.drop_half(cx, target, &working).await {
                     Ok(()) => "the half-made clone was dropped".to_owned(),
-                    Err(also) => format!("the half-made clone `{working}` could not be dropped: {}", also.what),
+                    Err(also) => {
+                        failure.facts.extend(also.facts);
+                        failure.next.extend(also.next);
+                        failure = failure.next("then", format!("engine drop {}", cx.run));
+                        format!("the half-made clone `{working}` could not be dropped: {}", also.what)
+                    }
                 };
                 let mut changed =
                     failure.changed.clone().unwrap_or_else(|| format!("{left}; production was only read"));
@@ -189,7 +194,7 @@ impl CloneStage {
 
     /// The verified clone gets its name, and its doors open.
     async fn finish(&self, cx: &Cx, target: &CloneTarget, made: making::Made) -> Result<Done, Failure> {
-        let making::Made { identity, facts, print, open_ms, waited, expected } = made;
+        let making::Made { identity, facts, print, open_ms, waits, expected } = made;
         target.maker.rename(&expected.database, &target.database).await?;
         let expected = Expected { database: target.database.clone(), ..expected };
         let expires = expiry(target);
@@ -217,7 +222,7 @@ impl CloneStage {
                 "{} · {disarmed} disarmed · PUBLIC shut out · {}{}",
                 size_words(bytes, tables),
                 open_words(open_ms),
-                waited.words()
+                waits.words()
             ),
         })
     }

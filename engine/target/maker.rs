@@ -227,25 +227,6 @@ impl Maker {
         self.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", quoted(name)?)).await
     }
 
-    /// Drops a database that carries the marker of `run`, or whose name only that run can have given.
-    ///
-    /// # Errors
-    /// It carries another marker or none (63), or the server's.
-    pub async fn drop_database(&self, name: &str, run: &str) -> Result<bool, Failure> {
-        let Some(found) = self.find(name).await? else { return Ok(false) };
-        let ours = found.marker.as_ref().is_some_and(|m| m.run == run) || name.starts_with(&format!("engine_{run}"));
-        if !ours {
-            let by = found.marker.map_or("it carries no marker of this engine".to_owned(), |m| {
-                format!("its marker names run {}", m.run)
-            });
-            return Err(Failure::new(Exit::WrongDatabase, format!("database `{name}` is not dropped: {by}"))
-                .changed("nothing was changed"));
-        }
-        self.shut(name).await?;
-        self.execute(&format!("DROP DATABASE {}", quoted(name)?)).await?;
-        Ok(true)
-    }
-
     /// Runs statements inside a database as the maker, in one transaction.
     ///
     /// # Errors
@@ -271,7 +252,7 @@ impl Maker {
         Ok(self.query(PROGRESS, &[&database]).await?.iter().map(|row| (row.get(1), row.get(2))).collect())
     }
 
-    async fn query(
+    pub(super) async fn query(
         &self,
         sql: &str,
         params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
@@ -310,7 +291,7 @@ fn first_words(sql: &str) -> &str {
     sql.match_indices(' ').nth(3).map_or(sql, |(at, _)| &sql[..at])
 }
 
-fn quoted(name: &str) -> Result<String, Failure> {
+pub(super) fn quoted(name: &str) -> Result<String, Failure> {
     ident(name).map_err(|why| Failure::new(Exit::Usage, format!("`{name}` cannot name a database or role: {why}")))
 }
 

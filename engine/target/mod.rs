@@ -9,6 +9,7 @@
 mod bound;
 mod connect;
 mod copy_out;
+mod dispose;
 mod fault;
 mod identity;
 mod maker;
@@ -28,7 +29,7 @@ pub use powers::powers;
 pub use reader::Reader;
 pub use tx::{Isolation, Tx};
 pub use url::{Url, lend};
-pub use wire::{Loader, Piece, Streamer};
+pub use wire::{Canceller, Loader, Piece, Streamer};
 pub use writer::{CommitOutcome, WriteTx, Writer};
 
 pub use crate::event::{Identity, Marker, TxRecord};

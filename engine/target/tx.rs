@@ -2,6 +2,7 @@
 
 use super::connect::{Door, give_back};
 use super::fault;
+use super::wire::Canceller;
 use crate::event::{Exit, Failure, TxRecord};
 use deadpool_postgres::Object;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -48,7 +49,7 @@ pub(super) fn begin(isolation: &Isolation) -> String {
 /// An open transaction. Dropped without `finish`, its connection is closed, never reused.
 pub struct Tx {
     session: Option<Object>,
-    target: String,
+    door: Door,
     purpose: String,
     watched: Option<Witness>,
     statements: AtomicU32,
@@ -57,7 +58,7 @@ pub struct Tx {
 
 impl std::fmt::Debug for Tx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tx({} for {})", self.target, self.purpose)
+        write!(f, "Tx({} for {})", self.target(), self.purpose)
     }
 }
 
@@ -75,7 +76,7 @@ impl Tx {
     pub(super) fn on(session: Object, door: &Door, purpose: &str) -> Tx {
         Tx {
             session: Some(session),
-            target: door.target.clone(),
+            door: door.clone(),
             purpose: purpose.to_owned(),
             watched: None,
             statements: AtomicU32::new(0),
@@ -85,7 +86,12 @@ impl Tx {
 
     /// The target's name.
     pub fn target(&self) -> &str {
-        &self.target
+        &self.door.target
+    }
+
+    /// What cancels its statement from beside it.
+    pub fn canceller(&self) -> Canceller {
+        Canceller::new(&self.door, self.session().cancel_token())
     }
 
     pub(super) fn session(&self) -> &Object {
@@ -102,7 +108,7 @@ impl Tx {
             .session()
             .query(sql, params)
             .await
-            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target), &e))?;
+            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target()), &e))?;
         self.check().await?;
         Ok(rows)
     }
@@ -120,7 +126,7 @@ impl Tx {
                 format!(
                     "{} on `{}`: {} rows where one was expected",
                     self.purpose,
-                    self.target,
+                    self.target(),
                     more + usize::from(last.is_some())
                 ),
             )),
@@ -136,13 +142,13 @@ impl Tx {
             .session()
             .prepare(sql)
             .await
-            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target), &e))?;
+            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target()), &e))?;
         Ok(statement.columns().iter().map(|c| c.type_().name().to_owned()).collect())
     }
 
     /// What the server said, without the purpose that this transaction puts before it.
     pub fn said<'f>(&self, failure: &'f Failure) -> &'f str {
-        let prefix = format!("{} on `{}`: ", self.purpose, self.target);
+        let prefix = format!("{} on `{}`: ", self.purpose, self.target());
         failure.what.strip_prefix(&prefix).unwrap_or(&failure.what)
     }
 
@@ -150,7 +156,7 @@ impl Tx {
         self.session()
             .batch_execute(sql)
             .await
-            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target), &e))
+            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target()), &e))
     }
 
     /// Opens a savepoint that can only read; `leave_read_only` ends it. Cannot be switched off inside.
@@ -186,7 +192,7 @@ impl Tx {
             .session()
             .query_one(WITNESS, &[])
             .await
-            .map_err(|e| fault::statement(&format!("watching {} on `{}`", self.purpose, self.target), &e))?;
+            .map_err(|e| fault::statement(&format!("watching {} on `{}`", self.purpose, self.target()), &e))?;
         Ok(Witness {
             started: row.get(0),
             virtual_id: row.get::<_, Option<String>>(1).unwrap_or_default(),
@@ -202,7 +208,7 @@ impl Tx {
         if now == *begun && now.read_only && now.xid.is_none() {
             return Ok(());
         }
-        Err(Failure::new(Exit::ChangedByUs, format!("a read-only transaction on `{}` did not stay one", self.target))
+        Err(Failure::new(Exit::ChangedByUs, format!("a read-only transaction on `{}` did not stay one", self.target()))
             .fact(format!("purpose: {}", self.purpose))
             .fact(format!(
                 "read only is {}, transaction id is {}, the transaction is {}",
@@ -214,7 +220,10 @@ impl Tx {
                     "another one"
                 },
             ))
-            .changed(format!("what that transaction did on `{}` is not known; its connection was closed", self.target)))
+            .changed(format!(
+                "what that transaction did on `{}` is not known; its connection was closed",
+                self.target()
+            )))
     }
 
     /// Checks a read-only transaction a last time, rolls it back and gives its session back.
@@ -226,7 +235,7 @@ impl Tx {
         self.check().await?;
         self.batch("ROLLBACK").await?;
         let record = TxRecord {
-            target: self.target.clone(),
+            target: self.target().to_owned(),
             purpose: self.purpose.clone(),
             statements: self.statements.load(Ordering::Relaxed),
             open_ms: self.watch.ms(),

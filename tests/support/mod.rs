@@ -9,6 +9,7 @@
 
 mod bench;
 mod cloned;
+mod gate;
 mod mini;
 mod own;
 mod run;
@@ -17,6 +18,7 @@ mod witness;
 
 pub use bench::{Bench, Outcome};
 pub use cloned::{METHODS, PLAN, objects_of, rows_of, unlike};
+pub use gate::Gate;
 pub use mini::{MINI, MINI_ROLLOUT, to_the_packet};
 pub use own::OwnServer;
 pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};

@@ -98,6 +98,21 @@ fn evidence(event: &Event) -> String {
                 clock::show_ms(*ms)
             )
         }
+        Event::SourceHeld { target, tables, lock_ms, own, others, held_ms, .. } => {
+            let mut lines = format!(
+                "- ACCESS SHARE on {tables} tables of `{target}`, taken in {}, held for {}\n",
+                clock::show_ms(*lock_ms),
+                clock::show_ms(*held_ms)
+            );
+            let longest = [("the engine's other sessions waited", own), ("somebody else waited", others)];
+            for (who, wait) in longest {
+                let wait = wait.as_ref().map_or("not seen to wait".to_owned(), |wait| {
+                    format!("{} at most, for {}", clock::show_ms(wait.ms), wait.table)
+                });
+                lines.push_str(&format!("- {who}: {wait}\n"));
+            }
+            format!("\n## Locks on `{target}`\n\n{lines}")
+        }
         Event::Compared { label, equal, differences, masks, .. } => {
             let word = if *equal { "equal" } else { "NOT EQUAL" };
             let lines: String = differences

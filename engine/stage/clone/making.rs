@@ -3,15 +3,15 @@
 use super::super::fingerprint::taken;
 use super::super::source_facts::SourceFacts;
 use super::settings;
-use super::watch::Waited;
+use super::watch::{Holder, Waits, Watch};
 use super::{CloneStage, Method, expiry, marker, preflight, quoted, restore, stream, toc};
 use crate::clock::{self, Stopwatch};
-use crate::copy::{Crew, Split};
+use crate::copy::{Crew, Loads, Split};
 use crate::event::{Event, Exit, Failure, Identity};
-use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Level, Scope};
+use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Held, Level, Scope};
 use crate::stage::Cx;
 use crate::target::{CloneTarget, Expected, Isolation, Live, NewDatabase, Plain, Tx, identify};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The making of one clone.
 #[derive(Clone, Copy)]
@@ -29,6 +29,11 @@ pub(super) struct Making<'r> {
 /// Production's snapshot, held.
 pub(super) struct Begun {
     pub tx: Tx,
+    /// Its backend.
+    pub pid: i32,
+    /// Looks who waits for it.
+    pub looker: Tx,
+    pub waits: Mutex<Waits>,
     pub snapshot: String,
     pub identity: Identity,
     pub facts: SourceFacts,
@@ -41,7 +46,7 @@ pub(super) struct Made {
     pub facts: SourceFacts,
     pub print: Fingerprint,
     pub open_ms: u64,
-    pub waited: Waited,
+    pub waits: Waits,
     pub expected: Expected,
 }
 
@@ -54,7 +59,7 @@ pub(super) struct Copied {
     /// Of the clone.
     pub clone: Fingerprint,
     pub open_ms: u64,
-    pub waited: Waited,
+    pub waits: Waits,
     pub expected: Expected,
 }
 
@@ -62,7 +67,7 @@ impl<'r> Making<'r> {
     pub(super) async fn make(self) -> Result<Made, Failure> {
         let begun = self.begin().await?;
         let copied = match self.stage.method {
-            Method::Dump => self.dump(begun).await?,
+            Method::Dump => Box::pin(self.dump(begun)).await?,
             Method::Stream => Box::pin(stream::run(self, begun)).await?,
         };
         self.compared(copied)
@@ -96,13 +101,51 @@ impl<'r> Making<'r> {
             source: &tx,
             identity: &identity,
             acknowledged: &self.stage.acknowledged,
-            // Readers and `pg_dump` there; here loaders or readers, builders, `pg_restore` and the maker's own.
-            reading: u32::try_from(if stream { jobs + 1 } else { 1 }).unwrap_or(u32::MAX),
+            // Readers, `pg_dump` and who looks around there; here loaders or readers, builders, `pg_restore` and the maker's own.
+            reading: u32::try_from(if stream { jobs + 2 } else { 2 }).unwrap_or(u32::MAX),
             writing: u32::try_from(if stream { 2 * jobs + 3 } else { jobs + 2 }).unwrap_or(u32::MAX),
         };
         let facts = preflight::demand(&asked).await?;
-        fingerprint::hold_still(&tx).await?;
-        Ok(Begun { tx, snapshot, identity, facts, watch })
+        let Held { tables, lock_ms } = fingerprint::hold_still(&tx).await?;
+        let pid = tx.query_one("SELECT pg_catalog.pg_backend_pid()", &[]).await?.get(0);
+        let looker = self.production()?.reader.begin("who waits for the clone", Isolation::Fresh).await?;
+        let waits = Mutex::new(Waits { tables, lock_ms, ..Waits::default() });
+        Ok(Begun { tx, pid, looker, waits, snapshot, identity, facts, watch })
+    }
+
+    /// Looks around while something is done with production's tables held.
+    pub(super) fn watch<'w>(
+        &self,
+        begun: &'w Begun,
+        doing: &'static str,
+        loads: &Arc<Loads>,
+        expected: u64,
+    ) -> Watch<'w>
+    where
+        'r: 'w,
+    {
+        let Begun { tx, pid, looker, waits, .. } = begun;
+        let holder = Holder { tx, pid: *pid, looker, bound: self.stage.max_lock_wait, waits };
+        let (cx, stage, loads) = (self.cx, self.name(), Arc::clone(loads));
+        Watch { cx, stage, doing, loads, expected, holder: Some(holder), building: None }
+    }
+
+    /// Lets production go: the snapshot holds back vacuum there. Answers how long it was open, and who waited.
+    pub(super) async fn let_go(&self, begun: Begun) -> Result<(u64, Waits), Failure> {
+        self.cx.finish(begun.tx).await?;
+        let open_ms = begun.watch.ms();
+        self.cx.finish(begun.looker).await?;
+        let waits = begun.waits.into_inner().expect("invariant: nobody panics while noting a wait");
+        self.cx.record(Event::SourceHeld {
+            stage: self.name().to_owned(),
+            target: self.target.source.clone(),
+            tables: waits.tables,
+            lock_ms: waits.lock_ms,
+            own: waits.own.clone(),
+            others: waits.others.clone(),
+            held_ms: open_ms,
+        })?;
+        Ok((open_ms, waits))
     }
 
     /// Makes the empty database; what `refuse_existing` let pass is dropped now.
@@ -161,31 +204,34 @@ impl<'r> Making<'r> {
             snapshot: Some(begun.snapshot.clone()),
             purpose: "fingerprint of production".to_owned(),
             jobs: self.stage.jobs,
-            split: Split::Rarely,
+            split: Split::Evenly,
             loads: Arc::default(),
         };
         let scope = Scope::all(Level::Content);
         let reading = fingerprint::reading(&begun.tx, &scope).await?;
-        let moved = crew.hash(reading.sources.clone()).await?;
+        let expected_bytes = reading.sources.iter().map(|source| source.bytes).sum();
+        let hashing = self.watch(&begun, "fingerprint of production at the snapshot", &crew.loads, expected_bytes);
+        let moved = hashing.over(crew.hash(reading.sources.clone())).await?;
         for record in moved.records {
             cx.record(Event::Transaction { record })?;
         }
         let print_ms = watch.ms();
         let expected = self.create(&begun).await?;
         let into = self.target.maker.door().to_database(self.working)?;
-        let Begun { tx, snapshot, identity, facts, watch } = begun;
+        let (facts, identity) = (begun.facts.clone(), begun.identity.clone());
         let restore = self.restore(&into, &facts, &identity)?;
-        let toc = restore.schema(&snapshot).await?;
-        restore.pre_data(&toc).await?;
-        restore.data(&snapshot).await?;
-        // Sequences belong to no snapshot: read after the rows, and set to what was read.
-        let rest = fingerprint::rest(&tx, &scope).await?;
+        let copying = async {
+            let toc = restore.schema(&begun.snapshot).await?;
+            restore.pre_data(&toc).await?;
+            restore.data(&begun.snapshot).await?;
+            // Sequences belong to no snapshot: read after the rows, and set to what was read.
+            Ok((toc, fingerprint::rest(&begun.tx, &scope).await?))
+        };
+        let (toc, rest) = self.watch(&begun, "copying with pg_dump", &crew.loads, 0).over(copying).await?;
         stream::set_sequences(self.target, self.working, &rest).await?;
         let source = fingerprint::complete(&scope, reading, &moved.sums, rest);
         cx.keep_fingerprint(name, &self.target.source, "source", &source, print_ms)?;
-        // The snapshot holds back vacuum on production: it is let go before indexes are built.
-        cx.finish(tx).await?;
-        let open_ms = watch.ms();
+        let (open_ms, waits) = self.let_go(begun).await?;
         cx.say(name, "building indexes and constraints");
         restore.post_data(&toc, &toc.kept).await?;
         let left_out = self.settled(&restore, &toc, &facts).await?;
@@ -193,7 +239,7 @@ impl<'r> Making<'r> {
         let mut facts = facts.clone();
         facts.left_out.extend(left_out);
         let clone = self.verified(&expected).await?;
-        Ok(Copied { identity, facts, source, clone, open_ms, waited: Waited::default(), expected })
+        Ok(Copied { identity, facts, source, clone, open_ms, waits, expected })
     }
 
     /// What a dump leaves out. Answers what could not be restored.
@@ -234,7 +280,7 @@ impl<'r> Making<'r> {
 
     /// Equal to production at the snapshot, or not a clone.
     fn compared(&self, copied: Copied) -> Result<Made, Failure> {
-        let Copied { identity, facts, source, clone, open_ms, waited, expected } = copied;
+        let Copied { identity, facts, source, clone, open_ms, waits, expected } = copied;
         let compare = Compare::Clone {
             owner_map: facts.owners.iter().map(|o| (o.clone(), self.target.owner_role.clone())).collect(),
             left_out: facts.left_out.clone(),
@@ -258,7 +304,7 @@ impl<'r> Making<'r> {
             return Err(failure);
         }
         self.cx.say(self.name(), &format!("equal at {}", clock::now()));
-        Ok(Made { identity, facts, print: source, open_ms, waited, expected })
+        Ok(Made { identity, facts, print: source, open_ms, waits, expected })
     }
 }
 

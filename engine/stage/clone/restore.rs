@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
 
+/// Sessions of `pg_dump`: they cannot write, and end soon after `pg_dump` did.
+const READING: &str = "-c default_transaction_read_only=on -c client_connection_check_interval=500";
+
 /// One clone's restoring.
 pub struct Restore<'r> {
     /// The run.
@@ -74,7 +77,7 @@ impl Restore<'_> {
             .map_err(|e| Failure::new(Exit::Io, format!("no temporary folder in {}: {e}", self.cx.dir.display())))?;
         let archive = dir.path().join("schema.dump");
         self.cx.say(self.stage, "dumping the schema");
-        let mut dump = Self::command(&programs.path("pg_dump"), self.source, "-c default_transaction_read_only=on");
+        let mut dump = Self::command(&programs.path("pg_dump"), self.source, READING);
         dump.args([
             "--no-password",
             "--section=pre-data",
@@ -154,7 +157,7 @@ impl Restore<'_> {
     async fn piped(&self, snapshot: &str, purpose: &str, options: &[&str]) -> Result<(), Failure> {
         let programs = self.programs()?;
         let watch = Stopwatch::start();
-        let mut dump = Self::command(&programs.path("pg_dump"), self.source, "-c default_transaction_read_only=on");
+        let mut dump = Self::command(&programs.path("pg_dump"), self.source, READING);
         dump.args(["--no-password", "--section=data", "--format=plain", "--no-owner"])
             .args(options)
             .arg(format!("--lock-wait-timeout={}", self.lock_timeout.as_millis()))

@@ -6,7 +6,7 @@ use super::indexes::{self, ForeignKeys, Indexes};
 use super::last_steps::LastSteps;
 use super::making::{Begun, Copied, Making, close};
 use super::restore::{Restore, Toc};
-use super::watch::{Waited, Watch};
+use super::watch::{Waits, Watch};
 use super::{settings, toc};
 use crate::clock::Stopwatch;
 use crate::copy::{Crew, Into, Loads, Source, Split};
@@ -16,7 +16,7 @@ use crate::fingerprint::{self, Fingerprint, Form, Leaf, Level, Reading, Rest, Sc
 use crate::name::quote::literal;
 use crate::target::{CloneTarget, Expected, Isolation, Live, Tx};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// What is known of the source before anything is made.
@@ -36,8 +36,12 @@ pub(super) async fn run(making: Making<'_>, begun: Begun) -> Result<Copied, Fail
     let facts = begun.facts.clone();
     let identity = begun.identity.clone();
     let restore = making.restore(&into, &facts, &identity)?;
-    let toc = restore.schema(&begun.snapshot).await?;
-    restore.pre_data(&toc).await?;
+    let schema = async {
+        let toc = restore.schema(&begun.snapshot).await?;
+        restore.pre_data(&toc).await?;
+        Ok(toc)
+    };
+    let toc = making.watch(&begun, "copying the schema", &Arc::default(), 0).over(schema).await?;
     let work = Work { making, known: &known, restore, toc: &toc, expected: &expected };
     let ((built, build), (read, verify)) = (oneshot::channel(), oneshot::channel());
     let (tables, arrived) = mpsc::unbounded_channel();
@@ -47,8 +51,8 @@ pub(super) async fn run(making: Making<'_>, begun: Begun) -> Result<Copied, Fail
     let clone = work.whole(&verified).await?;
     let mut facts = facts.clone();
     facts.left_out.extend(left_out);
-    let (source, open_ms, waited) = (moved.print, moved.open_ms, moved.waited);
-    Ok(Copied { identity, facts, source, clone, open_ms, waited, expected })
+    let (source, open_ms, waits) = (moved.print, moved.open_ms, moved.waits);
+    Ok(Copied { identity, facts, source, clone, open_ms, waits, expected })
 }
 
 struct Work<'w> {
@@ -63,7 +67,7 @@ struct Work<'w> {
 struct Moved {
     print: Fingerprint,
     open_ms: u64,
-    waited: Waited,
+    waits: Waits,
 }
 
 /// Who is told that rows are in: of a table, by its oid in production; of all.
@@ -115,24 +119,15 @@ impl Work<'_> {
     /// Everything that needs production's snapshot, and the sequences.
     async fn rows(&self, begun: Begun, told: Told) -> Result<Moved, Failure> {
         let making = &self.making;
-        let watch = Watch {
-            cx: making.cx,
-            stage: making.name(),
-            doing: "copying the rows",
-            loads: Arc::default(),
-            expected: self.known.reading.sources.iter().map(|source| source.bytes).sum(),
-            holder: Some((&begun.tx, making.stage.max_lock_wait)),
-            building: None,
-            waited: Mutex::default(),
-        };
-        let (print, rest) = watch.over(self.copy(&begun, &watch.loads, told)).await?;
-        let waited = watch.waited.into_inner().expect("invariant: nobody panics while noting a wait");
-        let (tx, open) = (begun.tx, begun.watch);
+        let expected = self.known.reading.sources.iter().map(|source| source.bytes).sum();
+        let loads = Arc::default();
+        let watch = making.watch(&begun, "copying the rows", &loads, expected);
+        let (print, rest) = watch.over(self.copy(&begun, &loads, told)).await?;
+        drop(watch);
         // The snapshot holds back vacuum on production: it does not wait until the rest is built.
-        making.cx.finish(tx).await?;
-        let open_ms = open.ms();
+        let (open_ms, waits) = making.let_go(begun).await?;
         set_sequences(making.target, making.working, &rest).await?;
-        Ok(Moved { print, open_ms, waited })
+        Ok(Moved { print, open_ms, waits })
     }
 
     async fn copy(&self, begun: &Begun, loads: &Arc<Loads>, told: Told) -> Result<(Fingerprint, Rest), Failure> {
@@ -205,7 +200,6 @@ impl Work<'_> {
             expected: sources.iter().map(|source| source.bytes).sum(),
             holder: None,
             building: Some((&self.making.target.maker, self.making.working)),
-            waited: Mutex::default(),
         };
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
         let moved = watch.over(crew.hash(sources)).await?;

@@ -1,11 +1,13 @@
 //! A session whose COPY data is handled where it arrives: the driver's own COPY stream hands every row through a
 //! channel, which costs more than the rest of a copy together. Simple queries and COPY, nothing else.
 
+mod cancel;
 mod inbox;
 mod load;
 mod read;
 mod tap;
 
+pub use cancel::Canceller;
 pub use load::Loader;
 pub use read::Streamer;
 
@@ -49,12 +51,14 @@ struct Wire {
     inbox: Inbox,
     target: String,
     purpose: String,
+    canceller: Canceller,
 }
 
 impl Wire {
     async fn open(door: &Door, purpose: &str) -> Result<Wire, Failure> {
-        let stream = tap::open(door).await?;
-        Ok(Wire { stream, inbox: Inbox::new(), target: door.target.clone(), purpose: purpose.to_owned() })
+        let (stream, token) = tap::open(door).await?;
+        let (target, canceller) = (door.target.clone(), Canceller::new(door, token));
+        Ok(Wire { stream, inbox: Inbox::new(), target, purpose: purpose.to_owned(), canceller })
     }
 
     fn what(&self) -> String {

@@ -47,6 +47,11 @@ impl Reader {
 }
 
 impl Streamer {
+    /// What cancels its statement from beside it.
+    pub fn canceller(&self) -> super::Canceller {
+        self.wire.canceller.clone()
+    }
+
     /// Sends `COPY ... TO STDOUT`, built from names that were quoted; its data is taken with `wait` and `give`.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::config::Host;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{CancelToken, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Bytes both ways.
@@ -128,7 +128,7 @@ impl TlsStream for Tap {
     }
 }
 
-type Handshake = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+pub(super) type Handshake = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 
 /// Wraps what the TLS handshake yields.
 struct Tapping {
@@ -151,42 +151,48 @@ impl TlsConnect<Socket> for Tapping {
     }
 }
 
-/// Opens a session as `door` does and answers its stream, ready for a query.
-pub(super) async fn open(door: &Door) -> Result<Box<dyn Duplex>, Failure> {
+/// Opens a session as `door` does and answers its stream, ready for a query, and what cancels one.
+pub(super) async fn open(door: &Door) -> Result<(Box<dyn Duplex>, CancelToken), Failure> {
     let config = door.config();
     let socket = socket(config)
         .await
         .map_err(|e| Failure::new(Exit::Temporary, format!("cannot reach `{}`: {e}, {}", door.target, door.place)))?;
-    let tap = match door.tls().map_err(|why| Failure::new(Exit::Io, format!("`{}` {why}", door.target)))? {
+    let (tap, token) = match door.tls().map_err(|why| Failure::new(Exit::Io, format!("`{}` {why}", door.target)))? {
         None => {
             let tap = Tap::over(Box::new(socket));
             let session = config.connect_raw(tap.clone(), NoTls).await;
-            let _driver = session.map_err(|e| fault::connecting(&door.target, &door.place, &e))?;
-            Some(tap)
+            let (driver, _connection) = session.map_err(|e| fault::connecting(&door.target, &door.place, &e))?;
+            (Some(tap), driver.cancel_token())
         }
         Some(tls) => secured(door, socket, tls).await?,
     };
-    tap.and_then(|tap| tap.take()).ok_or_else(|| {
+    let stream = tap.and_then(|tap| tap.take()).ok_or_else(|| {
         Failure::new(Exit::Io, format!("a bug of the engine: the session with `{}` has no stream", door.target))
-    })
+    })?;
+    Ok((stream, token))
 }
 
-async fn secured(door: &Door, socket: Socket, mut tls: MakeRustlsConnect) -> Result<Option<Tap>, Failure> {
+async fn secured(door: &Door, socket: Socket, tls: MakeRustlsConnect) -> Result<(Option<Tap>, CancelToken), Failure> {
     let config = door.config();
-    let host = match config.get_hosts().first() {
-        Some(Host::Tcp(host)) => host.clone(),
-        _ => String::new(),
-    };
-    let inner = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, &host)
-        .map_err(|e| Failure::new(Exit::Io, format!("cannot reach `{}`: {e}, {}", door.target, door.place)))?;
+    let inner = handshake(door, tls)?;
     let out = Arc::new(Mutex::new(None));
     let tapping = Tapping { inner, out: Arc::clone(&out) };
     let session = config.connect_raw(socket, tapping).await;
-    let _driver = session.map_err(|e| fault::connecting(&door.target, &door.place, &e))?;
-    Ok(out.lock().expect("invariant: no holder of a tap panics").take())
+    let (driver, _connection) = session.map_err(|e| fault::connecting(&door.target, &door.place, &e))?;
+    Ok((out.lock().expect("invariant: no holder of a tap panics").take(), driver.cancel_token()))
 }
 
-async fn socket(config: &Config) -> io::Result<Socket> {
+/// The TLS handshake with the host of a door.
+pub(super) fn handshake(door: &Door, mut tls: MakeRustlsConnect) -> Result<Handshake, Failure> {
+    let host = match door.config().get_hosts().first() {
+        Some(Host::Tcp(host)) => host.clone(),
+        _ => String::new(),
+    };
+    MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, &host)
+        .map_err(|e| Failure::new(Exit::Io, format!("cannot reach `{}`: {e}, {}", door.target, door.place)))
+}
+
+pub(super) async fn socket(config: &Config) -> io::Result<Socket> {
     let within = config.get_connect_timeout().copied().unwrap_or(std::time::Duration::from_secs(10));
     let port = config.get_ports().first().copied().unwrap_or(5432);
     let connecting = async {

@@ -1,16 +1,16 @@
--- Who waits for a lock that this session holds: table, mode, milliseconds. pg_locks is as of now, not of the snapshot.
+-- Who waits for a lock that the session $1 holds: table, mode, milliseconds, backend. pg_locks is as of now.
 WITH waiting AS MATERIALIZED (
-    SELECT w.database, w.relation, w.mode, w.waitstart
+    SELECT w.database, w.relation, w.mode, w.waitstart, w.pid
     FROM pg_catalog.pg_locks AS w
     WHERE w.locktype = 'relation' AND NOT w.granted AND w.mode = 'AccessExclusiveLock' AND w.waitstart IS NOT NULL
 )
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), w.mode,
-    (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - w.waitstart) * 1000)::pg_catalog.int8
+    (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - w.waitstart) * 1000)::pg_catalog.int8, w.pid
 FROM waiting AS w
 JOIN pg_catalog.pg_class AS c ON c.oid = w.relation
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE EXISTS (SELECT FROM pg_catalog.pg_locks AS h
               WHERE h.locktype = 'relation' AND h.relation = w.relation AND h.database = w.database AND h.granted
-                AND h.pid = pg_catalog.pg_backend_pid())
+                AND h.pid = $1)
 ORDER BY 3 DESC
 LIMIT 1
