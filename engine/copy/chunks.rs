@@ -35,27 +35,14 @@ const SMALL: u64 = 32 << 20;
 /// No range is larger: it is one transaction, and what is lost when that fails.
 const LARGE: u64 = 1 << 30;
 
-/// When a table is taken in ranges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Split {
-    /// When it would keep one worker busy while others have nothing.
-    #[default]
-    Evenly,
-    /// When it is far more than a worker's share. A table that is loaded whole is frozen: those who read it next find
-    /// nothing to write down in its pages, and a range costs its reader a quarter more than a whole table.
-    Rarely,
-}
-
-/// Chunks, largest first.
-pub fn plan(sources: &[Source], workers: usize, split: Split) -> Vec<Chunk> {
+/// Chunks, largest first. A table is split only where it alone would keep one worker busy while others have nothing:
+/// the server takes a quarter longer over a range than over a whole table, and one that is loaded whole is frozen, so
+/// that whoever reads it next finds nothing to write down in its pages.
+pub fn plan(sources: &[Source], workers: usize) -> Vec<Chunk> {
     let total: u64 = sources.iter().map(|source| source.bytes).sum();
     let jobs = u64::try_from(workers.max(1)).unwrap_or(1);
-    let share = match split {
-        Split::Evenly => total / (jobs * 2),
-        // Beside a loader its reader and the server's other work take a core as well.
-        Split::Rarely => total / (jobs - 1).max(1),
-    };
-    let share = share.max(SMALL);
+    // What a worker reads is hashed, and perhaps written, by others: two of them keep more than two processors busy.
+    let share = (total / (jobs - 1).max(1)).max(SMALL);
     let range = (total / (jobs * 8)).clamp(SMALL, LARGE);
     let mut chunks = Vec::new();
     for (source, of) in sources.iter().enumerate().filter(|(_, of)| !of.empty) {
@@ -73,6 +60,11 @@ pub fn plan(sources: &[Source], workers: usize, split: Split) -> Vec<Chunk> {
     }
     chunks.sort_by_key(|chunk| std::cmp::Reverse(chunk.bytes));
     chunks
+}
+
+/// Of so many workers, those that have something to do: at least one.
+pub fn workers(sources: &[Source], jobs: usize) -> usize {
+    plan(sources, jobs).len().clamp(1, jobs.max(1))
 }
 
 impl Chunk {
@@ -118,7 +110,7 @@ mod tests {
 
     #[test]
     fn ranges_leave_no_page_out() {
-        let chunks = plan(&[source(10 << 30), source(1 << 20)], 4, Split::Evenly);
+        let chunks = plan(&[source(10 << 30), source(1 << 20)], 4);
         let mut ranges: Vec<_> = chunks.iter().filter(|c| c.source == 0).filter_map(|c| c.pages).collect();
         ranges.sort_unstable();
         assert!(ranges.len() > 8, "{}", ranges.len());
@@ -133,19 +125,21 @@ mod tests {
     #[test]
     fn tables_are_whole_where_there_are_enough_of_them() {
         let many: Vec<Source> = (0..40).map(|_| source(1 << 30)).collect();
-        assert!(plan(&many, 4, Split::Evenly).iter().all(|chunk| chunk.pages.is_none()));
-        assert!(plan(&[source(1 << 40)], 1, Split::Evenly).iter().all(|chunk| chunk.pages.is_none()));
+        assert!(plan(&many, 4).iter().all(|chunk| chunk.pages.is_none()));
+        assert!(plan(&[source(1 << 40)], 1).iter().all(|chunk| chunk.pages.is_none()));
         let odd = Source { pages: 0, ..source(1 << 40) };
-        assert!(plan(&[odd], 4, Split::Evenly).iter().all(|chunk| chunk.pages.is_none()));
-        assert_eq!(plan(&[source(0)], 4, Split::Evenly), []);
+        assert!(plan(&[odd], 4).iter().all(|chunk| chunk.pages.is_none()));
+        assert_eq!(plan(&[source(0)], 4), []);
     }
 
     #[test]
-    fn a_big_table_is_loaded_whole_unless_many_wait_for_it() {
+    fn a_big_table_is_split_where_many_would_wait_for_it() {
         let sources = [source(10 << 30), source(2 << 30)];
-        let ranges = |workers, split| plan(&sources, workers, split).iter().filter(|c| c.pages.is_some()).count();
-        assert_eq!(ranges(2, Split::Rarely), 0);
-        assert!(ranges(2, Split::Evenly) > 1);
-        assert!(ranges(8, Split::Rarely) > 8);
+        let ranges = |workers| plan(&sources, workers).iter().filter(|chunk| chunk.pages.is_some()).count();
+        assert_eq!(ranges(2), 0);
+        assert!(ranges(3) > 3);
+        assert!(ranges(8) > 8);
+        assert_eq!((workers(&sources, 2), workers(&sources, 8)), (2, 8));
+        assert_eq!((workers(&sources[..1], 2), workers(&sources[..1], 8), workers(&[], 8)), (1, 8, 1));
     }
 }

@@ -1,6 +1,6 @@
 //! Several sessions on one snapshot, working off one queue of chunks.
 
-use super::chunks::{Chunk, Source, Split, plan};
+use super::chunks::{Chunk, Source, plan, workers};
 use super::transfer::{self, Into, Loads};
 use crate::digest::RowSum;
 use crate::event::{Failure, TxRecord};
@@ -23,8 +23,6 @@ pub struct Crew {
     pub purpose: String,
     /// How many at most.
     pub jobs: usize,
-    /// How tables are shared out among them.
-    pub split: Split,
     /// Counted while they work.
     pub loads: Arc<Loads>,
 }
@@ -90,8 +88,8 @@ impl Crew {
     /// # Errors
     /// The first failure of any session; the others are ended.
     pub async fn hash(&self, sources: Vec<Source>) -> Result<Moved, Failure> {
-        let chunks = plan(&sources, self.jobs, self.split);
-        let workers = chunks.len().min(self.jobs.max(1));
+        let chunks = plan(&sources, self.jobs);
+        let workers = workers(&sources, self.jobs);
         let board = Arc::new(Board::new(sources, chunks, Arc::clone(&self.loads)));
         let mut crew = JoinSet::new();
         for _ in 0..workers {
@@ -113,7 +111,7 @@ impl Crew {
         done: UnboundedSender<usize>,
     ) -> Result<Moved, Failure> {
         let (sources, into): (Vec<Source>, Vec<Option<Into>>) = sources.into_iter().unzip();
-        let chunks = plan(&sources, loaders.len(), self.split);
+        let chunks = plan(&sources, loaders.len());
         let (board, into) = (Arc::new(Board::new(sources, chunks, Arc::clone(&self.loads))), Arc::new(into));
         board.active.store(loaders.len(), Ordering::SeqCst);
         let mut crew = JoinSet::new();

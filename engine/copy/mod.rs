@@ -6,6 +6,6 @@ mod crew;
 mod rows;
 mod transfer;
 
-pub use chunks::{Source, Split};
+pub use chunks::{Source, workers};
 pub use crew::{Crew, Moved};
 pub use transfer::{Into, Loads};

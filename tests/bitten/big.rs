@@ -2,6 +2,7 @@
 
 use super::{METHODS, item, production};
 use crate::support::PLAN;
+use engine::event::Event;
 
 /// What the engine may take, in KiB, whatever the size of the database.
 const MOST: u64 = 100 * 1024;
@@ -45,4 +46,29 @@ fn big_partitions_keep_their_indexes_attached() {
         bench.make_clone(method, "").expect(0);
         assert_eq!(bench.unlike(), Vec::<String>::new(), "{method}");
     }
+}
+
+/// Ranges of pages leave no row out: pages without rows, rows that grew beyond the page count the planner knows.
+#[test]
+fn a_table_that_is_taken_in_ranges_loses_no_row() {
+    let trap = item(
+        "ranges",
+        "CREATE TABLE gaps (id int, v text) WITH (autovacuum_enabled = false);
+         ALTER TABLE gaps ALTER v SET STORAGE PLAIN;
+         INSERT INTO gaps SELECT n, repeat('x', 3500) FROM generate_series(1, 6000) AS n;
+         ANALYZE gaps;
+         INSERT INTO gaps SELECT n, repeat('y', 3500) FROM generate_series(6001, 26000) AS n;
+         DELETE FROM gaps WHERE id BETWEEN 2000 AND 9000 OR id % 13001 = 0;
+         VACUUM gaps;",
+    );
+    let bench = production(trap.name, "", &[&trap]);
+    bench.make_clone("stream", "jobs = 4").expect(0);
+    assert_eq!(bench.unlike(), Vec::<String>::new());
+    // One table and yet several statements: it was taken in ranges.
+    let statements = bench.journal().events.into_iter().map(|event| match event {
+        Event::Transaction { record } if record.purpose == "rows of the clone" => record.statements,
+        _ => 0,
+    });
+    let statements: u32 = statements.sum();
+    assert!(statements >= 3, "{statements} statements");
 }

@@ -9,7 +9,7 @@ use super::restore::{Restore, Toc};
 use super::watch::{Waits, Watch};
 use super::{settings, toc};
 use crate::clock::Stopwatch;
-use crate::copy::{Crew, Into, Loads, Source, Split};
+use crate::copy::{Crew, Into, Loads, Source};
 use crate::digest::RowSum;
 use crate::event::{Event, Failure};
 use crate::fingerprint::{self, Fingerprint, Form, Leaf, Level, Reading, Rest, Scope, TableKind};
@@ -138,11 +138,10 @@ impl Work<'_> {
             snapshot: Some(begun.snapshot.clone()),
             purpose: "rows of the clone".to_owned(),
             jobs: making.jobs(),
-            split: Split::Rarely,
             loads: Arc::clone(loads),
         };
         let places = self.known.places();
-        let workers = making.jobs().min(places.len()).max(1);
+        let workers = crate::copy::workers(&self.known.reading.sources, making.jobs());
         let mut loaders = Vec::with_capacity(workers);
         for _ in 0..workers {
             let mut loader = target.maker.loader(making.working, &target.owner_role, "loading rows").await?;
