@@ -45,7 +45,8 @@ pub(super) async fn run(making: Making<'_>, begun: Begun) -> Result<Copied, Fail
     let mut facts = facts.clone();
     facts.left_out.extend(left_out);
     let (source, open_ms, waited) = (moved.print, moved.open_ms, moved.waited);
-    Ok(Copied { identity, facts, source, clone, open_ms, waited, expected })
+    let views = toc.views(&source);
+    Ok(Copied { identity, facts, source, clone, open_ms, waited, expected, views })
 }
 
 struct Work<'w> {
