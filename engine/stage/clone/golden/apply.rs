@@ -66,7 +66,11 @@ struct Work {
     aside: String,
     /// Parts of the update that are still to be done.
     parts: Vec<usize>,
+    /// Of so many.
+    of: usize,
     keys_loaded: bool,
+    /// Recent rows whose key was there.
+    matched: Option<u64>,
     /// What was written, and what was there before.
     written: RowSum,
     gone: RowSum,
@@ -124,13 +128,13 @@ impl Work {
         )
     }
 
+    /// What is inserted is set aside no longer: an update that comes later must not find it.
     fn insert(&self) -> String {
         let name = &self.table.source.name;
+        let columns = self.table.columns.join(", ");
         format!(
-            "INSERT INTO {name} AS a ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} AS d \
-             WHERE NOT EXISTS (SELECT FROM ONLY {name} AS o WHERE {}) RETURNING {}",
-            self.table.columns.join(", "),
-            self.columns("d"),
+            "WITH missing AS (DELETE FROM {} AS d WHERE NOT EXISTS (SELECT FROM ONLY {name} AS o WHERE {}) RETURNING *) \
+             INSERT INTO {name} AS a ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM missing RETURNING {}",
             self.aside,
             self.same_key("o", "d"),
             self.columns("a")
@@ -146,10 +150,11 @@ impl Work {
         format!("NOT EXISTS (SELECT FROM {} AS k WHERE {})", self.keys(), self.same_key("k", alias))
     }
 
-    /// Rows that are gone in production, once the update is done; `None`: the numbers make no sense.
+    /// Rows that are gone in production; `None`: the numbers make no sense.
     fn to_delete(&self) -> Option<u64> {
         let found = &self.table.found;
-        (self.table.before.rows + found.sum.rows - self.counts.updated).checked_sub(found.rows)
+        let new = found.sum.rows.checked_sub(self.matched?)?;
+        (self.table.before.rows + new).checked_sub(found.rows)
     }
 
     /// A plan that goes from row to row, where that is better than reading the whole table.
@@ -244,7 +249,9 @@ impl Apply<'_> {
         let parts = if table.found.sum.rows >= SHARED { loaders.len() } else { 1 };
         let counts = TableWrite { table: table.source.name.clone(), inserted: 0, updated: 0, deleted: 0, bound: None };
         Ok(Work {
+            matched: (table.found.sum.rows == 0).then_some(0),
             parts: if table.found.sum.rows > 0 { (0..parts).collect() } else { Vec::new() },
+            of: parts,
             aside: aside.to_owned(),
             keys_loaded: false,
             written: RowSum::default(),
@@ -328,10 +335,8 @@ impl Apply<'_> {
     }
 
     async fn delete(&self, work: &mut Work, loader: &mut Loader, records: &mut Vec<TxRecord>) -> Result<bool, Failure> {
-        if !work.parts.is_empty() {
-            return Ok(false);
-        }
         let name = work.table.source.name.clone();
+        count_matched(work, loader).await?;
         match work.to_delete() {
             None => return Err(refused(format!("the rows of {name} do not add up"))),
             Some(0) => return Ok(true),
@@ -407,7 +412,7 @@ async fn update(work: &mut Work, loaders: &mut [Loader]) -> Result<bool, Failure
     if work.parts.is_empty() {
         return Ok(true);
     }
-    let (of, fields) = (if work.table.found.sum.rows >= SHARED { loaders.len() } else { 1 }, work.table.columns.len());
+    let (of, fields) = (work.of, work.table.columns.len());
     let settings = work.settings();
     let at_work = work.parts.iter().zip(loaders.iter_mut()).map(|(part, loader)| {
         let statement = work.update(*part, of);
@@ -432,14 +437,30 @@ async fn update(work: &mut Work, loaders: &mut [Loader]) -> Result<bool, Failure
         }
     }
     work.parts = left;
+    if work.parts.is_empty() {
+        work.matched = Some(work.counts.updated);
+    }
     failure.map_or(Ok(true), Err)
 }
 
+/// When the update was refused, what it will find can be counted, since no key is ever changed.
+async fn count_matched(work: &mut Work, loader: &mut Loader) -> Result<(), Failure> {
+    if work.matched.is_none() {
+        let (aside, name, found) = (&work.aside, &work.table.source.name, work.same_key("o", "d"));
+        let asked = format!("SELECT pg_catalog.count(*) FROM {aside} AS d JOIN ONLY {name} AS o ON {found}");
+        let counted = loader.run(&asked).await?;
+        work.matched = counted.first().and_then(|row| row.first()?.as_deref()?.parse().ok());
+    }
+    Ok(())
+}
+
 async fn insert(work: &mut Work, loader: &mut Loader) -> Result<bool, Failure> {
-    if !work.parts.is_empty() {
+    if !work.parts.is_empty() && work.parts.len() < work.of {
+        // The parts that are left would be cut otherwise.
         return Ok(false);
     }
-    if work.counts.updated == work.table.found.sum.rows {
+    count_matched(work, loader).await?;
+    if work.matched == Some(work.table.found.sum.rows) {
         return Ok(true);
     }
     loader.run(work.settings()).await?;
