@@ -10,6 +10,7 @@ mod making;
 mod preflight;
 mod restore;
 mod settings;
+mod slack;
 mod stream;
 mod toc;
 mod watch;

@@ -53,7 +53,7 @@ pub(super) async fn make(making: Making<'_>, name: &str) -> Result<Made, Failure
     let horizon = Horizon::of(&begun.tx).await?;
     let asked = begun.facts.left_out.clone();
     let branched = match kept {
-        Ok(state) => branch::run(making, begun, &state).await?,
+        Ok(state) => Box::pin(branch::run(making, begun, &state)).await?,
         Err(why) => Branched::No(Box::new(begun), why),
     };
     let (mut made, mut used) = match branched {

@@ -5,6 +5,7 @@
 use super::indexes::{self, ForeignKeys, Indexes};
 use super::making::{Begun, Copied, Making, close};
 use super::restore::{Restore, Toc};
+use super::slack::Slack;
 use super::watch::{Waited, Watch};
 use super::{settings, toc};
 use crate::clock::Stopwatch;
@@ -37,10 +38,13 @@ pub(super) async fn run(making: Making<'_>, begun: Begun) -> Result<Copied, Fail
     let restore = making.restore(&into, &facts, &identity)?;
     let toc = restore.schema(&begun.snapshot).await?;
     restore.pre_data(&toc).await?;
+    let slack = Slack::of(&making, &begun.tx, &known.reading).await?;
+    slack.make(&making).await?;
     let work = Work { making, known: &known, restore, toc: &toc, expected: &expected };
     let (ready, go) = oneshot::channel();
     let (tables, arrived) = mpsc::unbounded_channel();
     let (moved, left_out) = tokio::try_join!(work.rows(begun, tables, ready), work.build(arrived, go))?;
+    slack.forget(&making).await?;
     let clone = work.whole(&moved.verified).await?;
     let mut facts = facts.clone();
     facts.left_out.extend(left_out);
