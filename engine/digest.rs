@@ -80,6 +80,18 @@ impl RowSum {
         self.bytes += other.bytes;
     }
 
+    /// Takes away what was added before.
+    pub fn take_away(&mut self, other: &RowSum) {
+        let mut borrow = false;
+        for (limb, less) in self.limbs.iter_mut().zip(other.limbs) {
+            let (rest, under1) = limb.overflowing_sub(less);
+            let (rest, under2) = rest.overflowing_sub(u64::from(borrow));
+            (*limb, borrow) = (rest, under1 || under2);
+        }
+        self.rows = self.rows.wrapping_sub(other.rows);
+        self.bytes = self.bytes.wrapping_sub(other.bytes);
+    }
+
     fn add_limbs(&mut self, other: [u64; 4]) {
         let mut carry = false;
         for (limb, add) in self.limbs.iter_mut().zip(other) {
@@ -138,6 +150,23 @@ mod tests {
         assert_eq!(RowSum::of_hex(&twice.hex(), twice.rows, twice.bytes), Some(twice.clone()));
         assert_eq!(twice.rows, 2);
         assert_eq!(twice.bytes, 6);
+    }
+
+    #[test]
+    fn what_is_taken_away_leaves_the_rest() {
+        let sum = |rows: &[&[u8]]| {
+            let mut sum = RowSum::default();
+            for row in rows {
+                sum.add_row(row);
+            }
+            sum
+        };
+        for n in 0..40_u8 {
+            let (a, b) = ([n, 1], [n, 2]);
+            let mut both = sum(&[&a, &b, b"c"]);
+            both.take_away(&sum(&[&b, b"c"]));
+            assert_eq!(both, sum(&[&a]), "{n}");
+        }
     }
 
     #[test]

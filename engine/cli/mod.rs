@@ -140,10 +140,16 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Drop the databases a run made (and no other)
+    /// Drop the databases a run made (and no other), or the golden copies of a plan
     Drop {
         /// Any unique prefix of a run id, or `latest`
-        run: String,
+        #[arg(required_unless_present = "golden")]
+        run: Option<String>,
+        /// Drop the golden copies that this plan names instead, and their states
+        #[arg(long, value_name = "PLAN", conflicts_with = "run")]
+        golden: Option<PathBuf>,
+        #[command(flatten)]
+        vars: Vars,
     },
     /// A throw-away local PostgreSQL with the sample productions; it vanishes with this process
     Sandbox {
@@ -337,7 +343,11 @@ async fn run(verb: Verb) -> Exit {
             let args = command::watermark::Args { url, against, output, json };
             ended(command::watermark::run(&args).await, json)
         }
-        Verb::Drop { run } => ended(command::drop::run(&run).await, false),
+        Verb::Drop { run: Some(run), .. } => ended(command::drop::run(&run).await, false),
+        Verb::Drop { run: None, golden, vars } => {
+            let plan = PlanArg { plan: golden.unwrap_or_default(), vars };
+            ended(command::drop::golden(&plan.into()).await, false)
+        }
         Verb::Sandbox { command } => ended(command::sandbox::run(&command).await, false),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "engine", &mut std::io::stdout());

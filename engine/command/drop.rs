@@ -1,6 +1,7 @@
-//! `drop RUN`: disposes of the databases a run made; nothing without its marker is dropped.
+//! `drop RUN`: disposes of the databases a run made; nothing without its marker is dropped. `drop --golden PLAN`: of the
+//! golden copies that a plan names.
 
-use super::{as_begun, compiled, print};
+use super::{PlanArgs, as_begun, compiled, print};
 use crate::event::{Event, Exit, Failure, RunState};
 use crate::journal::{self, store};
 use crate::run;
@@ -28,6 +29,25 @@ pub async fn run(word: &str) -> Result<Exit, Failure> {
     }
     for database in dropped {
         print(&format!("dropped {database}\n"));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Drops the golden copies that a plan names.
+///
+/// # Errors
+/// A database of that name is no golden copy (63), or a run uses it (60).
+pub async fn golden(plan: &PlanArgs) -> Result<Exit, Failure> {
+    let workflow = match compiled(plan, false)? {
+        Ok(workflow) => workflow,
+        Err(exit) => return Ok(exit),
+    };
+    if workflow.plan.targets.iter().all(|target| target.golden.is_none()) {
+        return Err(Failure::new(Exit::Usage, format!("`{}` names no golden copy", plan.plan.display()))
+            .changed("nothing was changed"));
+    }
+    for (name, dropped) in run::drop_golden(&workflow).await? {
+        print(&if dropped { format!("dropped {name}\n") } else { format!("there is no golden copy {name}\n") });
     }
     Ok(Exit::Ok)
 }

@@ -92,6 +92,14 @@ impl Chunk {
     }
 }
 
+impl Chunk {
+    /// The same for rows that fulfil a condition.
+    pub fn select_where(&self, source: &Source, condition: &str) -> String {
+        let word = if self.pages.is_some() { "AND" } else { "WHERE" };
+        format!("{} {word} {condition}", self.select(source))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -164,7 +164,7 @@ impl Crew {
         from.finish().await
     }
 
-    async fn streamer(&self) -> Result<Streamer, Failure> {
+    pub(super) async fn streamer(&self) -> Result<Streamer, Failure> {
         let isolation = self.snapshot.clone().map_or(Isolation::Snapshot, Isolation::Imported);
         let from = self.reader.stream(&self.purpose, &isolation).await?;
         self.loads.reads(from.canceller());

@@ -4,8 +4,12 @@
 mod chunks;
 mod crew;
 mod rows;
+mod sift;
+mod spool;
 mod transfer;
 
 pub use chunks::{Source, workers};
 pub use crew::{Crew, Moved};
+pub use sift::{Sieve, Sifted};
+pub use spool::{Returned, Spool};
 pub use transfer::{Into, Loads};

@@ -45,7 +45,7 @@ pub struct Marker {
     pub run: String,
     /// Plan that made it.
     pub plan: String,
-    /// `clone` or `copy`.
+    /// `clone`, `copy` or `golden`.
     pub role: String,
     /// System identifier, oid and name of the source.
     pub source: (String, i64, String),
@@ -59,6 +59,9 @@ pub struct Marker {
     /// Head of the journal when the marker was written: number of lines and hash.
     #[serde(default)]
     pub head: Option<(u64, String)>,
+    /// Of a golden copy: SHA-256 of the file that says what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 impl Marker {

@@ -147,6 +147,17 @@ pub enum Event {
         source_owners: Vec<String>,
         snapshot_ms: u64,
     },
+    /// What the golden copy was good for: `branched`, `made`, `renewed`. `why`: it was not branched from. The rows that
+    /// were brought up to date in the branch, and those that had to be looked at for that.
+    Golden {
+        stage: String,
+        database: String,
+        how: String,
+        why: Option<String>,
+        recent: u64,
+        writes: Vec<TableWrite>,
+        ms: u64,
+    },
     /// A fingerprint was taken and stored under `file` in the run's folder.
     FingerprintTaken {
         stage: String,
@@ -282,6 +293,7 @@ impl Event {
             | Event::CloneDropped { stage, .. }
             | Event::CloneBegun { stage, .. }
             | Event::CloneMade { stage, .. }
+            | Event::Golden { stage, .. }
             | Event::FingerprintTaken { stage, .. }
             | Event::SourceHeld { stage, .. }
             | Event::Compared { stage, .. }

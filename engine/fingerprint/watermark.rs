@@ -47,6 +47,64 @@ pub struct TableMark {
     pub recent_sum: String,
 }
 
+/// When a database was looked at, and how its tables were shaped then: what is at or after it can be found again, and
+/// with it all that is new. A watermark without its sums.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Horizon {
+    /// A 64 bit transaction id: every transaction before it had ended.
+    pub at: u64,
+    /// Which database of which server, started when.
+    pub database: Identity,
+    /// As in a watermark.
+    pub stats_reset: String,
+    /// Its heap leaves: oid, name, hash of what decides how its tuples are read.
+    pub shapes: Vec<(i64, String, String)>,
+}
+
+impl Horizon {
+    /// The horizon of a snapshot.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn of(tx: &Tx) -> Result<Horizon, Failure> {
+        let pinned = Pinned::pin(tx).await?;
+        let taken = async {
+            let (moment, database) = (moment(tx).await?, identify(tx).await?);
+            let shapes = shaped(tx).await?.into_iter().map(|(leaf, shape)| (leaf.oid, leaf.name, shape)).collect();
+            Ok(Horizon { at: moment.horizon, database, stats_reset: moment.stats_reset, shapes })
+        }
+        .await;
+        pinned.restore(tx, taken).await
+    }
+
+    /// Why nothing can be said by it any more, in a later snapshot; `None`: everything that is new is recent.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn lost(&self, tx: &Tx) -> Result<Option<String>, Failure> {
+        let pinned = Pinned::pin(tx).await?;
+        let told = self.why_lost(tx).await;
+        pinned.restore(tx, told).await
+    }
+
+    async fn why_lost(&self, tx: &Tx) -> Result<Option<String>, Failure> {
+        let (horizon, stats_reset) = (self.at, self.stats_reset.clone());
+        let then = Watermark { horizon, database: self.database.clone(), stats_reset, tables: Vec::new() };
+        if let Some(why) = moved(&moment(tx).await?, &identify(tx).await?, &then) {
+            return Ok(Some(why));
+        }
+        let now: Vec<_> = shaped(tx).await?.into_iter().map(|(leaf, shape)| (leaf.oid, leaf.name, shape)).collect();
+        let gone = self.shapes.iter().find(|shape| !now.contains(shape));
+        let new = now.iter().find(|shape| !self.shapes.contains(shape));
+        Ok(new.or(gone).map(|(_, name, _)| format!("{name} is not the table it was")))
+    }
+
+    /// The condition for a row to be recent.
+    pub fn recent(&self) -> String {
+        recent(self.at)
+    }
+}
+
 /// What became of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableVerdict {

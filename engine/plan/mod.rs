@@ -208,6 +208,8 @@ pub struct Target {
     pub database: Option<Spot<String>>,
     /// How long the clone may live.
     pub expires: Option<Duration>,
+    /// The database that keeps a copy of the clone as it was made, for later runs to branch from.
+    pub golden: Option<Spot<String>>,
     /// What must hold before anything is written there.
     pub gates: Vec<NamedText>,
     /// Tables no stage may write or alter, here and on every clone.

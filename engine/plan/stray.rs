@@ -31,8 +31,20 @@ const BODY: [&str; 15] = [
 ];
 
 /// Keys of a target.
-pub(super) const TARGET: [&str; 11] =
-    ["url", "access", "clone_of", "database", "maker_url", "expires", "gate", "never", "policy", "reader", "parallel"];
+pub(super) const TARGET: [&str; 12] = [
+    "url",
+    "access",
+    "clone_of",
+    "database",
+    "maker_url",
+    "expires",
+    "golden",
+    "gate",
+    "never",
+    "policy",
+    "reader",
+    "parallel",
+];
 
 /// Keys of `[plan]`.
 pub(super) const PLAN: [&str; 3] = ["name", "doc", "search_path"];

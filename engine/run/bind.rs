@@ -121,6 +121,11 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
     let database = workflow.databases.get(name).cloned().unwrap_or_default();
     let production = targets.plain(&source)?;
     refuse_same(&database, &identity, production)?;
+    let golden = target.golden.as_ref().map(|golden| golden.value.clone());
+    if let Some(golden) = &golden {
+        refuse_golden(golden, &database)?;
+        refuse_same(golden, &identity, production)?;
+    }
     if stage_role.is_empty() {
         return Err(Failure::new(Exit::Io, format!("the connection string of `{name}` names no role"))
             .fact(format!("from {}", url.origin)));
@@ -143,7 +148,7 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
     let settings = settings(workflow, false);
     let known = Some(database.clone());
     let clone = CloneTarget::new(
-        Called { source, database, expires: target.expires },
+        Called { source, database, expires: target.expires, golden },
         maker,
         (stage_role, owner_role),
         (url, settings),
@@ -173,14 +178,24 @@ fn production_name(maker: &Identity, production: &Plain) -> String {
     }
 }
 
+/// The clone's name may come from variables, so that only now both are known.
+fn refuse_golden(golden: &str, database: &str) -> Result<(), Failure> {
+    if golden != database {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::WrongDatabase, format!("the clone and its golden copy would both be called `{golden}`"))
+        .next("then", "give one of them another name: `database` or `golden` of the target")
+        .changed("nothing was changed"))
+}
+
 fn refuse_same(database: &str, maker: &Identity, production: &Plain) -> Result<(), Failure> {
     let same_server = maker.system_identifier == production.identity.system_identifier;
     if same_server && database == production.identity.database {
         return Err(Failure::new(
             Exit::WrongDatabase,
-            format!("the clone would be called `{database}`, which is production itself"),
+            format!("the clone or its golden copy would be called `{database}`, which is production itself"),
         )
-        .next("then", "give it another name: `database` of its target, or the variable that it names")
+        .next("then", "give it another name: `database` or `golden` of its target, or the variable that it names")
         .changed("nothing was changed"));
     }
     if maker.version_num / 10_000 < production.identity.version_num / 10_000 {

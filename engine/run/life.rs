@@ -299,6 +299,7 @@ pub async fn drop_clones(workflow: &Workflow, state: &RunState) -> Result<Vec<St
         names.push((target, clone.database.clone()));
         names.push((target, format!("engine_{}", state.run)));
         names.push((target, format!("engine_{}_copy", state.run)));
+        names.push((target, format!("engine_{}_golden", state.run)));
     }
     for (target, database) in names {
         let Some(clone) = targets.clones.get(target).or_else(|| targets.clones.values().next()) else { continue };
@@ -306,6 +307,22 @@ pub async fn drop_clones(workflow: &Workflow, state: &RunState) -> Result<Vec<St
         if ours && clone.maker.drop_database(&database, &state.run).await? {
             dropped.push(database);
         }
+    }
+    Ok(dropped)
+}
+
+/// Drops the golden copies that a workflow names: each name, and whether there was one.
+///
+/// # Errors
+/// A run uses it (60), or a database of that name is none (63).
+pub async fn drop_golden(workflow: &Workflow) -> Result<Vec<(String, bool)>, Failure> {
+    let Binding { targets, .. } = bind(workflow).await?;
+    let mut dropped = Vec::new();
+    for clone in targets.clones.values() {
+        let Some(name) = &clone.golden else { continue };
+        let holder = format!("engine drop pid {} on {}", std::process::id(), host());
+        let _held = clone.maker.hold_golden(name, holder.get(..63).unwrap_or(&holder)).await?;
+        dropped.push((name.clone(), clone.maker.drop_golden(name).await?));
     }
     Ok(dropped)
 }

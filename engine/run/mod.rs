@@ -10,5 +10,5 @@ mod schedule;
 
 pub use bind::{Binding, bind};
 pub use drive::Outcome;
-pub use life::{Options, Resumption, drop_clones, resume, start};
+pub use life::{Options, Resumption, drop_clones, drop_golden, resume, start};
 pub use schedule::{Ready, ready};

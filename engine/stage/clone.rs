@@ -4,12 +4,14 @@
 //! Made under a name only this run can have given, closed and shut to PUBLIC; verified against the fingerprint
 //! taken in the same snapshot; only then renamed. A half clone never carries the clone's name.
 
+mod golden;
 mod indexes;
 mod last_steps;
 mod making;
 mod preflight;
 mod restore;
 mod settings;
+mod slack;
 mod stream;
 mod toc;
 mod watch;
@@ -21,7 +23,7 @@ use crate::diag::Diagnostic;
 use crate::event::{Event, Exit, Failure, Identity, Marker};
 use crate::name::quote::ident;
 use crate::plan::keys::Keys;
-use crate::target::{CloneTarget, Expected, Found};
+use crate::target::{CloneTarget, Expected, Found, GOLDEN};
 use std::time::Duration;
 
 /// The kind.
@@ -101,6 +103,7 @@ impl CloneStage {
         let working = working_name(&cx.run);
         // An earlier process of this run may have left a half clone: its name says that it is ours.
         target.maker.drop_database(&working, &cx.run).await?;
+        target.maker.drop_database(&golden::working_name(&cx.run), &cx.run).await?;
         match self.make(cx, target, &working).await {
             Ok(done) => Ok(done),
             Err(mut failure) => {
@@ -174,16 +177,23 @@ impl CloneStage {
     /// This run's own half-journaled clone, or with `--replace` a finished, unused clone of the same plan.
     fn may_drop(cx: &Cx, found: &Found) -> bool {
         let Some(marker) = &found.marker else { return false };
-        marker.run == cx.run || (cx.replace && marker.finished && marker.plan == cx.plan && found.sessions == 0)
+        marker.role != GOLDEN
+            && (marker.run == cx.run
+                || (cx.replace && marker.finished && marker.plan == cx.plan && found.sessions == 0))
     }
 
     async fn make(&self, cx: &Cx, target: &CloneTarget, working: &str) -> Result<Done, Failure> {
-        let made = making::Making { cx, stage: self, target, working }.make().await?;
+        let making = making::Making { cx, stage: self, target, working };
+        let made = match &target.golden {
+            None => making.make().await?,
+            Some(name) => Box::pin(golden::make(making, name)).await?,
+        };
         self.finish(cx, target, made).await
     }
 
     /// Whatever name the half-made clone bears by now.
     async fn drop_half(&self, cx: &Cx, target: &CloneTarget, working: &str) -> Result<(), Failure> {
+        target.maker.drop_database(&golden::working_name(&cx.run), &cx.run).await?;
         target.maker.drop_database(working, &cx.run).await?;
         let renamed = target.maker.find(&target.database).await?;
         if renamed.and_then(|f| f.marker).is_some_and(|m| m.run == cx.run) {
@@ -194,7 +204,7 @@ impl CloneStage {
 
     /// The verified clone gets its name, and its doors open.
     async fn finish(&self, cx: &Cx, target: &CloneTarget, made: making::Made) -> Result<Done, Failure> {
-        let making::Made { identity, facts, print, open_ms, waits, expected } = made;
+        let making::Made { identity, facts, print, open_ms, waits, expected, how, .. } = made;
         target.maker.rename(&expected.database, &target.database).await?;
         let expected = Expected { database: target.database.clone(), ..expected };
         let expires = expiry(target);
@@ -219,7 +229,7 @@ impl CloneStage {
         let disarmed = facts.left_out.len();
         Ok(Done {
             summary: format!(
-                "{} · {disarmed} disarmed · PUBLIC shut out · {}{}",
+                "{} · {disarmed} disarmed · PUBLIC shut out · {}{}{how}",
                 size_words(bytes, tables),
                 open_words(open_ms),
                 waits.words()
@@ -248,6 +258,7 @@ fn marker(cx: &Cx, source: &Identity, expires: Option<String>) -> Marker {
         expires,
         finished: false,
         head: Some(cx.journal.head()),
+        state: None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::event::{Event, Exit, Failure, Marker};
 use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Level, Scope};
 use crate::plan::keys::Keys;
 use crate::proof::{Script, Work, bounds, forward, measure};
-use crate::target::{CloneTarget, CommitOutcome, Expected, Live, NewDatabase};
+use crate::target::{CloneTarget, CommitOutcome, Doors, Expected, Live, NewDatabase};
 use std::sync::Arc;
 
 /// The kind.
@@ -201,6 +201,7 @@ impl RehearseStage {
                     run: cx.run.clone(),
                     ..marker.ok_or_else(|| Failure::new(Exit::WrongDatabase, "the clone lost its marker"))?
                 },
+                doors: Doors::Open,
             };
             maker.create(&new).await
         }

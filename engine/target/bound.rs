@@ -36,6 +36,8 @@ pub struct CloneTarget {
     pub database: String,
     /// How long it may live.
     pub expires: Option<std::time::Duration>,
+    /// The database it is branched from, if any.
+    pub golden: Option<String>,
     /// Creates, loads, copies and drops it.
     pub maker: Maker,
     /// The role that runs the stages.
@@ -56,6 +58,8 @@ pub struct Called {
     pub database: String,
     /// How long it may live.
     pub expires: Option<std::time::Duration>,
+    /// The database it is branched from, if any.
+    pub golden: Option<String>,
 }
 
 /// A clone that exists, with doors whose every session proves that it is this one.
@@ -106,10 +110,11 @@ impl Targets {
 impl CloneTarget {
     /// Prepares the doors of a clone that need not exist yet. `roles`: who runs the stages, who owns what is in it.
     pub fn new(called: Called, maker: Maker, roles: (String, String), door: (Url, Settings)) -> CloneTarget {
-        let Called { source, database, expires } = called;
+        let Called { source, database, expires, golden } = called;
         let (stage_role, owner_role) = roles;
         let (url, settings) = door;
-        CloneTarget { source, database, expires, maker, stage_role, owner_role, url, settings, live: RwLock::new(None) }
+        let live = RwLock::new(None);
+        CloneTarget { source, database, expires, golden, maker, stage_role, owner_role, url, settings, live }
     }
 
     /// The clone's doors.

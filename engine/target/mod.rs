@@ -24,7 +24,7 @@ pub use bound::{Called, CloneTarget, Live, Plain, Targets};
 pub use connect::{Door, Settings};
 pub use fault::RETRYABLE;
 pub use identity::{Expected, identify};
-pub use maker::{Found, Locale, Maker, NewDatabase, RunLock};
+pub use maker::{Doors, Found, GOLDEN, Locale, Maker, NewDatabase, RunLock};
 pub use powers::powers;
 pub use reader::Reader;
 pub use tx::{Isolation, Tx};

@@ -21,7 +21,7 @@ pub(super) fn read(mut tables: Tables, out: &mut Diagnostics) -> Vec<Target> {
     for (name, keys) in tables.drain(..) {
         words::name(&name, "a target", name::plain, out);
         let target = if keys.has("clone_of") { clone(name, keys, &is_clone, out) } else { original(name, keys, out) };
-        if let Some(database) = target.as_ref().and_then(|target| target.database.as_ref()) {
+        for database in target.iter().flat_map(|target| target.database.iter().chain(&target.golden)) {
             apart(database, &mut databases, out);
         }
         targets.extend(target);
@@ -59,7 +59,7 @@ impl Common {
 
 /// A target that exists before the run.
 fn original(name: Spot<String>, mut keys: Keys, out: &mut Diagnostics) -> Option<Target> {
-    for key in ["database", "maker_url", "expires"] {
+    for key in ["database", "maker_url", "expires", "golden"] {
         if let Some(place) = keys.discard(key) {
             let message = format!("`{key}` is for clones, and `{}` has no `clone_of`", keys.path());
             let found = Diagnostic::new("clone-only-key", message, place).label("only a clone has it");
@@ -85,9 +85,23 @@ fn original(name: Spot<String>, mut keys: Keys, out: &mut Diagnostics) -> Option
     }
     keys.finish(&stray::TARGET, out);
     let Common { gates, never, policy, reader, parallel } = common;
-    let (maker_url, clone_of, database, expires) = (None, None, None, None);
+    let (maker_url, clone_of, database, expires, golden) = (None, None, None, None, None);
     let (url, access) = (url?, access?);
-    Some(Target { name, url, maker_url, access, clone_of, database, expires, gates, never, policy, reader, parallel })
+    Some(Target {
+        name,
+        url,
+        maker_url,
+        access,
+        clone_of,
+        database,
+        expires,
+        golden,
+        gates,
+        never,
+        policy,
+        reader,
+        parallel,
+    })
 }
 
 /// A target that a `clone` stage makes.
@@ -108,6 +122,10 @@ fn clone(name: Spot<String>, mut keys: Keys, is_clone: &HashMap<&str, bool>, out
     }
     let database = keys.filled("database", out);
     let expires = words::positive(&mut keys, "expires", LONGEST_LIFE, out);
+    let golden = keys.text("golden", out);
+    if let Some(golden) = &golden {
+        words::name(golden, "a golden copy", name::plain, out);
+    }
     if let Some(access) = keys.text("access", out).filter(|access| access.value != "write") {
         let message = format!("{} is no access for `{}`, which is a clone", quoted(&access.value), keys.path());
         let found = Diagnostic::new("clone-access", message, access.place).label("a clone is always written");
@@ -117,7 +135,21 @@ fn clone(name: Spot<String>, mut keys: Keys, is_clone: &HashMap<&str, bool>, out
     keys.finish(&stray::TARGET, out);
     let (url, maker_url, database) = (url?, Some(maker_url?), Some(database?));
     let (access, clone_of) = (Access::Write, Some(clone_of?));
-    Some(Target { name, url, maker_url, access, clone_of, database, expires, gates, never, policy, reader, parallel })
+    Some(Target {
+        name,
+        url,
+        maker_url,
+        access,
+        clone_of,
+        database,
+        expires,
+        golden,
+        gates,
+        never,
+        policy,
+        reader,
+        parallel,
+    })
 }
 
 fn check_origin(name: &Spot<String>, origin: &Spot<String>, is_clone: &HashMap<&str, bool>, out: &mut Diagnostics) {
@@ -145,12 +177,16 @@ fn required_url(keys: &mut Keys, key: &str, out: &mut Diagnostics) -> Option<Spo
     words::url(keys, key, out)
 }
 
-/// Two clones in one database would drop each other.
+/// Two clones in one database would drop each other; a golden copy is a database as well.
 fn apart(database: &Spot<String>, seen: &mut HashMap<String, Place>, out: &mut Diagnostics) {
     if let Some(first) = seen.get(&database.value) {
-        let message = format!("two clones are called {}", quoted(&database.value));
+        let message = format!("two databases are called {}", quoted(&database.value));
         let found = Diagnostic::new("same-database", message, database.place.clone()).label("the same database");
-        out.push(found.related(first.clone(), "first here").help("give each clone a database of its own"));
+        out.push(
+            found
+                .related(first.clone(), "first here")
+                .help("give each clone, and each golden copy, a database of its own"),
+        );
     } else {
         seen.insert(database.value.clone(), database.place.clone());
     }

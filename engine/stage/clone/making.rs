@@ -10,7 +10,7 @@ use crate::copy::{Crew, Loads};
 use crate::event::{Event, Exit, Failure, Identity};
 use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Held, Level, Scope};
 use crate::stage::Cx;
-use crate::target::{CloneTarget, Expected, Isolation, Live, NewDatabase, Plain, Tx, identify};
+use crate::target::{CloneTarget, Doors, Expected, Isolation, Live, NewDatabase, Plain, Tx, identify};
 use std::sync::{Arc, Mutex};
 
 /// The making of one clone.
@@ -48,6 +48,10 @@ pub(super) struct Made {
     pub open_ms: u64,
     pub waits: Waits,
     pub expected: Expected,
+    /// Materialised views that hold data, in the order in which they can be filled.
+    pub views: Vec<String>,
+    /// For the summary: what a golden copy was good for.
+    pub how: String,
 }
 
 /// What a method leaves to be compared.
@@ -61,11 +65,17 @@ pub(super) struct Copied {
     pub open_ms: u64,
     pub waits: Waits,
     pub expected: Expected,
+    pub views: Vec<String>,
 }
 
 impl<'r> Making<'r> {
     pub(super) async fn make(self) -> Result<Made, Failure> {
         let begun = self.begin().await?;
+        self.cold(begun).await
+    }
+
+    /// All of it read from production.
+    pub(super) async fn cold(self, begun: Begun) -> Result<Made, Failure> {
         let copied = match self.stage.method {
             Method::Dump => Box::pin(self.dump(begun)).await?,
             Method::Stream => Box::pin(stream::run(self, begun)).await?,
@@ -86,7 +96,7 @@ impl<'r> Making<'r> {
     }
 
     /// Opens the snapshot, refuses what cannot be cloned, and holds every table still.
-    async fn begin(&self) -> Result<Begun, Failure> {
+    pub(super) async fn begin(&self) -> Result<Begun, Failure> {
         let watch = Stopwatch::start();
         let tx = self.production()?.reader.begin("snapshot of the clone", Isolation::Snapshot).await?;
         let patience = self.stage.head.lock_timeout.as_millis().to_string();
@@ -150,21 +160,28 @@ impl<'r> Making<'r> {
 
     /// Makes the empty database; what `refuse_existing` let pass is dropped now.
     pub(super) async fn create(&self, begun: &Begun) -> Result<Expected, Failure> {
+        let expected = self.create_from(begun, "template0").await?;
+        let owner = quoted(&self.target.owner_role)?;
+        self.target.maker.inside(self.working, &[format!("ALTER SCHEMA public OWNER TO {owner}")]).await?;
+        Ok(expected)
+    }
+
+    /// The same as a copy of `template`.
+    pub(super) async fn create_from(&self, begun: &Begun, template: &str) -> Result<Expected, Failure> {
         let (cx, target) = (self.cx, self.target);
         self.stage.drop_existing(cx, target).await?;
         let (stage, on) = (self.name().to_owned(), self.stage.on.clone());
         cx.record(Event::CloneBegun { stage, target: on, database: self.working.to_owned() })?;
         let new = NewDatabase {
             name: self.working.to_owned(),
-            template: "template0".to_owned(),
-            locale: Some(begun.facts.locale.clone()),
+            template: template.to_owned(),
+            locale: (template == "template0").then(|| begun.facts.locale.clone()),
             stage_role: target.stage_role.clone(),
             owner_role: target.owner_role.clone(),
             marker: marker(cx, &begun.identity, expiry(target)),
+            doors: Doors::Open,
         };
         let oid = target.maker.create(&new).await?;
-        let owner = quoted(&target.owner_role)?;
-        target.maker.inside(self.working, &[format!("ALTER SCHEMA public OWNER TO {owner}")]).await?;
         Ok(Expected {
             run: cx.run.clone(),
             database: self.working.to_owned(),
@@ -238,7 +255,8 @@ impl<'r> Making<'r> {
         let mut facts = facts.clone();
         facts.left_out.extend(left_out);
         let clone = self.verified(&expected).await?;
-        Ok(Copied { identity, facts, source, clone, open_ms, waits, expected })
+        let views = toc.views(&source);
+        Ok(Copied { identity, facts, source, clone, open_ms, waits, expected, views })
     }
 
     /// What a dump leaves out. Answers what could not be restored.
@@ -277,8 +295,8 @@ impl<'r> Making<'r> {
     }
 
     /// Equal to production at the snapshot, or not a clone.
-    fn compared(&self, copied: Copied) -> Result<Made, Failure> {
-        let Copied { identity, facts, source, clone, open_ms, waits, expected } = copied;
+    pub(super) fn compared(&self, copied: Copied) -> Result<Made, Failure> {
+        let Copied { identity, facts, source, clone, open_ms, waits, expected, views } = copied;
         let compare = Compare::Clone {
             owner_map: facts.owners.iter().map(|o| (o.clone(), self.target.owner_role.clone())).collect(),
             left_out: facts.left_out.clone(),
@@ -302,7 +320,7 @@ impl<'r> Making<'r> {
             return Err(failure);
         }
         self.cx.say(self.name(), &format!("equal at {}", clock::now()));
-        Ok(Made { identity, facts, print: source, open_ms, waits, expected })
+        Ok(Made { identity, facts, print: source, open_ms, waits, expected, views, how: String::new() })
     }
 }
 

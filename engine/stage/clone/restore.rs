@@ -5,6 +5,7 @@ use super::super::source_facts::SourceFacts;
 use super::toc::Entries;
 use crate::clock::Stopwatch;
 use crate::event::{Event, Exit, Failure};
+use crate::fingerprint::Fingerprint;
 use crate::programs::Programs;
 use crate::target::Door;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,14 @@ pub struct Toc {
     /// Foreign tables, which a clone does without.
     pub left_out: Vec<String>,
     dir: tempfile::TempDir,
+}
+
+impl Toc {
+    /// Materialised views that hold data, in the order in which they can be filled.
+    pub fn views(&self, source: &Fingerprint) -> Vec<String> {
+        let oids = super::toc::views_with_data(&self.kept);
+        oids.iter().filter_map(|oid| source.tables.iter().find(|t| t.oid == *oid)).map(|t| t.name.clone()).collect()
+    }
 }
 
 impl Restore<'_> {

@@ -6,6 +6,7 @@ use super::indexes::{self, ForeignKeys, Indexes};
 use super::last_steps::LastSteps;
 use super::making::{Begun, Copied, Making, close};
 use super::restore::{Restore, Toc};
+use super::slack::Slack;
 use super::watch::{Waits, Watch};
 use super::{settings, toc};
 use crate::clock::Stopwatch;
@@ -42,17 +43,21 @@ pub(super) async fn run(making: Making<'_>, begun: Begun) -> Result<Copied, Fail
         Ok(toc)
     };
     let toc = making.watch(&begun, "copying the schema", &Arc::default(), 0).over(schema).await?;
+    let slack = Slack::of(&making, &begun.tx, &known.reading).await?;
+    slack.make(&making).await?;
     let work = Work { making, known: &known, restore, toc: &toc, expected: &expected };
     let ((built, build), (read, verify)) = (oneshot::channel(), oneshot::channel());
     let (tables, arrived) = mpsc::unbounded_channel();
     let told = Told { tables, all: vec![built, read] };
     let (moved, left_out, verified) =
         tokio::try_join!(work.rows(begun, told), work.build(arrived, build), work.verify(verify))?;
+    slack.forget(&making).await?;
     let clone = work.whole(&verified).await?;
     let mut facts = facts.clone();
     facts.left_out.extend(left_out);
     let (source, open_ms, waits) = (moved.print, moved.open_ms, moved.waits);
-    Ok(Copied { identity, facts, source, clone, open_ms, waits, expected })
+    let views = toc.views(&source);
+    Ok(Copied { identity, facts, source, clone, open_ms, waits, expected, views })
 }
 
 struct Work<'w> {

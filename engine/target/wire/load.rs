@@ -1,6 +1,7 @@
 //! Loading rows into a database that is being made: COPY from raw data, as the owner of what is in it.
 
-use super::{Wire, Word};
+use super::inbox::Data;
+use super::{Piece, Wire, Word};
 use crate::event::Failure;
 use crate::name::quote::ident;
 use crate::target::Maker;
@@ -55,6 +56,21 @@ impl Loader {
     /// The server's.
     pub async fn run(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
         Ok(self.wire.ask(sql).await?.0)
+    }
+
+    /// Runs `COPY ... TO STDOUT` and gives its data; answers the rows the server counted.
+    ///
+    /// # Errors
+    /// The server's, or the connection was lost.
+    pub async fn copy_out(&mut self, sql: &str, mut each: impl FnMut(Piece<'_>)) -> Result<u64, Failure> {
+        self.wire.begin_copy(sql).await?;
+        loop {
+            let data = self.wire.inbox.wait(&mut self.wire.stream).await;
+            match data.map_err(|e| self.wire.lost(&e))? {
+                Data::More => self.wire.inbox.give(&mut each).map_err(|e| self.wire.lost(&e))?,
+                Data::Over => return self.wire.end_copy().await,
+            }
+        }
     }
 
     /// Sends `COPY ... FROM STDIN`; binary ones get their header.

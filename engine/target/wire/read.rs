@@ -63,6 +63,15 @@ impl Streamer {
         Ok(())
     }
 
+    /// Asks, within the transaction; values come as text.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn ask(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
+        self.statements += 1;
+        Ok(self.wire.ask(sql).await?.0)
+    }
+
     /// Takes the rest of a COPY that is of no use any more, so that the transaction can go on.
     ///
     /// # Errors
