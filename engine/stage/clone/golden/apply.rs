@@ -384,7 +384,7 @@ impl Apply<'_> {
         let (name, key, keys) = (&work.table.source.name, work.table.key.join(", "), work.keys());
         loader.run(&format!("CREATE UNLOGGED TABLE {keys} AS SELECT {key} FROM ONLY {name} WITH NO DATA")).await?;
         let select = format!("SELECT {key} FROM ONLY {name}");
-        let source = Source { select, fields: work.table.key.len(), ..work.table.source.clone() };
+        let source = Source { select, plain: None, fields: work.table.key.len(), ..work.table.source.clone() };
         let into = Into { table: keys.clone(), columns: work.table.key.clone(), text: None, alone: false };
         let one = self.loaders(&[]).await?;
         let moved = self.crew.transfer(vec![(source, Some(into))], one, mpsc::unbounded_channel().0).await?;
