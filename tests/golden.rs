@@ -108,9 +108,21 @@ const SHOP: &str = "
     CREATE MATERIALIZED VIEW of_view AS SELECT sum(count) AS all_of_them FROM per_state;
 ";
 
+/// Fills production, and waits until no transaction of the server is older: those of other tests would make all of it
+/// recent.
+fn fill(bench: &Bench, script: &str) {
+    bench.psql(bench.production(), script);
+    let xid = bench.psql(bench.production(), "SELECT pg_current_xact_id()");
+    bench.wait_until(
+        bench.production(),
+        &format!("SELECT pg_snapshot_xmin(pg_current_snapshot()) > '{xid}'::xid8"),
+        "t",
+    );
+}
+
 fn shop(name: &str) -> Bench {
     let bench = Bench::bare(name, "");
-    bench.psql(bench.production(), SHOP);
+    fill(&bench, SHOP);
     plan(&bench);
     bench.engine(&["apply", PLAN]).expect(0).says(&["made anew: there was none"]);
     right(&bench, "the first run");
@@ -195,7 +207,7 @@ fn what_moves_no_row_moves_nothing() {
 #[test]
 fn transactions_that_were_open_then_are_seen_now() {
     let bench = Bench::bare("open", "");
-    bench.psql(bench.production(), SHOP);
+    fill(&bench, SHOP);
     plan(&bench);
     let mut early = bench.session(
         bench.production(),
@@ -245,7 +257,7 @@ fn what_cannot_be_brought_up_to_date_is_made_anew() {
          CREATE TABLE ruled (id int PRIMARY KEY);
          CREATE RULE no AS ON DELETE TO ruled DO ALSO NOTHING;"
     );
-    bench.psql(bench.production(), &hard);
+    fill(&bench, &hard);
     plan(&bench);
     bench.engine(&["apply", PLAN]).expect(0);
     right(&bench, "the first run");
@@ -360,7 +372,7 @@ fn a_killed_run_leaves_the_golden_copy_as_it_was() {
          CREATE TABLE slow (id int PRIMARY KEY, v int CHECK (slowly(v)));
          INSERT INTO slow SELECT n, n FROM generate_series(1, 20) AS n;"
     );
-    bench.psql(bench.production(), &slow);
+    fill(&bench, &slow);
     plan(&bench);
     bench.engine(&["apply", PLAN]).expect(0);
     bench.psql(
@@ -398,7 +410,7 @@ fn a_killed_run_leaves_the_golden_copy_as_it_was() {
 fn a_restart_of_production_makes_it_anew() {
     let mut own = support::OwnServer::new(&[]);
     let mut bench = Bench::bare_on(own.server(), support::server(), "restart", "");
-    bench.psql(bench.production(), SHOP);
+    fill(&bench, SHOP);
     plan(&bench);
     bench.engine(&["apply", PLAN]).expect(0);
     branched(&bench, "UPDATE log SET what = 'z' WHERE at = 4");
