@@ -362,6 +362,16 @@ fn while_a_run_uses_it_no_other_does() {
     right(&bench, "after the other one");
 }
 
+/// Starts another run, and waits until its journal is there.
+fn started(bench: &Bench) -> support::Running {
+    let before = bench.runs();
+    let mut engine = bench.start(&["apply", PLAN, "--replace"]);
+    while bench.runs() == before {
+        assert!(!engine.over(), "it ended before");
+    }
+    engine
+}
+
 #[test]
 fn a_killed_run_leaves_the_golden_copy_as_it_was() {
     let bench = Bench::bare("kill", "");
@@ -381,14 +391,14 @@ fn a_killed_run_leaves_the_golden_copy_as_it_was() {
     );
     let oid = format!("SELECT oid FROM pg_database WHERE datname = '{}'", golden(&bench));
     let before = bench.psql("postgres", &oid);
-    let mut engine = bench.start(&["apply", PLAN, "--replace"]);
-    bench.wait_for(&mut engine, |event| matches!(event, Event::CloneBegun { .. }));
+    let mut engine = started(&bench);
     let run = bench.run_id();
     let writing = format!(
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'engine_{run}' AND query LIKE 'COPY (UPDATE ONLY public.slow%' AND state = 'active')"
     );
-    bench.wait_until("postgres", &writing, "t");
-    assert!(!engine.over());
+    while bench.psql("postgres", &writing) != "t" {
+        assert!(!engine.over(), "it ended before: {}", bench.engine(&["show", "latest"]).all());
+    }
     engine.kill();
     bench.wait_for_silence();
     let outcome = bench.engine(&["resume", &run]).expect(0).says(&["branched from"]);
@@ -397,7 +407,7 @@ fn a_killed_run_leaves_the_golden_copy_as_it_was() {
     right(&bench, "after the kill");
     // Killed about when it is replaced: the old one, or none, and never half of one.
     bench.psql(bench.production(), "UPDATE lines SET doc = '{}' WHERE ord <= 2500");
-    let mut engine = bench.start(&["apply", PLAN, "--replace"]);
+    let mut engine = started(&bench);
     bench.wait_for(&mut engine, |event| matches!(event, Event::Compared { .. }));
     engine.kill();
     bench.wait_for_silence();
