@@ -108,9 +108,21 @@ const SHOP: &str = "
     CREATE MATERIALIZED VIEW of_view AS SELECT sum(count) AS all_of_them FROM per_state;
 ";
 
+/// Fills production, and waits until no transaction of the server is older: those of other tests would make all of it
+/// recent.
+fn fill(bench: &Bench, script: &str) {
+    bench.psql(bench.production(), script);
+    let xid = bench.psql(bench.production(), "SELECT pg_current_xact_id()");
+    bench.wait_until(
+        bench.production(),
+        &format!("SELECT pg_snapshot_xmin(pg_current_snapshot()) > '{xid}'::xid8"),
+        "t",
+    );
+}
+
 fn shop(name: &str) -> Bench {
     let bench = Bench::bare(name, "");
-    bench.psql(bench.production(), SHOP);
+    fill(&bench, SHOP);
     plan(&bench);
     bench.engine(&["apply", PLAN]).expect(0).says(&["made anew: there was none"]);
     right(&bench, "the first run");
@@ -195,7 +207,7 @@ fn what_moves_no_row_moves_nothing() {
 #[test]
 fn transactions_that_were_open_then_are_seen_now() {
     let bench = Bench::bare("open", "");
-    bench.psql(bench.production(), SHOP);
+    fill(&bench, SHOP);
     plan(&bench);
     let mut early = bench.session(
         bench.production(),
@@ -245,7 +257,7 @@ fn what_cannot_be_brought_up_to_date_is_made_anew() {
          CREATE TABLE ruled (id int PRIMARY KEY);
          CREATE RULE no AS ON DELETE TO ruled DO ALSO NOTHING;"
     );
-    bench.psql(bench.production(), &hard);
+    fill(&bench, &hard);
     plan(&bench);
     bench.engine(&["apply", PLAN]).expect(0);
     right(&bench, "the first run");
@@ -350,6 +362,16 @@ fn while_a_run_uses_it_no_other_does() {
     right(&bench, "after the other one");
 }
 
+/// Starts another run, and waits until its journal is there.
+fn started(bench: &Bench) -> support::Running {
+    let before = bench.runs();
+    let mut engine = bench.start(&["apply", PLAN, "--replace"]);
+    while bench.runs() == before {
+        assert!(!engine.over(), "it ended before");
+    }
+    engine
+}
+
 #[test]
 fn a_killed_run_leaves_the_golden_copy_as_it_was() {
     let bench = Bench::bare("kill", "");
@@ -360,7 +382,7 @@ fn a_killed_run_leaves_the_golden_copy_as_it_was() {
          CREATE TABLE slow (id int PRIMARY KEY, v int CHECK (slowly(v)));
          INSERT INTO slow SELECT n, n FROM generate_series(1, 20) AS n;"
     );
-    bench.psql(bench.production(), &slow);
+    fill(&bench, &slow);
     plan(&bench);
     bench.engine(&["apply", PLAN]).expect(0);
     bench.psql(
@@ -369,14 +391,14 @@ fn a_killed_run_leaves_the_golden_copy_as_it_was() {
     );
     let oid = format!("SELECT oid FROM pg_database WHERE datname = '{}'", golden(&bench));
     let before = bench.psql("postgres", &oid);
-    let mut engine = bench.start(&["apply", PLAN, "--replace"]);
-    bench.wait_for(&mut engine, |event| matches!(event, Event::CloneBegun { .. }));
+    let mut engine = started(&bench);
     let run = bench.run_id();
     let writing = format!(
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'engine_{run}' AND query LIKE 'COPY (UPDATE ONLY public.slow%' AND state = 'active')"
     );
-    bench.wait_until("postgres", &writing, "t");
-    assert!(!engine.over());
+    while bench.psql("postgres", &writing) != "t" {
+        assert!(!engine.over(), "it ended before: {}", bench.engine(&["show", "latest"]).all());
+    }
     engine.kill();
     bench.wait_for_silence();
     let outcome = bench.engine(&["resume", &run]).expect(0).says(&["branched from"]);
@@ -385,7 +407,7 @@ fn a_killed_run_leaves_the_golden_copy_as_it_was() {
     right(&bench, "after the kill");
     // Killed about when it is replaced: the old one, or none, and never half of one.
     bench.psql(bench.production(), "UPDATE lines SET doc = '{}' WHERE ord <= 2500");
-    let mut engine = bench.start(&["apply", PLAN, "--replace"]);
+    let mut engine = started(&bench);
     bench.wait_for(&mut engine, |event| matches!(event, Event::Compared { .. }));
     engine.kill();
     bench.wait_for_silence();
@@ -398,7 +420,7 @@ fn a_killed_run_leaves_the_golden_copy_as_it_was() {
 fn a_restart_of_production_makes_it_anew() {
     let mut own = support::OwnServer::new(&[]);
     let mut bench = Bench::bare_on(own.server(), support::server(), "restart", "");
-    bench.psql(bench.production(), SHOP);
+    fill(&bench, SHOP);
     plan(&bench);
     bench.engine(&["apply", PLAN]).expect(0);
     branched(&bench, "UPDATE log SET what = 'z' WHERE at = 4");
