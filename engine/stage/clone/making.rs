@@ -2,6 +2,7 @@
 
 use super::super::fingerprint::taken;
 use super::super::source_facts::SourceFacts;
+use super::halfway::{Half, KeptWords};
 use super::settings;
 use super::watch::{Holder, Waits, Watch};
 use super::{CloneStage, Method, expiry, marker, preflight, quoted, restore, stream, toc};
@@ -47,6 +48,8 @@ pub(super) struct Made {
     pub print: Fingerprint,
     pub open_ms: u64,
     pub waits: Waits,
+    /// Of a half clone, if there was one.
+    pub kept: Option<KeptWords>,
     pub expected: Expected,
 }
 
@@ -60,15 +63,17 @@ pub(super) struct Copied {
     pub clone: Fingerprint,
     pub open_ms: u64,
     pub waits: Waits,
+    /// Of a half clone, if there was one.
+    pub kept: Option<KeptWords>,
     pub expected: Expected,
 }
 
 impl<'r> Making<'r> {
-    pub(super) async fn make(self) -> Result<Made, Failure> {
+    pub(super) async fn make(self, half: Option<Box<Half>>) -> Result<Made, Failure> {
         let begun = self.begin().await?;
         let copied = match self.stage.method {
             Method::Dump => Box::pin(self.dump(begun)).await?,
-            Method::Stream => Box::pin(stream::run(self, begun)).await?,
+            Method::Stream => Box::pin(stream::run(self, begun, half)).await?,
         };
         self.compared(copied)
     }
@@ -237,7 +242,7 @@ impl<'r> Making<'r> {
         let mut facts = facts.clone();
         facts.left_out.extend(left_out);
         let clone = self.verified(&expected).await?;
-        Ok(Copied { identity, facts, source, clone, open_ms, waits, expected })
+        Ok(Copied { identity, facts, source, clone, open_ms, waits, kept: None, expected })
     }
 
     /// What a dump leaves out, and statistics. Answers what could not be restored.
@@ -278,7 +283,7 @@ impl<'r> Making<'r> {
 
     /// Equal to production at the snapshot, or not a clone.
     fn compared(&self, copied: Copied) -> Result<Made, Failure> {
-        let Copied { identity, facts, source, clone, open_ms, waits, expected } = copied;
+        let Copied { identity, facts, source, clone, open_ms, waits, kept, expected } = copied;
         let compare = Compare::Clone {
             owner_map: facts.owners.iter().map(|o| (o.clone(), self.target.owner_role.clone())).collect(),
             left_out: facts.left_out.clone(),
@@ -302,7 +307,7 @@ impl<'r> Making<'r> {
             return Err(failure);
         }
         self.cx.say(self.name(), &format!("equal at {}", clock::now()));
-        Ok(Made { identity, facts, print: source, open_ms, waits, expected })
+        Ok(Made { identity, facts, print: source, open_ms, waits, kept, expected })
     }
 }
 
