@@ -315,10 +315,16 @@ fn a_half_clone_that_is_gone_or_another_one_is_not_gone_on_with() {
     let gate = Gate::before(&bench, "slow", "id = 500");
     killed_at(&bench, &gate, 4);
     let copy = format!("CREATE DATABASE other TEMPLATE {0} OWNER engine_cloner; DROP DATABASE {0}", half(&bench));
+    let marker = format!(
+        "SELECT quote_literal(shobj_description(oid, 'pg_database')) FROM pg_database WHERE datname = '{}'",
+        half(&bench)
+    );
+    let marker = bench.psql("postgres", &marker);
     for statement in copy.split("; ") {
         bench.psql("postgres", statement);
     }
     bench.psql("postgres", &format!("ALTER DATABASE other RENAME TO {}", half(&bench)));
+    bench.psql("postgres", &format!("COMMENT ON DATABASE {} IS {marker}", half(&bench)));
     let mut engine = bench.start(&["resume", &bench.run_id()]);
     bench.wait_for(&mut engine, |_| copied(&bench) == 8);
     let anew = told(&bench).pop().and_then(|(_, _, anew)| anew).expect("a word on the half clone");
