@@ -67,13 +67,13 @@ impl Board {
         self.queue.lock().expect("invariant: no holder of the queue panics").pop_front()
     }
 
-    /// Adds a chunk's sum; true when it was its table's last.
-    fn add(&self, source: usize, sum: &RowSum) -> bool {
+    /// Adds a chunk's sum; answers the table's when it was its last.
+    fn add(&self, source: usize, sum: &RowSum) -> Option<RowSum> {
         let mut sums = self.sums.lock().expect("invariant: no holder of the sums panics");
         let (total, out) = &mut sums[source];
         total.merge(sum);
         *out -= 1;
-        *out == 0
+        (*out == 0).then(|| total.clone())
     }
 
     fn sums(&self) -> Vec<RowSum> {
@@ -100,7 +100,8 @@ impl Crew {
         Ok(Moved { sums: board.sums(), records })
     }
 
-    /// Reads, hashes, and writes what has a place through `loaders`, one a session. Says on `done` when a source is in, by its index.
+    /// Reads, hashes, and writes what has a place through `loaders`, one a session. Says on `done` when a source is in and
+    /// committed: its index and its sum.
     ///
     /// # Errors
     /// The first failure of any session; the others are ended.
@@ -108,7 +109,7 @@ impl Crew {
         &self,
         sources: Vec<(Source, Option<Into>)>,
         loaders: Vec<Loader>,
-        done: UnboundedSender<usize>,
+        done: UnboundedSender<(usize, RowSum)>,
     ) -> Result<Moved, Failure> {
         let (sources, into): (Vec<Source>, Vec<Option<Into>>) = sources.into_iter().unzip();
         let chunks = plan(&sources, loaders.len());
@@ -145,7 +146,7 @@ impl Crew {
         board: &Board,
         into: &[Option<Into>],
         mut to: Loader,
-        done: &UnboundedSender<usize>,
+        done: &UnboundedSender<(usize, RowSum)>,
     ) -> Result<TxRecord, Failure> {
         let mut from = self.streamer().await?;
         while let Some(chunk) = board.next() {
@@ -177,16 +178,16 @@ async fn moved(
     into: &[Option<Into>],
     chunk: &Chunk,
     (from, to): (&mut Streamer, &mut Loader),
-    done: &UnboundedSender<usize>,
+    done: &UnboundedSender<(usize, RowSum)>,
 ) -> Result<(), Failure> {
     let source = &board.sources[chunk.source];
     let sum = match &into[chunk.source] {
         Some(into) => transfer::transfer(from, to, (source, chunk, into), &board.loads).await,
         None => transfer::hash(from, source, chunk, &board.loads).await,
     };
-    if board.add(chunk.source, &sum.map_err(|f| f.fact(format!("copying {}", source.name)))?) {
+    if let Some(sum) = board.add(chunk.source, &sum.map_err(|f| f.fact(format!("copying {}", source.name)))?) {
         // Nobody listens any more once the copy was given up.
-        let _ = done.send(chunk.source);
+        let _ = done.send((chunk.source, sum));
     }
     Ok(())
 }
@@ -202,7 +203,7 @@ async fn late(
     board: &Board,
     into: &[Option<Into>],
     (from, to): (&mut Streamer, &mut Loader),
-    done: &UnboundedSender<usize>,
+    done: &UnboundedSender<(usize, RowSum)>,
 ) -> Result<(), Failure> {
     loop {
         let chunks = std::mem::take(&mut *board.late.lock().expect("invariant: no holder of the queue panics"));

@@ -162,6 +162,21 @@ pub struct SequenceMove {
     pub after: (i64, bool),
 }
 
+/// A table whose rows are all in a clone, committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedTable {
+    /// `schema.table`.
+    pub name: String,
+    /// Its oid in production.
+    pub oid: i64,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of the rows as framed.
+    pub bytes: u64,
+    /// Sum of their hashes, 64 hex digits.
+    pub sum: String,
+}
+
 /// A wait for the lock of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockWait {

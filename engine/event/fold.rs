@@ -1,6 +1,6 @@
 //! Folding: the only meaning of history. Nothing stores "running"; a run is running if its lock is held.
 
-use super::{Event, Failure, Moment, Reading, SequenceMove, TableWrite};
+use super::{CopiedTable, Event, Failure, Moment, Reading, SequenceMove, TableWrite};
 use std::collections::BTreeMap;
 
 /// Where a stage stands.
@@ -19,6 +19,19 @@ pub enum Status {
     Blocked(Failure),
     /// It failed.
     Failed(Failure),
+}
+
+/// A half clone whose rows were begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HalfMade {
+    /// Oid of its database.
+    pub oid: i64,
+    /// What it is of, in the run's folder, and its digest.
+    pub file: String,
+    /// SHA-256.
+    pub file_sha256: String,
+    /// Tables that are wholly in, by their oid in production.
+    pub finished: BTreeMap<i64, CopiedTable>,
 }
 
 /// What is known of one stage.
@@ -48,6 +61,8 @@ pub struct StageState {
     pub fingerprints: Vec<(String, String, String)>,
     /// Run whose clone it dropped, to make its own in its place.
     pub dropped: Option<String>,
+    /// The half clone it was making.
+    pub half: Option<HalfMade>,
     /// Packet it rolls out.
     pub opened: Option<String>,
     /// Packet it sealed: id and path.
@@ -149,6 +164,17 @@ impl StageState {
             Event::Proved { proof, passed: true, .. } => self.proved.push(proof.clone()),
             Event::FingerprintTaken { label, file, file_sha256, .. } => {
                 self.fingerprints.push((label.clone(), file.clone(), file_sha256.clone()));
+            }
+            Event::CloneBegun { .. } => self.half = None,
+            Event::CloneRowsBegun { oid, file, file_sha256, kept, .. } => {
+                let finished = kept.iter().map(|table| (table.oid, table.clone())).collect();
+                let (file, file_sha256) = (file.clone(), file_sha256.clone());
+                self.half = Some(HalfMade { oid: *oid, file, file_sha256, finished });
+            }
+            Event::TablesCopied { tables, .. } => {
+                if let Some(half) = &mut self.half {
+                    half.finished.extend(tables.iter().map(|table| (table.oid, table.clone())));
+                }
             }
             Event::CloneDropped { run, .. } => self.dropped = Some(run.clone()),
             Event::PacketOpened { id, .. } => self.opened = Some(id.clone()),

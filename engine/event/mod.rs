@@ -12,11 +12,11 @@ mod fold;
 pub use database::{Identity, Marker, TxRecord};
 pub use exit::Exit;
 pub use facts::{
-    Executed, Judgement, LockWait, Moment, Reading, RejectResult, Role, SequenceMove, StageBrief, TableWrite, Truth,
-    Unchanged,
+    CopiedTable, Executed, Judgement, LockWait, Moment, Reading, RejectResult, Role, SequenceMove, StageBrief,
+    TableWrite, Truth, Unchanged,
 };
 pub use failure::Failure;
-pub use fold::{RunState, StageState, Status};
+pub use fold::{HalfMade, RunState, StageState, Status};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -131,6 +131,32 @@ pub enum Event {
         stage: String,
         target: String,
         database: String,
+    },
+    /// Rows come now, and what `file` says they are of; `kept` are there since an earlier process.
+    CloneRowsBegun {
+        stage: String,
+        database: String,
+        oid: i64,
+        file: String,
+        file_sha256: String,
+        kept: Vec<CopiedTable>,
+    },
+    /// All rows of these tables are in the half clone. Small tables are not told.
+    TablesCopied {
+        stage: String,
+        tables: Vec<CopiedTable>,
+    },
+    /// A half clone of this run was found. `again`: finished tables that are copied again, and why; `anew`: why nothing
+    /// of it is kept. `bytes` counts what is still to come by the size of its files.
+    CloneResumed {
+        stage: String,
+        database: String,
+        kept: u64,
+        tables: u64,
+        kept_bytes: u64,
+        bytes: u64,
+        again: Vec<String>,
+        anew: Option<String>,
     },
     CloneMade {
         stage: String,
@@ -292,6 +318,9 @@ impl Event {
             | Event::Proved { stage, .. }
             | Event::CloneDropped { stage, .. }
             | Event::CloneBegun { stage, .. }
+            | Event::CloneRowsBegun { stage, .. }
+            | Event::TablesCopied { stage, .. }
+            | Event::CloneResumed { stage, .. }
             | Event::CloneMade { stage, .. }
             | Event::Golden { stage, .. }
             | Event::FingerprintTaken { stage, .. }

@@ -139,6 +139,38 @@ pub async fn watermark(tx: &Tx) -> Result<Watermark, Failure> {
     pinned.restore(tx, taken).await
 }
 
+/// A watermark without a look at rows, for who reads them in the same snapshot anyway and fills in how many there are.
+/// It claims that there are no recent ones. Where that is wrong a table will not count as unchanged; where it does, it
+/// is: without a recent row later, each row is one that was there, and as many rows are the same rows.
+///
+/// # Errors
+/// The server's.
+pub async fn horizon(tx: &Tx) -> Result<Watermark, Failure> {
+    let pinned = Pinned::pin(tx).await?;
+    let taken = unread(tx).await;
+    pinned.restore(tx, taken).await
+}
+
+async fn unread(tx: &Tx) -> Result<Watermark, Failure> {
+    let moment = moment(tx).await?;
+    let mark = |(leaf, shape): (Leaf, String)| {
+        let recent_sum = RowSum::default().hex();
+        TableMark { oid: leaf.oid, name: leaf.name, shape, rows: 0, recent: 0, recent_sum }
+    };
+    let tables = shaped(tx).await?.into_iter().map(mark).collect();
+    Ok(Watermark { horizon: moment.horizon, database: identify(tx).await?, stats_reset: moment.stats_reset, tables })
+}
+
+impl Watermark {
+    /// Why nothing of it can be relied on any more, as seen by `tx`.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn moved(&self, tx: &Tx) -> Result<Option<String>, Failure> {
+        Ok(moved(&moment(tx).await?, &identify(tx).await?, self))
+    }
+}
+
 /// Compares with an earlier watermark, within one snapshot. If nothing that was said then can be relied on any more,
 /// every table is `Unknown`.
 ///

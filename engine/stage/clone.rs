@@ -4,7 +4,9 @@
 //! Made under a name only this run can have given, closed and shut to PUBLIC; verified against the fingerprint
 //! taken in the same snapshot; only then renamed. A half clone never carries the clone's name.
 
+mod cleared;
 mod golden;
+mod halfway;
 mod indexes;
 mod last_steps;
 mod making;
@@ -24,6 +26,7 @@ use crate::event::{Event, Exit, Failure, Identity, Marker};
 use crate::name::quote::ident;
 use crate::plan::keys::Keys;
 use crate::target::{CloneTarget, Expected, Found, GOLDEN};
+use halfway::{Half, Left};
 use std::time::Duration;
 
 /// The kind.
@@ -102,28 +105,56 @@ impl CloneStage {
         self.refuse_existing(cx, target).await?;
         let working = working_name(&cx.run);
         // An earlier process of this run may have left a half clone: its name says that it is ours.
-        target.maker.drop_database(&working, &cx.run).await?;
         target.maker.drop_database(&golden::working_name(&cx.run), &cx.run).await?;
-        match self.make(cx, target, &working).await {
-            Ok(done) => Ok(done),
-            Err(mut failure) => {
-                let left = match self.drop_half(cx, target, &working).await {
-                    Ok(()) => "the half-made clone was dropped".to_owned(),
-                    Err(also) => {
-                        failure.facts.extend(also.facts);
-                        failure.next.extend(also.next);
-                        failure = failure.next("then", format!("engine drop {}", cx.run));
-                        format!("the half-made clone `{working}` could not be dropped: {}", also.what)
-                    }
-                };
-                let mut changed =
-                    failure.changed.clone().unwrap_or_else(|| format!("{left}; production was only read"));
-                if let Some(run) = cx.with_state(|state| state.stage(&self.head.name).dropped) {
-                    changed.push_str(&format!("; the clone of run {run}, which was in its place, is gone"));
-                }
-                Err(failure.changed(changed))
+        let half = match halfway::look(cx, self, target).await? {
+            Left::Nothing => None,
+            Left::Useless(why) => {
+                halfway::anew(cx, self, target, &why).await?;
+                None
             }
+            Left::Half(half) => Some(half),
+        };
+        let went_on = half.is_some();
+        let mut made = self.make(cx, target, (&working, half)).await;
+        if let Err(failure) = &made
+            && went_on
+            && failure.exit == Exit::StageFailed
+        {
+            // Perhaps because of what was kept: somebody may have been in it. What is made anew owes it nothing.
+            halfway::anew(cx, self, target, &format!("what was kept did not become a clone: {}", failure.what)).await?;
+            made = self.make(cx, target, (&working, None)).await;
         }
+        match made {
+            Ok(done) => Ok(done),
+            Err(failure) => Err(self.left_behind(cx, target, failure, went_on).await),
+        }
+    }
+
+    /// Drops the half clone of a failure and says so; or keeps it for a resume, when that has something to gain.
+    async fn left_behind(&self, cx: &Cx, target: &CloneTarget, mut failure: Failure, went_on: bool) -> Failure {
+        let working = working_name(&cx.run);
+        let kept = if failure.exit == Exit::Temporary { halfway::worth_resuming(cx, self, went_on) } else { None };
+        let left = match kept {
+            Some(kept) => {
+                failure = failure.next("give up", format!("engine drop {}", cx.run));
+                format!("the half-made clone `{working}` is kept for engine resume, with {kept}")
+            }
+            None => match self.drop_half(cx, target, &working).await {
+                Ok(()) => "the half-made clone was dropped".to_owned(),
+                Err(also) => {
+                    failure.facts.extend(also.facts);
+                    failure.next.extend(also.next);
+                    failure = failure.next("then", format!("engine drop {}", cx.run));
+                    format!("the half-made clone `{working}` could not be dropped: {}", also.what)
+                }
+            },
+        };
+        let before = failure.changed.take().filter(|_| !went_on);
+        let mut changed = before.unwrap_or_else(|| format!("{left}; production was only read"));
+        if let Some(run) = cx.with_state(|state| state.stage(&self.head.name).dropped) {
+            changed.push_str(&format!("; the clone of run {run}, which was in its place, is gone"));
+        }
+        failure.changed(changed)
     }
 
     async fn refuse_existing(&self, cx: &Cx, target: &CloneTarget) -> Result<(), Failure> {
@@ -182,11 +213,16 @@ impl CloneStage {
                 || (cx.replace && marker.finished && marker.plan == cx.plan && found.sessions == 0))
     }
 
-    async fn make(&self, cx: &Cx, target: &CloneTarget, working: &str) -> Result<Done, Failure> {
+    async fn make(
+        &self,
+        cx: &Cx,
+        target: &CloneTarget,
+        (working, half): (&str, Option<Box<Half>>),
+    ) -> Result<Done, Failure> {
         let making = making::Making { cx, stage: self, target, working };
         let made = match &target.golden {
-            None => making.make().await?,
-            Some(name) => Box::pin(golden::make(making, name)).await?,
+            None => making.make(half).await?,
+            Some(name) => Box::pin(golden::make(making, name, half)).await?,
         };
         self.finish(cx, target, made).await
     }
@@ -204,7 +240,7 @@ impl CloneStage {
 
     /// The verified clone gets its name, and its doors open.
     async fn finish(&self, cx: &Cx, target: &CloneTarget, made: making::Made) -> Result<Done, Failure> {
-        let making::Made { identity, facts, print, open_ms, waits, expected, how, .. } = made;
+        let making::Made { identity, facts, print, open_ms, waits, kept, expected, how, .. } = made;
         target.maker.rename(&expected.database, &target.database).await?;
         let expected = Expected { database: target.database.clone(), ..expected };
         let expires = expiry(target);
@@ -229,8 +265,9 @@ impl CloneStage {
         let disarmed = facts.left_out.len();
         Ok(Done {
             summary: format!(
-                "{} · {disarmed} disarmed · PUBLIC shut out · {}{}{how}",
+                "{}{} · {disarmed} disarmed · PUBLIC shut out · {}{}{how}",
                 size_words(bytes, tables),
+                kept.map_or(String::new(), |kept| format!(" · {}", kept.words())),
                 open_words(open_ms),
                 waits.words()
             ),

@@ -121,6 +121,9 @@ impl Screen {
                 let word = if failure.exit == crate::event::Exit::Stuck { "stuck" } else { "failed" };
                 self.ended(&mut state, stage, word, *ms, &failure.what);
             }
+            Event::CloneResumed { stage, anew: Some(why), .. } => {
+                self.say(&format!("engine: {stage}: the half clone is made anew: {why}"));
+            }
             Event::RunResumed { pid, .. } => self.say(&format!("taken up again by process {pid}")),
             Event::RunEnded { verdict, reasons, ms, .. } => self.say(&state.tail(self.0.style, verdict, reasons, *ms)),
             _ => {}

@@ -98,6 +98,15 @@ fn evidence(event: &Event) -> String {
                 clock::show_ms(*ms)
             )
         }
+        Event::CloneResumed { database, anew: Some(why), .. } => {
+            format!("\n## The half clone `{database}` was made anew\n\n- {why}\n")
+        }
+        Event::CloneResumed { database, kept, tables, kept_bytes, bytes, again, .. } => {
+            let again: String = again.iter().map(|line| format!("- copied again: {line}\n")).collect();
+            format!(
+                "\n## The half clone `{database}` was gone on with\n\nKept {kept} of {tables} tables, {kept_bytes} of about {bytes} bytes: finished by an earlier process, and unchanged in production by its watermark.\n\n{again}"
+            )
+        }
         Event::SourceHeld { target, tables, lock_ms, own, others, held_ms, .. } => {
             let mut lines = format!(
                 "- ACCESS SHARE on {tables} tables of `{target}`, taken in {}, held for {}\n",

@@ -12,6 +12,7 @@ mod order;
 mod state;
 
 use super::super::Cx;
+use super::halfway::{self, Half};
 use super::making::{Made, Making};
 use crate::clock::{self, Stopwatch, show_ms};
 use crate::event::{Event, Exit, Failure, Marker, TableWrite};
@@ -37,7 +38,7 @@ struct Use {
 }
 
 /// Makes a clone from the golden copy `name`, or both anew.
-pub(super) async fn make(making: Making<'_>, name: &str) -> Result<Made, Failure> {
+pub(super) async fn make(making: Making<'_>, name: &str, half: Option<Box<Half>>) -> Result<Made, Failure> {
     let (cx, maker) = (making.cx, &making.target.maker);
     let watch = Stopwatch::start();
     let server = maker.identity().await?;
@@ -52,6 +53,14 @@ pub(super) async fn make(making: Making<'_>, name: &str) -> Result<Made, Failure
     let begun = making.begin().await?;
     let horizon = Horizon::of(&begun.tx).await?;
     let asked = begun.facts.left_out.clone();
+    // What an interrupted process left is of use only where there is nothing to branch from.
+    let half = match half {
+        Some(_) if kept.is_ok() => {
+            halfway::anew(cx, making.stage, making.target, "there is a golden copy to branch from").await?;
+            None
+        }
+        half => half,
+    };
     let branched = match kept {
         Ok(state) => Box::pin(branch::run(making, begun, &state)).await?,
         Err(why) => Branched::No(Box::new(begun), why),
@@ -60,7 +69,7 @@ pub(super) async fn make(making: Making<'_>, name: &str) -> Result<Made, Failure
         Branched::Yes(made, writes, recent) => (*made, Use { how: "branched", why: None, recent, writes }),
         Branched::No(begun, why) => {
             cx.say(making.name(), &format!("the golden copy is made anew: {why}"));
-            let made = making.cold(*begun).await?;
+            let made = making.cold(*begun, half).await?;
             (made, Use { how: "made", why: Some(why), recent: 0, writes: Vec::new() })
         }
     };

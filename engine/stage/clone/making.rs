@@ -2,6 +2,7 @@
 
 use super::super::fingerprint::taken;
 use super::super::source_facts::SourceFacts;
+use super::halfway::{Half, KeptWords};
 use super::settings;
 use super::watch::{Holder, Waits, Watch};
 use super::{CloneStage, Method, expiry, marker, preflight, quoted, restore, stream, toc};
@@ -47,6 +48,8 @@ pub(super) struct Made {
     pub print: Fingerprint,
     pub open_ms: u64,
     pub waits: Waits,
+    /// Of a half clone, if there was one.
+    pub kept: Option<KeptWords>,
     pub expected: Expected,
     /// Materialised views that hold data, in the order in which they can be filled.
     pub views: Vec<String>,
@@ -64,21 +67,23 @@ pub(super) struct Copied {
     pub clone: Fingerprint,
     pub open_ms: u64,
     pub waits: Waits,
+    /// Of a half clone, if there was one.
+    pub kept: Option<KeptWords>,
     pub expected: Expected,
     pub views: Vec<String>,
 }
 
 impl<'r> Making<'r> {
-    pub(super) async fn make(self) -> Result<Made, Failure> {
+    pub(super) async fn make(self, half: Option<Box<Half>>) -> Result<Made, Failure> {
         let begun = self.begin().await?;
-        self.cold(begun).await
+        self.cold(begun, half).await
     }
 
-    /// All of it read from production.
-    pub(super) async fn cold(self, begun: Begun) -> Result<Made, Failure> {
+    /// All of it read from production, but what is kept of a half clone.
+    pub(super) async fn cold(self, begun: Begun, half: Option<Box<Half>>) -> Result<Made, Failure> {
         let copied = match self.stage.method {
             Method::Dump => Box::pin(self.dump(begun)).await?,
-            Method::Stream => Box::pin(stream::run(self, begun)).await?,
+            Method::Stream => Box::pin(stream::run(self, begun, half)).await?,
         };
         self.compared(copied)
     }
@@ -256,7 +261,7 @@ impl<'r> Making<'r> {
         facts.left_out.extend(left_out);
         let clone = self.verified(&expected).await?;
         let views = toc.views(&source);
-        Ok(Copied { identity, facts, source, clone, open_ms, waits, expected, views })
+        Ok(Copied { identity, facts, source, clone, open_ms, waits, kept: None, expected, views })
     }
 
     /// What a dump leaves out. Answers what could not be restored.
@@ -296,7 +301,7 @@ impl<'r> Making<'r> {
 
     /// Equal to production at the snapshot, or not a clone.
     pub(super) fn compared(&self, copied: Copied) -> Result<Made, Failure> {
-        let Copied { identity, facts, source, clone, open_ms, waits, expected, views } = copied;
+        let Copied { identity, facts, source, clone, open_ms, waits, kept, expected, views } = copied;
         let compare = Compare::Clone {
             owner_map: facts.owners.iter().map(|o| (o.clone(), self.target.owner_role.clone())).collect(),
             left_out: facts.left_out.clone(),
@@ -320,7 +325,7 @@ impl<'r> Making<'r> {
             return Err(failure);
         }
         self.cx.say(self.name(), &format!("equal at {}", clock::now()));
-        Ok(Made { identity, facts, print: source, open_ms, waits, expected, views, how: String::new() })
+        Ok(Made { identity, facts, print: source, open_ms, waits, kept, expected, views, how: String::new() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::Cx;
 use super::super::source_facts::SourceFacts;
-use super::toc::Entries;
+use super::toc::{self, Entries};
 use crate::clock::Stopwatch;
 use crate::event::{Event, Exit, Failure};
 use crate::fingerprint::Fingerprint;
@@ -125,6 +125,11 @@ impl Restore<'_> {
     pub async fn pre_data(&self, toc: &Toc) -> Result<(), Failure> {
         self.cx.say(self.stage, "restoring the schema");
         self.restore_section(toc, "pre-data", &toc.kept, 1).await
+    }
+
+    /// Large objects without their content, again: before 17 they are part of the section before the rows.
+    pub async fn empty_large_objects(&self, toc: &Toc) -> Result<(), Failure> {
+        self.restore_section(toc, "pre-data", &toc::large_objects(&toc.kept), 1).await
     }
 
     /// Indexes, constraints, triggers, and the contents of materialised views: those in `list`.

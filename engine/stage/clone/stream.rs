@@ -2,6 +2,8 @@
 //! on the way. Indexes of a big table are built as soon as its rows are in; the rows are read again and compared while
 //! the rest is built.
 
+use super::cleared;
+use super::halfway::{self, Half, Kept, KeptWords, Seen};
 use super::indexes::{self, ForeignKeys, Indexes};
 use super::last_steps::LastSteps;
 use super::making::{Begun, Copied, Making, close};
@@ -12,7 +14,7 @@ use super::{settings, toc};
 use crate::clock::Stopwatch;
 use crate::copy::{Crew, Into, Loads, Source};
 use crate::digest::RowSum;
-use crate::event::{Event, Failure};
+use crate::event::{CopiedTable, Event, Failure};
 use crate::fingerprint::{self, Fingerprint, Form, Leaf, Level, Reading, Rest, Scope, TableKind};
 use crate::name::quote::literal;
 use crate::target::{CloneTarget, Expected, Isolation, Live, Tx};
@@ -27,22 +29,25 @@ struct Known {
     routed: BTreeMap<i64, String>,
     indexes: Indexes,
     keys: ForeignKeys,
+    /// Sums of tables that are there already, by oid.
+    kept: BTreeMap<i64, RowSum>,
 }
 
 /// Clones by `stream`.
-pub(super) async fn run(making: Making<'_>, begun: Begun) -> Result<Copied, Failure> {
-    let known = Known::of(&begun.tx).await?;
-    let expected = making.create(&begun).await?;
+pub(super) async fn run(making: Making<'_>, begun: Begun, half: Option<Box<Half>>) -> Result<Copied, Failure> {
+    let mut known = Known::of(&begun.tx).await?;
+    let kept = going_on(&making, &begun, half).await?;
+    let words = kept.as_ref().map(|kept| known.keep(&making, kept)).transpose()?;
+    let expected = match &kept {
+        Some(kept) => kept.expected.clone(),
+        None => making.create(&begun).await?,
+    };
     let into = making.target.maker.door().to_database(making.working)?;
     let facts = begun.facts.clone();
     let identity = begun.identity.clone();
     let restore = making.restore(&into, &facts, &identity)?;
-    let schema = async {
-        let toc = restore.schema(&begun.snapshot).await?;
-        restore.pre_data(&toc).await?;
-        Ok(toc)
-    };
-    let toc = making.watch(&begun, "copying the schema", &Arc::default(), 0).over(schema).await?;
+    let schema = schema(&making, &begun, &restore, (&expected, kept));
+    let toc = making.watch(&begun, "copying the schema", &Arc::default(), 0).over(Box::pin(schema)).await?;
     let slack = Slack::of(&making, &begun.tx, &known.reading).await?;
     slack.make(&making).await?;
     let work = Work { making, known: &known, restore, toc: &toc, expected: &expected };
@@ -57,7 +62,47 @@ pub(super) async fn run(making: Making<'_>, begun: Begun) -> Result<Copied, Fail
     facts.left_out.extend(left_out);
     let (source, open_ms, waits) = (moved.print, moved.open_ms, moved.waits);
     let views = toc.views(&source);
-    Ok(Copied { identity, facts, source, clone, open_ms, waits, expected, views })
+    Ok(Copied { identity, facts, source, clone, open_ms, waits, kept: words, expected, views })
+}
+
+/// What of a half clone is gone on with; else it is dropped.
+async fn going_on(making: &Making<'_>, begun: &Begun, half: Option<Box<Half>>) -> Result<Option<Kept>, Failure> {
+    let Some(half) = half else { return Ok(None) };
+    let weighing = halfway::weigh(*half, begun);
+    match making.watch(begun, "looking what of the half clone can be kept", &Arc::default(), 0).over(weighing).await? {
+        Ok(kept) => Ok(Some(kept)),
+        Err(why) => halfway::anew(making.cx, making.stage, making.target, &why).await.map(|()| None),
+    }
+}
+
+/// The schema up to the rows, and the word that they come now.
+async fn schema(
+    making: &Making<'_>,
+    begun: &Begun,
+    restore: &Restore<'_>,
+    (expected, kept): (&Expected, Option<Kept>),
+) -> Result<Toc, Failure> {
+    // The snapshot's session has nothing else to do while `pg_dump` works.
+    let seen = async {
+        match &kept {
+            Some(_) => Ok(None),
+            None => Seen::of(&begun.tx).await.map(Some),
+        }
+    };
+    let clone = halfway::clone_mark(making.target, expected);
+    let (toc, seen, clone) = tokio::try_join!(restore.schema(&begun.snapshot), seen, clone)?;
+    let (seen, tables) = match (seen, kept) {
+        (_, Some(kept)) => {
+            cleared::clear(making, begun, (restore, &toc), &kept).await?;
+            (kept.seen, kept.tables.into_values().collect())
+        }
+        (seen, None) => {
+            restore.pre_data(&toc).await?;
+            (seen.expect("invariant: without a half clone production was looked at"), Vec::new())
+        }
+    };
+    halfway::begin_rows(making, seen, (clone, expected), tables)?;
+    Ok(toc)
 }
 
 struct Work<'w> {
@@ -98,7 +143,34 @@ impl Known {
         let indexes = Indexes::of(tx, sizes).await?;
         let keys = ForeignKeys::of(tx).await?;
         let routed = routed.iter().map(|row| (row.get(0), row.get(1))).collect();
-        Ok(Known { reading, routed, indexes, keys })
+        Ok(Known { reading, routed, indexes, keys, kept: BTreeMap::new() })
+    }
+
+    /// Takes tables that are there already out of what is read.
+    fn keep(&mut self, making: &Making<'_>, kept: &Kept) -> Result<KeptWords, Failure> {
+        let sizes = self.reading.tables.iter().zip(&self.reading.sources);
+        let words = kept.tell(making, sizes.map(|((leaf, _), source)| (leaf, source.bytes)))?;
+        for ((leaf, _), source) in self.reading.tables.iter().zip(&mut self.reading.sources) {
+            if let Some(sum) = kept.sum(leaf.oid) {
+                source.empty = true;
+                self.kept.insert(leaf.oid, sum);
+            }
+        }
+        Ok(words)
+    }
+
+    /// What the journal says of a table that is in, if it is worth a line. Rows of one that is loaded through another
+    /// table may lie anywhere below that.
+    fn line(&self, source: usize, sum: &RowSum) -> Option<CopiedTable> {
+        let ((leaf, kind), size) = (&self.reading.tables[source], self.reading.sources[source].bytes);
+        let whole = *kind != TableKind::MaterializedView && !self.routed.contains_key(&leaf.oid);
+        (whole && halfway::is_worth_keeping(size.max(sum.bytes))).then(|| CopiedTable {
+            name: leaf.name.clone(),
+            oid: leaf.oid,
+            rows: sum.rows,
+            bytes: sum.bytes,
+            sum: sum.hex(),
+        })
     }
 
     /// Where each source goes; what a clone computes itself goes nowhere.
@@ -124,8 +196,8 @@ impl Work<'_> {
     /// Everything that needs production's snapshot, and the sequences.
     async fn rows(&self, begun: Begun, told: Told) -> Result<Moved, Failure> {
         let making = &self.making;
-        let expected = self.known.reading.sources.iter().map(|source| source.bytes).sum();
-        let loads = Arc::default();
+        let sources = self.known.reading.sources.iter().filter(|source| !source.empty);
+        let (expected, loads) = (sources.map(|source| source.bytes).sum(), Arc::default());
         let watch = making.watch(&begun, "copying the rows", &loads, expected);
         let (print, rest) = watch.over(self.copy(&begun, &loads, told)).await?;
         drop(watch);
@@ -154,19 +226,20 @@ impl Work<'_> {
             loader.run(&format!("SET search_path = {}", settings::path(self.restore.facts)?)).await?;
             loaders.push(loader);
         }
-        let (done, mut arrived) = mpsc::unbounded_channel::<usize>();
         let Told { tables, all } = told;
-        let forward = async move {
-            while let Some(source) = arrived.recv().await {
-                // Nobody listens once building has failed.
-                let _ = tables.send(self.known.reading.tables[source].0.oid);
-            }
-            Ok(all)
-        };
-        let (moved, all) = tokio::try_join!(crew.transfer(places, loaders, done), forward)?;
+        for oid in self.known.kept.keys() {
+            let _ = tables.send(*oid);
+        }
+        let (done, arrived) = mpsc::unbounded_channel();
+        let (mut moved, ()) = tokio::try_join!(crew.transfer(places, loaders, done), self.arriving(arrived, tables))?;
         for told in all {
-            // The same.
+            // Nobody listens once building has failed.
             let _ = told.send(());
+        }
+        for ((leaf, _), sum) in self.known.reading.tables.iter().zip(&mut moved.sums) {
+            if let Some(kept) = self.known.kept.get(&leaf.oid) {
+                *sum = kept.clone();
+            }
         }
         // After the rows: sequences are not of the snapshot, and must not be behind it.
         let rest = fingerprint::rest(&begun.tx, &scope).await?;
@@ -180,6 +253,27 @@ impl Work<'_> {
         let print = fingerprint::complete(&scope, self.known.reading.clone(), &moved.sums, rest.clone());
         making.cx.keep_fingerprint(making.name(), &target.source, "source", &print, watch.ms())?;
         Ok((print, rest))
+    }
+
+    /// Passes on which tables are in, and journals those that are worth keeping, as many a line as have come.
+    async fn arriving(
+        &self,
+        mut arrived: mpsc::UnboundedReceiver<(usize, RowSum)>,
+        tables: mpsc::UnboundedSender<i64>,
+    ) -> Result<(), Failure> {
+        let mut batch = Vec::new();
+        while arrived.recv_many(&mut batch, 64).await > 0 {
+            for (source, _) in &batch {
+                // Nobody listens once building has failed.
+                let _ = tables.send(self.known.reading.tables[*source].0.oid);
+            }
+            let lines = batch.drain(..).filter_map(|(source, sum)| self.known.line(source, &sum));
+            let tables: Vec<CopiedTable> = lines.collect();
+            if !tables.is_empty() {
+                self.making.cx.record(Event::TablesCopied { stage: self.making.name().to_owned(), tables })?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads the clone's rows. Nobody writes there: each chunk is a transaction of its own and no index waits for it.

@@ -36,6 +36,21 @@ pub fn views_with_data(kept: &str) -> Vec<i64> {
     kept.lines().filter_map(oid).collect()
 }
 
+/// Lines of large objects, without their content.
+pub fn large_objects(kept: &str) -> String {
+    const OF: [&str; 4] = ["BLOB", "ACL - LARGE OBJECT", "COMMENT - LARGE OBJECT", "SECURITY LABEL - LARGE OBJECT"];
+    without(kept, |_, text| !OF.iter().any(|start| text.starts_with(start)))
+}
+
+/// Oids of the checks that are added after the rows.
+pub fn late_checks(kept: &str) -> Vec<i64> {
+    let oid = |line: &str| {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        words.get(3).filter(|text| text.starts_with("CHECK CONSTRAINT ")).and_then(|_| words[2].parse().ok())
+    };
+    kept.lines().filter_map(oid).collect()
+}
+
 impl Entries {
     /// Sorts the lines that `pg_restore --list` prints: `123; 1259 16385 TABLE public t owner`.
     pub fn of(listed: &str, extensions_out: &[String], publications_out: &[String]) -> Entries {

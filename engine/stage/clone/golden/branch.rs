@@ -124,6 +124,7 @@ impl Branch<'_> {
             clone,
             open_ms: 0,
             waits: Waits::default(),
+            kept: None,
             expected,
             views: self.state.views.clone(),
         };
