@@ -71,7 +71,7 @@ pub struct Found {
     pub oid: i64,
     /// Our marker, if it carries one.
     pub marker: Option<Marker>,
-    /// Sessions connected to it.
+    /// Sessions of somebody that are connected to it; the server's own, such as autovacuum, do not count.
     pub sessions: i64,
 }
 
@@ -173,7 +173,8 @@ impl Maker {
     /// The server's.
     pub async fn find(&self, name: &str) -> Result<Option<Found>, Failure> {
         let sql = "SELECT d.oid::bigint, pg_catalog.shobj_description(d.oid, 'pg_database'), \
-                   (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity AS a WHERE a.datid = d.oid) \
+                   (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity AS a \
+                    WHERE a.datid = d.oid AND a.usesysid IS NOT NULL) \
                    FROM pg_catalog.pg_database AS d WHERE d.datname = $1";
         let rows = self.query(sql, &[&name]).await?;
         Ok(rows.first().map(|row| Found {

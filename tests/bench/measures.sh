@@ -144,14 +144,14 @@ before_cold() { fresh_target; rm -rf "$work/cold"; plan "$1" cold; }
 run_cold() { apply "$1" cold; }
 after_cold() { whole "$1" "$TARGET"; fresh_target; }
 
-# The first run makes the golden copy. Then the change, then what is measured: refresh and branch.
+# A new golden copy for each round, so that one percent is what has changed since. Then the change, then what is measured:
+# the branch.
 before_golden() {
     fresh_target
-    if [ ! -e "$work/golden.$1" ]; then
-        plan "$1" "golden.$1" 'golden = "bench_golden"'
-        apply "$1" "golden.$1"
-        fresh_target
-    fi
+    rm -rf "$work/golden.$1"
+    plan "$1" "golden.$1" "golden = \"bench_golden_$1\""
+    apply "$1" "golden.$1"
+    fresh_target
     change_database "$1"
 }
 run_golden() { apply "$1" "golden.$1"; }
