@@ -35,14 +35,26 @@ const SMALL: u64 = 32 << 20;
 /// No range is larger: it is one transaction, and what is lost when that fails.
 const LARGE: u64 = 1 << 30;
 
-/// Chunks, largest first. A table is split only where it alone would keep one worker busy while others have nothing:
-/// the server takes a quarter longer over a range than over a whole table, and one that is loaded whole is frozen, so
-/// that whoever reads it next finds nothing to write down in its pages.
-pub fn plan(sources: &[Source], workers: usize) -> Vec<Chunk> {
+/// When a table is taken in ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Rows are only read: sessions are to end together.
+    Evenly,
+    /// Loading, building and hashing keep the processors busy as well: only where a table alone would keep one worker
+    /// busy while others have nothing. The server takes a quarter longer over a range than over a whole table, and one
+    /// that is loaded whole is frozen, so that whoever reads it next finds nothing to write down in its pages.
+    Rarely,
+}
+
+/// Chunks, largest first.
+pub fn plan(sources: &[Source], workers: usize, split: Split) -> Vec<Chunk> {
     let total: u64 = sources.iter().map(|source| source.bytes).sum();
     let jobs = u64::try_from(workers.max(1)).unwrap_or(1);
-    // What a worker reads is hashed, and perhaps written, by others: two of them keep more than two processors busy.
-    let share = (total / (jobs - 1).max(1)).max(SMALL);
+    let share = match split {
+        Split::Evenly => total / (jobs * 2),
+        Split::Rarely => total / (jobs - 1).max(1),
+    };
+    let share = share.max(SMALL);
     let range = (total / (jobs * 8)).clamp(SMALL, LARGE);
     let mut chunks = Vec::new();
     for (source, of) in sources.iter().enumerate().filter(|(_, of)| !of.empty) {
@@ -63,8 +75,8 @@ pub fn plan(sources: &[Source], workers: usize) -> Vec<Chunk> {
 }
 
 /// Of so many workers, those that have something to do: at least one.
-pub fn workers(sources: &[Source], jobs: usize) -> usize {
-    plan(sources, jobs).len().clamp(1, jobs.max(1))
+pub fn workers(sources: &[Source], jobs: usize, split: Split) -> usize {
+    plan(sources, jobs, split).len().clamp(1, jobs.max(1))
 }
 
 impl Chunk {
@@ -118,7 +130,7 @@ mod tests {
 
     #[test]
     fn ranges_leave_no_page_out() {
-        let chunks = plan(&[source(10 << 30), source(1 << 20)], 4);
+        let chunks = plan(&[source(10 << 30), source(1 << 20)], 4, Split::Evenly);
         let mut ranges: Vec<_> = chunks.iter().filter(|c| c.source == 0).filter_map(|c| c.pages).collect();
         ranges.sort_unstable();
         assert!(ranges.len() > 8, "{}", ranges.len());
@@ -133,20 +145,22 @@ mod tests {
     #[test]
     fn tables_are_whole_where_there_are_enough_of_them() {
         let many: Vec<Source> = (0..40).map(|_| source(1 << 30)).collect();
-        assert!(plan(&many, 4).iter().all(|chunk| chunk.pages.is_none()));
-        assert!(plan(&[source(1 << 40)], 1).iter().all(|chunk| chunk.pages.is_none()));
+        assert!(plan(&many, 4, Split::Evenly).iter().all(|chunk| chunk.pages.is_none()));
+        assert!(plan(&[source(1 << 40)], 1, Split::Evenly).iter().all(|chunk| chunk.pages.is_none()));
         let odd = Source { pages: 0, ..source(1 << 40) };
-        assert!(plan(&[odd], 4).iter().all(|chunk| chunk.pages.is_none()));
-        assert_eq!(plan(&[source(0)], 4), []);
+        assert!(plan(&[odd], 4, Split::Evenly).iter().all(|chunk| chunk.pages.is_none()));
+        assert_eq!(plan(&[source(0)], 4, Split::Evenly), []);
     }
 
     #[test]
     fn a_big_table_is_split_where_many_would_wait_for_it() {
         let sources = [source(10 << 30), source(2 << 30)];
-        let ranges = |workers| plan(&sources, workers).iter().filter(|chunk| chunk.pages.is_some()).count();
-        assert_eq!(ranges(2), 0);
-        assert!(ranges(3) > 3);
-        assert!(ranges(8) > 8);
+        let ranges = |workers, split| plan(&sources, workers, split).iter().filter(|c| c.pages.is_some()).count();
+        assert_eq!(ranges(2, Split::Rarely), 0);
+        assert!(ranges(2, Split::Evenly) > 1);
+        assert!(ranges(3, Split::Rarely) > 3);
+        assert!(ranges(8, Split::Rarely) > 8);
+        let workers = |sources: &[Source], jobs| workers(sources, jobs, Split::Rarely);
         assert_eq!((workers(&sources, 2), workers(&sources, 8)), (2, 8));
         assert_eq!((workers(&sources[..1], 2), workers(&sources[..1], 8), workers(&[], 8)), (1, 8, 1));
     }

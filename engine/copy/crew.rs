@@ -1,6 +1,6 @@
 //! Several sessions on one snapshot, working off one queue of chunks.
 
-use super::chunks::{Chunk, Source, plan, workers};
+use super::chunks::{Chunk, Source, Split, plan, workers};
 use super::transfer::{self, Into, Loads};
 use crate::digest::RowSum;
 use crate::event::{Failure, TxRecord};
@@ -23,6 +23,8 @@ pub struct Crew {
     pub purpose: String,
     /// How many at most.
     pub jobs: usize,
+    /// When tables are taken in ranges.
+    pub split: Split,
     /// Counted while they work.
     pub loads: Arc<Loads>,
 }
@@ -88,8 +90,8 @@ impl Crew {
     /// # Errors
     /// The first failure of any session; the others are ended.
     pub async fn hash(&self, sources: Vec<Source>) -> Result<Moved, Failure> {
-        let chunks = plan(&sources, self.jobs);
-        let workers = workers(&sources, self.jobs);
+        let chunks = plan(&sources, self.jobs, self.split);
+        let workers = workers(&sources, self.jobs, self.split);
         let board = Arc::new(Board::new(sources, chunks, Arc::clone(&self.loads)));
         let mut crew = JoinSet::new();
         for _ in 0..workers {
@@ -112,7 +114,7 @@ impl Crew {
         done: UnboundedSender<(usize, RowSum)>,
     ) -> Result<Moved, Failure> {
         let (sources, into): (Vec<Source>, Vec<Option<Into>>) = sources.into_iter().unzip();
-        let chunks = plan(&sources, loaders.len());
+        let chunks = plan(&sources, loaders.len(), self.split);
         let (board, into) = (Arc::new(Board::new(sources, chunks, Arc::clone(&self.loads))), Arc::new(into));
         board.active.store(loaders.len(), Ordering::SeqCst);
         let mut crew = JoinSet::new();

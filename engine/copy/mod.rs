@@ -8,7 +8,7 @@ mod sift;
 mod spool;
 mod transfer;
 
-pub use chunks::{Source, workers};
+pub use chunks::{Source, Split, workers};
 pub use crew::{Crew, Moved};
 pub use sift::{Sieve, Sifted};
 pub use spool::{Returned, Spool};

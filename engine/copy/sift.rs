@@ -64,7 +64,7 @@ impl Crew {
         sieve: Sieve,
     ) -> Result<(Option<Vec<Sifted>>, Vec<TxRecord>), Failure> {
         let plain: Vec<Source> = sources.iter().map(|(_, source)| source.clone()).collect();
-        let chunks = plan(&plain, self.jobs);
+        let chunks = plan(&plain, self.jobs, self.split);
         let workers = chunks.len().min(self.jobs.max(1));
         let found = Mutex::new(plain.iter().map(|_| Sifted::default()).collect());
         let queue = Mutex::new(chunks.into());

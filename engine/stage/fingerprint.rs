@@ -2,7 +2,7 @@
 
 use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, jobs, readings};
 use crate::clock::{Stopwatch, show_ms};
-use crate::copy::Crew;
+use crate::copy::{Crew, Split};
 use crate::diag::Diagnostic;
 use crate::event::{Event, Exit, Failure, Moment, Unchanged};
 use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Level, Scope};
@@ -97,7 +97,14 @@ pub(super) async fn taken(
 ) -> Result<Fingerprint, Failure> {
     let tx = reader.begin(purpose, Isolation::Snapshot).await?;
     let snapshot = Some(tx.export_snapshot().await?);
-    let crew = Crew { reader: reader.clone(), snapshot, purpose: purpose.to_owned(), jobs, loads: Arc::default() };
+    let crew = Crew {
+        reader: reader.clone(),
+        snapshot,
+        purpose: purpose.to_owned(),
+        jobs,
+        split: Split::Evenly,
+        loads: Arc::default(),
+    };
     let (print, records) = fingerprint::take_by(&tx, &crew, scope).await?;
     let target = tx.target().to_owned();
     cx.finish(tx).await?;

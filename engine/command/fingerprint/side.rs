@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use crate::clock::Stopwatch;
-use crate::copy::{Crew, Loads};
+use crate::copy::{Crew, Loads, Split};
 use crate::event::{Exit, Failure};
 use crate::fingerprint::{self, Fingerprint, Leaf, Level, Scope};
 use crate::target::{Isolation, Reader, Tx, identify, powers};
@@ -59,6 +59,7 @@ impl Side {
                 snapshot: Some(self.tx.export_snapshot().await?),
                 purpose: "fingerprint".to_owned(),
                 jobs,
+                split: Split::Evenly,
                 loads: Arc::new(Loads::default()),
             };
             let (print, _) = fingerprint::take_by(&self.tx, &crew, &self.scope(scope)).await?;

@@ -7,7 +7,7 @@ use super::settings;
 use super::watch::{Holder, Waits, Watch};
 use super::{CloneStage, Method, expiry, marker, preflight, quoted, restore, stream, toc};
 use crate::clock::{self, Stopwatch};
-use crate::copy::{Crew, Loads};
+use crate::copy::{Crew, Loads, Split};
 use crate::event::{Event, Exit, Failure, Identity};
 use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Held, Level, Scope};
 use crate::stage::Cx;
@@ -226,6 +226,7 @@ impl<'r> Making<'r> {
             snapshot: Some(begun.snapshot.clone()),
             purpose: "fingerprint of production".to_owned(),
             jobs: self.stage.jobs,
+            split: Split::Evenly,
             loads: Arc::default(),
         };
         let scope = Scope::all(Level::Content);
@@ -295,6 +296,7 @@ impl<'r> Making<'r> {
             snapshot,
             purpose: "verifying the clone".to_owned(),
             jobs: self.jobs(),
+            split: Split::Rarely,
             loads: Arc::default(),
         }
     }

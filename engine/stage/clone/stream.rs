@@ -12,7 +12,7 @@ use super::slack::Slack;
 use super::watch::{Waits, Watch};
 use super::{settings, toc};
 use crate::clock::Stopwatch;
-use crate::copy::{Crew, Into, Loads, Source};
+use crate::copy::{Crew, Into, Loads, Source, Split};
 use crate::digest::RowSum;
 use crate::event::{CopiedTable, Event, Failure};
 use crate::fingerprint::{self, Fingerprint, Form, Leaf, Level, Reading, Rest, Scope, TableKind};
@@ -215,10 +215,11 @@ impl Work<'_> {
             snapshot: Some(begun.snapshot.clone()),
             purpose: "rows of the clone".to_owned(),
             jobs: making.jobs(),
+            split: Split::Rarely,
             loads: Arc::clone(loads),
         };
         let places = self.known.places();
-        let workers = crate::copy::workers(&self.known.reading.sources, making.jobs());
+        let workers = crate::copy::workers(&self.known.reading.sources, making.jobs(), Split::Rarely);
         let mut loaders = Vec::with_capacity(workers);
         for _ in 0..workers {
             let mut loader = target.maker.loader(making.working, &target.owner_role, "loading rows").await?;

@@ -7,7 +7,7 @@ use super::apply::{Apply, Changed, Table};
 use super::order;
 use super::state::State;
 use crate::clock::Stopwatch;
-use crate::copy::{Crew, Loads, Sieve, Sifted, Source};
+use crate::copy::{Crew, Loads, Sieve, Sifted, Source, Split};
 use crate::digest::RowSum;
 use crate::event::{Event, Exit, Failure, TableWrite};
 use crate::fingerprint::{self, Compare, Fingerprint, Form, Leaf, Level, Reading, Rest, Scope, TableKind};
@@ -170,6 +170,7 @@ impl Branch<'_> {
             snapshot: Some(self.begun.snapshot.clone()),
             purpose: purpose.to_owned(),
             jobs: self.making.jobs(),
+            split: Split::Evenly,
             loads: Arc::clone(&self.loads),
         })
     }
