@@ -355,6 +355,30 @@ mod tests {
     }
 
     #[test]
+    fn not_nulls_of_a_family_may_be_called_otherwise_and_must_be_there() {
+        let family = |name: &str, more: &str, parent: &str| {
+            let mut print = print(&[("table", "table public.x", parent)]);
+            print.database.version_num = 180_000;
+            let table = "public.x".to_owned();
+            print.objects.push(SchemaObject {
+                kind: "not null constraint".into(),
+                identity: format!("constraint {name} on {table}"),
+                parent: Some(table),
+                definition: format!("NOT NULL a{more}"),
+            });
+            print
+        };
+        let compare = Compare::Clone { owner_map: Vec::new(), left_out: Vec::new() };
+        let (heir, alone) = ("partition of public.p", "access method heap");
+        let was = family("p_a_not_null", "\ninherited\nnot local", heir);
+        assert_eq!(said(&was, &family("x_a_not_null", "\ninherited", heir), &compare), NOTHING);
+        assert_eq!(said(&was, &family("x_a_not_null", "\ninherited", heir), &Compare::Exact).len(), 2);
+        assert_eq!(said(&was, &family("x_a_not_null", "\nnot validated\ninherited", heir), &compare).len(), 1);
+        let named = |name: &str| family(name, "", alone);
+        assert_eq!(said(&named("mine"), &named("x_a_not_null"), &compare).len(), 2);
+    }
+
+    #[test]
     fn another_major_version_has_its_masks_and_no_more() {
         let of = |version: i32, objects: &[(&str, &str, &str)]| {
             let mut print = print(objects);
