@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn not_nulls_of_a_family_may_be_called_otherwise_and_must_be_there() {
+    fn not_nulls_may_be_called_otherwise_and_must_be_there() {
         let family = |name: &str, more: &str, parent: &str| {
             let mut print = print(&[("table", "table public.x", parent)]);
             print.database.version_num = 180_000;
@@ -375,7 +375,9 @@ mod tests {
         assert_eq!(said(&was, &family("x_a_not_null", "\ninherited", heir), &Compare::Exact).len(), 2);
         assert_eq!(said(&was, &family("x_a_not_null", "\nnot validated\ninherited", heir), &compare).len(), 1);
         let named = |name: &str| family(name, "", alone);
+        assert_eq!(said(&named("x_a_not_null"), &named("x_a_not_null1"), &compare), NOTHING);
         assert_eq!(said(&named("mine"), &named("x_a_not_null"), &compare).len(), 2);
+        assert_eq!(said(&named("x_a_not_null"), &family("x_a_not_null1", "\nnot local", alone), &compare).len(), 1);
     }
 
     #[test]

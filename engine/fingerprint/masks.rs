@@ -19,8 +19,6 @@ pub(super) struct Masks<'c> {
     schemas: BTreeSet<&'c str>,
     /// Tables that inherit from others, partitions too.
     heirs: BTreeSet<&'c str>,
-    /// Those they inherit from.
-    parents: BTreeSet<&'c str>,
     used: BTreeMap<&'static str, BTreeSet<String>>,
 }
 
@@ -38,8 +36,8 @@ const CHAINS: &str = "chains of AND and OR, parsed anew in the clone, are printe
 const AS_ONE: &str = "rows lie in other leaves of the clone, and are the same as a whole";
 const COUNTED: &str = "large objects, which one of the two roles may not read, are compared by number";
 const NOT_NULLS: &str = "NOT NULL constraints have names from PostgreSQL 18 on";
-const RENAMED: &str = "names of NOT NULL constraints of a table that inherits or is inherited from, and whether they are \
-                       its own, are made anew in a clone";
+const RENAMED: &str = "names that PostgreSQL makes up for NOT NULL constraints, and those of heirs with whether they are \
+                       their own, are made anew in a clone";
 const EXTENSIONS: &str = "an extension has the version that the clone's server brings along";
 
 /// From which major version on columns of a view over one table are printed bare.
@@ -56,18 +54,12 @@ impl<'c> Masks<'c> {
             let table = object.identity.strip_prefix("table ")?;
             object.definition.lines().any(inherits).then_some(table)
         };
-        let parents = |line: &'c str| {
-            let named = line.strip_prefix("inherits ").or_else(|| line.strip_prefix("partition of "));
-            named.into_iter().flat_map(|names| names.split(", "))
-        };
         let both = || a.objects.iter().chain(&b.objects);
-        let tables = a.objects.iter().filter(|object| object.identity.starts_with("table "));
         Masks {
             compare,
             majors: [a, b].map(|side| side.database.version_num / 10_000),
             schemas: both().filter_map(|object| object.identity.strip_prefix("schema ")).collect(),
             heirs: a.objects.iter().filter_map(heir).collect(),
-            parents: tables.flat_map(|object| object.definition.lines()).flat_map(parents).collect(),
             used: BTreeMap::new(),
         }
     }
@@ -117,8 +109,9 @@ impl<'c> Masks<'c> {
             return None;
         }
         if let Some(table) = self.renamed(object) {
-            self.note(RENAMED, table.clone());
-            let told = object.definition.lines().filter(|line| *line != "not local");
+            self.note(RENAMED, table);
+            let heir = self.heirs.contains(table);
+            let told = object.definition.lines().filter(|line| !heir || *line != "not local");
             let definition = told.collect::<Vec<_>>().join("\n");
             let identity = format!("{} of {table}", first(&definition));
             return Some(SchemaObject { identity, definition, ..object.clone() });
@@ -126,10 +119,13 @@ impl<'c> Masks<'c> {
         Some(self.mapped(object, &OwnerMap::new(owner_map)))
     }
 
-    /// The table, when a dump gives this NOT NULL constraint of it a name of its own.
-    fn renamed(&self, object: &SchemaObject) -> Option<String> {
+    /// The table, when `pg_restore` may give this NOT NULL constraint of it another name: it was made up, and so is that of
+    /// a table that comes first; or it is an heir's.
+    fn renamed<'o>(&self, object: &'o SchemaObject) -> Option<&'o str> {
         let table = object.parent.as_deref().filter(|_| object.kind == "not null constraint")?;
-        (self.heirs.contains(table) || self.parents.contains(table)).then(|| table.to_owned())
+        let name = object.identity.strip_suffix(table)?.strip_suffix(" on ")?.trim_end_matches('"');
+        let made_up = name.trim_end_matches(|c: char| c.is_ascii_digit()).ends_with("_not_null");
+        (made_up || self.heirs.contains(table)).then_some(table)
     }
 
     /// Is the relation on the list of what the clone leaves out?
