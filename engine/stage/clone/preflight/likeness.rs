@@ -154,6 +154,12 @@ async fn extensions(asked: &Asked<'_>, out: &[String], target: &Tx, report: &mut
         let fix = "install the packages that bring them on the clone's server; nothing needs to be created there";
         report.problem("the clone's server lacks extensions", missing, &[("then", fix.to_owned())]);
     }
+    let source: i32 = asked.identity.version_num / 10_000;
+    let there: String = target.query_one("SELECT pg_catalog.current_setting('server_version_num')", &[]).await?.get(0);
+    if there.parse::<i32>().is_ok_and(|there| there / 10_000 != source) {
+        // Another major version brings others along: that is compared through a mask, which says so.
+        differ.drain(..).for_each(|text| report.warn(format!("extension {text}: another major version brings it")));
+    }
     if !differ.is_empty() {
         let update = format!("{}, in production", fixes.join("; "));
         let package = "install the package of production's version on the clone's server".to_owned();
