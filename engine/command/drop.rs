@@ -44,7 +44,9 @@ pub async fn golden(plan: &PlanArgs) -> Result<Exit, Failure> {
     };
     if workflow.plan.targets.iter().all(|target| target.golden.is_none()) {
         return Err(Failure::new(Exit::Usage, format!("`{}` names no golden copy", plan.plan.display()))
-            .changed("nothing was changed"));
+            .changed("nothing was changed")
+            .next("then", "the plan whose clone target has the key `golden`: engine drop --golden PLAN")
+            .next("or", "engine drop RUN   for what a run made"));
     }
     for (name, dropped) in run::drop_golden(&workflow).await? {
         print(&if dropped { format!("dropped {name}\n") } else { format!("there is no golden copy {name}\n") });

@@ -1,6 +1,6 @@
 //! Several sessions on one snapshot, working off one queue of chunks.
 
-use super::chunks::{Chunk, Source, Split, plan, workers};
+use super::chunks::{Chunk, Source, Split, plan};
 use super::transfer::{self, Into, Loads};
 use crate::digest::RowSum;
 use crate::event::{Failure, TxRecord};
@@ -91,7 +91,7 @@ impl Crew {
     /// The first failure of any session; the others are ended.
     pub async fn hash(&self, sources: Vec<Source>) -> Result<Moved, Failure> {
         let chunks = plan(&sources, self.jobs, self.split);
-        let workers = workers(&sources, self.jobs, self.split);
+        let workers = chunks.len().min(self.jobs.max(1));
         let board = Arc::new(Board::new(sources, chunks, Arc::clone(&self.loads)));
         let mut crew = JoinSet::new();
         for _ in 0..workers {
