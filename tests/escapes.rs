@@ -76,7 +76,7 @@ const ESCAPES: &[(Parser, &[&str])] = &[
     (RefusesReading, &["TRUNCATE public.gov_seam_dossiers"]),
     (RefusesReading, &["SELECT * INTO public.escaped FROM public.gov_scopes"]),
     (RefusesReading, &["CREATE TABLE public.escaped AS SELECT 1"]),
-    (RefusesReading, &["CREATE TEMPORARY TABLE escaped (i int)"]),
+    (Refuses, &["CREATE TEMPORARY TABLE escaped (i int)"]),
     (RefusesReading, &["GRANT ALL ON public.gov_scopes TO PUBLIC"]),
     (RefusesReading, &["COMMENT ON TABLE public.gov_scopes IS 'escaped'"]),
     (RefusesReading, &["LOCK TABLE public.gov_scopes IN ACCESS EXCLUSIVE MODE"]),

@@ -221,3 +221,47 @@ fn a_changed_byte_of_a_run_is_seen() {
     }
     bench.engine(&["verify", &run]).expect(0);
 }
+
+/// The journal with `old` replaced by `new`, and every hash after it made to fit: what somebody who holds the file can do.
+fn rewritten(text: &str, old: &str, new: &str) -> String {
+    assert!(text.contains(old), "{old} is not in the journal");
+    let mut prev: Option<String> = None;
+    let mut all = String::new();
+    for line in text.replacen(old, new, 1).lines() {
+        let mut line = line.to_owned();
+        if let Some(prev) = &prev {
+            let at = line.rfind("\"prev\":\"").expect("a line names the one before") + 8;
+            line.replace_range(at..at + 64, prev);
+        }
+        let before = prev.unwrap_or_else(|| {
+            let at = line.rfind("\"prev\":\"").expect("the first names the genesis") + 8;
+            line[at..at + 64].to_owned()
+        });
+        prev = Some(engine::journal::link(&before, line.as_bytes()));
+        all.push_str(&line);
+        all.push('\n');
+    }
+    all
+}
+
+#[test]
+fn a_verdict_that_does_not_follow_from_what_was_seen_is_seen() {
+    let bench = Bench::new("verdicts");
+    bench.apply(&["--until", "d_boundary"]).expect(0);
+    bench.engine(&["verify", "latest"]).expect(0).says(&["verdicts follow"]);
+    let journal = bench.of_run("journal.jsonl");
+    let text = bench.read(&journal);
+    let cases = [
+        // A grade that nobody earned, a reading of a proof, a refusal with another error, a comparison that was not equal.
+        (r#""passed":true,"grade":"strict""#, r#""passed":true,"grade":"convergent""#, "proof idempotent of `a_seed`"),
+        (r#""wanted":{"rows":30,"#, r#""wanted":{"rows":31,"#, "proof reversible of `a_seed`"),
+        (r#""refused":{"error":"23503""#, r#""refused":{"error":"42703""#, "reject issue.orphan of `d_boundary`"),
+        (r#""equal":true,"differences":[]"#, r#""equal":true,"differences":["x"]"#, "equal is true"),
+    ];
+    for (old, new, word) in cases {
+        bench.write(&journal, &rewritten(&text, old, new));
+        bench.engine(&["verify", "latest"]).expect(62).says(&["do not follow from what was seen", word]);
+    }
+    bench.write(&journal, &text);
+    bench.engine(&["verify", "latest"]).expect(0);
+}

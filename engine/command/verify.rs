@@ -1,7 +1,7 @@
 //! `verify RUN|PACKET`: is the journal whole, is the packet what was sealed?
 
 use super::print;
-use crate::event::{Event, Exit, Failure, RunState};
+use crate::event::{Event, Exit, Failure, RunState, evidence};
 use crate::journal::{self, store};
 use crate::stage::packet::manifest::Packet;
 use std::path::Path;
@@ -27,6 +27,7 @@ fn packet(word: &str) -> Result<Exit, Failure> {
         "  sealed by run {} of {} for `{}` ({})\n",
         packet.manifest.run, packet.manifest.plan, packet.manifest.target, packet.manifest.database.2
     ));
+    verdicts(journal::read(&packet.dir.join("evidence"))?.events())?;
     Ok(Exit::Ok)
 }
 
@@ -39,6 +40,7 @@ fn verify_run(id: &str, dir: &Path) -> Result<Exit, Failure> {
     print("\n");
     sums(dir)?;
     fingerprints(dir, history.events())?;
+    verdicts(history.events())?;
     let state = RunState::of(history.events());
     let anchored = state.stages.values().filter_map(|s| s.packet.as_ref()).filter_map(|(_, path)| {
         let text = std::fs::read_to_string(Path::new(path).join("evidence/head.txt")).ok()?;
@@ -92,6 +94,20 @@ fn fingerprints<'e>(dir: &Path, events: impl Iterator<Item = &'e Event>) -> Resu
     }
     refuse(wrong, "fingerprints are not what the journal says")?;
     print(&format!("  prints   {count} fingerprints as the journal says\n"));
+    Ok(())
+}
+
+/// Every verdict of a proof, a reject or a comparison follows from what it saw.
+fn verdicts<'e>(events: impl Iterator<Item = &'e Event>) -> Result<(), Failure> {
+    let mut count = 0;
+    let mut wrong = Vec::new();
+    for event in events {
+        let decides = matches!(event, Event::Proved { .. } | Event::Rejects { .. } | Event::Compared { .. });
+        count += usize::from(decides);
+        wrong.extend(evidence::contradiction(event));
+    }
+    refuse(wrong, "verdicts do not follow from what was seen")?;
+    print(&format!("  proofs   {count} verdicts follow from what they saw\n"));
     Ok(())
 }
 

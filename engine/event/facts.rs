@@ -127,6 +127,23 @@ pub struct Executed {
     pub ms: u64,
     /// SHA-256 of its bytes.
     pub sha256: String,
+    /// Line of the rendered template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// Row changes by table while it ran, by whatever path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wrote: Vec<TableWrite>,
+}
+
+/// The strongest lock a transaction took on a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldLock {
+    /// `schema.table`.
+    pub table: String,
+    /// As in `RowExclusiveLock`.
+    pub mode: String,
+    /// Milliseconds after the transaction's first statement at which it was held; it is held until the end.
+    pub after_ms: u64,
 }
 
 /// Row changes of one table, partitions counted under their root.
@@ -148,6 +165,14 @@ impl TableWrite {
     /// All row changes.
     pub fn total(&self) -> u64 {
         self.inserted + self.updated + self.deleted
+    }
+
+    /// `3 inserted, 1 deleted`.
+    pub fn counted(&self) -> String {
+        let parts = [(self.inserted, "inserted"), (self.updated, "updated"), (self.deleted, "deleted")];
+        let told: Vec<String> =
+            parts.iter().filter(|(rows, _)| *rows > 0).map(|(rows, word)| format!("{rows} {word}")).collect();
+        told.join(", ")
     }
 }
 
@@ -193,12 +218,36 @@ pub struct RejectResult {
     pub reject: String,
     /// Name of the refused case, or `permit`.
     pub case: String,
+    /// SHA-256 of its SQL.
+    #[serde(default)]
+    pub sha256: String,
+    /// SQLSTATE and constraint it had to be refused with; `None` for a permitted twin.
+    #[serde(default)]
+    pub wanted: Option<Refusal>,
+    /// How it was refused; `None` when it was not.
+    #[serde(default)]
+    pub refused: Option<Refusal>,
+    /// The name the constraint has at the root of the partitions, when that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// Row changes, when it was not refused.
+    #[serde(default)]
+    pub rows: i64,
     /// What had to happen.
     pub expected: String,
     /// What happened.
     pub found: String,
     /// They agree.
     pub held: bool,
+}
+
+/// An error of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// SQLSTATE.
+    pub error: String,
+    /// The constraint that refused.
+    pub constraint: Option<String>,
 }
 
 /// What became of production.

@@ -53,6 +53,12 @@ pub struct StageState {
     pub writes: Vec<TableWrite>,
     /// Sequences it moved.
     pub sequences: Vec<SequenceMove>,
+    /// Tables it read or wrote.
+    pub touched: Vec<String>,
+    /// Tables it truncated or rewrote, that appeared or vanished.
+    pub files: BTreeMap<String, String>,
+    /// Definitions it changed.
+    pub altered: Vec<String>,
     /// Proofs that passed.
     pub proved: Vec<String>,
     /// Its closing line.
@@ -150,8 +156,11 @@ impl StageState {
             }
             Event::Readings { moment: Moment::Before, values, .. } => self.before.clone_from(values),
             Event::Readings { moment: Moment::After, values, .. } => self.after.clone_from(values),
-            Event::Measured { purpose, writes, sequences, .. } if purpose == "forward" => {
+            Event::Measured { purpose, writes, sequences, held, files, altered, .. } if purpose == "forward" => {
                 self.writes.clone_from(writes);
+                self.files.clone_from(files);
+                self.altered.clone_from(altered);
+                self.touched = held.iter().map(|lock| lock.table.clone()).collect();
                 self.sequences.clone_from(sequences);
             }
             Event::CommitIntended { xid, system_identifier, timeline, database_oid, .. } => {
@@ -204,7 +213,7 @@ mod tests {
         let failure = Failure::new(super::super::Exit::ProofFailed, "not idempotent");
         let state = RunState::of(&[
             Event::StageStarted { stage: stage.clone() },
-            Event::StageCommitted { stage: stage.clone(), xid: Some("7".into()) },
+            Event::StageCommitted { stage: stage.clone(), xid: Some("7".into()), open_ms: None },
             Event::StageFailed { stage, failure, ms: 1 },
         ]);
         assert_eq!(state.stage("a").status, Status::Committed);

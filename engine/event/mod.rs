@@ -4,6 +4,7 @@
 //! No I/O here; `journal` makes events durable, `report` shows them.
 
 mod database;
+pub mod evidence;
 mod exit;
 mod facts;
 mod failure;
@@ -12,8 +13,8 @@ mod fold;
 pub use database::{Identity, Marker, TxRecord};
 pub use exit::Exit;
 pub use facts::{
-    CopiedTable, Executed, Judgement, LockWait, Moment, Reading, RejectResult, Role, SequenceMove, StageBrief,
-    TableWrite, Truth, Unchanged,
+    CopiedTable, Executed, HeldLock, Judgement, LockWait, Moment, Reading, Refusal, RejectResult, Role, SequenceMove,
+    StageBrief, TableWrite, Truth, Unchanged,
 };
 pub use failure::Failure;
 pub use fold::{HalfMade, RunState, StageState, Status};
@@ -92,6 +93,15 @@ pub enum Event {
         altered: Vec<String>,
         sequences: Vec<SequenceMove>,
         locks: Vec<String>,
+        /// The strongest lock on each table, and since when.
+        #[serde(default)]
+        held: Vec<HeldLock>,
+        /// Tables that were truncated or rewritten, that appeared or vanished: name and which.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        files: BTreeMap<String, String>,
+        /// WAL that the server wrote meanwhile, others' included.
+        #[serde(default)]
+        wal_bytes: u64,
     },
     /// Statements the database had to refuse, and their permitted twins.
     Rejects {
@@ -110,6 +120,9 @@ pub enum Event {
     StageCommitted {
         stage: String,
         xid: Option<String>,
+        /// From the transaction's first statement to the answer of its COMMIT; not known after a resume.
+        #[serde(default)]
+        open_ms: Option<u64>,
     },
     /// A demanded property, demonstrated or not.
     Proved {
@@ -118,6 +131,9 @@ pub enum Event {
         passed: bool,
         grade: String,
         observations: Vec<String>,
+        /// The observations as data: `evidence::verdict` says what follows from them.
+        #[serde(default)]
+        evidence: Vec<evidence::Observation>,
         ms: u64,
     },
     /// A clone that was in the way was dropped: this run's own, or one that `--replace` allowed.

@@ -60,6 +60,25 @@ pub fn differences(a: &Fingerprint, b: &Fingerprint, compare: &Compare) -> Compa
     Comparison { differences: work.found, masks: work.masks.notes() }
 }
 
+/// What differs between two lists of schema objects of one database, without mask.
+pub fn object_differences(a: &[SchemaObject], b: &[SchemaObject]) -> Vec<Difference> {
+    let key = |o: &SchemaObject| (o.kind.clone(), o.identity.clone());
+    let [was, is] = [a, b].map(|side| side.iter().map(|o| (key(o), o)).collect::<BTreeMap<_, _>>());
+    let keys: BTreeSet<_> = was.keys().chain(is.keys()).collect();
+    let mut found = Vec::new();
+    for key in keys {
+        let detail = match (was.get(key), is.get(key)) {
+            (Some(was), Some(is)) if was.definition == is.definition => continue,
+            (Some(was), Some(is)) => detail(&was.definition, &is.definition),
+            (Some(was), None) => format!("gone: `{}`", brief(&was.definition)),
+            (_, Some(is)) => format!("new: `{}`", brief(&is.definition)),
+            (None, None) => continue,
+        };
+        found.push(Difference { what: key.1.clone(), detail, physical: key.0 == "physical" });
+    }
+    found
+}
+
 struct Work<'c> {
     masks: Masks<'c>,
     found: Vec<Difference>,

@@ -33,6 +33,23 @@ async fn named(tx: &Tx, names: &[String], ignore: &Ignored) -> Result<Vec<TableP
     Ok(prints)
 }
 
+/// The rows of `from`, a table with the columns of `table`, summed as if they were rows of `table`; `None` when that is
+/// no table of its own.
+///
+/// # Errors
+/// The server's.
+pub async fn rows_like(tx: &Tx, table: &str, from: &str, ignore: &Ignored) -> Result<Option<RowSum>, Failure> {
+    let pinned = Pinned::pin(tx).await?;
+    let found = like(tx, table, from, ignore).await;
+    pinned.restore(tx, found).await
+}
+
+async fn like(tx: &Tx, table: &str, from: &str, ignore: &Ignored) -> Result<Option<RowSum>, Failure> {
+    let Some(leaf) = leaves::list(tx).await?.into_iter().find(|leaf| leaf.name == table) else { return Ok(None) };
+    let select = leaf.select(ignore).replace(&format!(" FROM ONLY {table}"), &format!(" FROM ONLY {from}"));
+    sum(tx, &select).await.map(Some)
+}
+
 /// The rows of one leaf, hashed.
 pub(super) async fn hashed(tx: &Tx, leaf: &Leaf, kind: TableKind, ignore: &Ignored) -> Result<TablePrint, Failure> {
     let sum = sum(tx, &leaf.select(ignore)).await.map_err(|failure| failure.fact(format!("reading {}", leaf.name)))?;

@@ -24,8 +24,8 @@ mod still;
 mod take;
 mod watermark;
 
-pub use compare::{Compare, Comparison, Difference, differences};
-pub use content::{Ignored, tables};
+pub use compare::{Compare, Comparison, Difference, differences, object_differences};
+pub use content::{Ignored, rows_like, tables};
 pub use frames::{CopyRows, Torn};
 pub use leaves::{Form, Leaf, LeafColumn, leaves};
 pub use objects::objects;

@@ -15,6 +15,21 @@ pub struct Resolved {
     never: Vec<String>,
 }
 
+/// One thing that was changed and not declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// The table whose rows were changed, if that is what was.
+    pub table: Option<String>,
+    /// What is wrong, with counts.
+    pub text: String,
+}
+
+impl Breach {
+    fn of(text: String) -> Breach {
+        Breach { table: None, text }
+    }
+}
+
 const RESOLVE: &str = include_str!("../../sql/engine/measure/resolve.sql");
 
 /// Finds every declared table once, in the session's search path.
@@ -70,9 +85,14 @@ impl Resolved {
         Resolved { tables, alters, never }
     }
 
-    /// `schema.table` of all declared tables.
+    /// `schema.table` of everything declared: in `writes`, and in `alters`, whose rows a change of definition may lose.
     pub fn tables(&self) -> Vec<String> {
-        self.tables.keys().cloned().collect()
+        self.tables.keys().chain(&self.alters).cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// `schema.table` of all that the target says is never written.
+    pub fn never(&self) -> &[String] {
+        &self.never
     }
 
     /// Row changes by table, declared ones first with their bounds.
@@ -100,13 +120,25 @@ impl Resolved {
     /// # Errors
     /// Every breach, with counts (exit 42).
     pub fn hold(&self, stage: &str, delta: &Delta) -> Result<(), Failure> {
+        let breaches = self.breaches(delta);
+        if breaches.is_empty() {
+            return Ok(());
+        }
+        let mut failure = Failure::new(Exit::BoundExceeded, format!("stage `{stage}` changed more than it declared"));
+        failure.facts = breaches.into_iter().map(|breach| breach.text).collect();
+        Err(failure)
+    }
+
+    /// Everything that was changed and not declared, or more than declared.
+    pub fn breaches(&self, delta: &Delta) -> Vec<Breach> {
         let mut breaches = Vec::new();
         for write in self.writes(delta) {
             let bound = self.tables.get(&write.table);
             let most = bound.map_or(Some(0), |b| b.most);
             if most.is_some_and(|most| write.total() > most) {
                 let place = bound.map_or("not declared".to_owned(), |b| b.place.clone());
-                breaches.push(format!("{}  {} of {}  {place}", write.table, write.total(), most.unwrap_or(0)));
+                let text = format!("{}  {} of {}  {place}", write.table, write.total(), most.unwrap_or(0));
+                breaches.push(Breach { table: Some(write.table), text });
             }
         }
         for (table, what) in &delta.files {
@@ -114,17 +146,12 @@ impl Resolved {
             let altered = self.alters.iter().any(|a| a == table);
             let declared = altered || (any && *what == measure::REWRITTEN);
             if !declared {
-                breaches.push(format!("{table}  was {what}, not declared in `writes` or `alters`"));
+                breaches.push(Breach::of(format!("{table}  was {what}, not declared in `writes` or `alters`")));
             }
         }
-        breaches.extend(self.definition_breaches(delta));
-        breaches.extend(self.never_breaches(delta));
-        if breaches.is_empty() {
-            return Ok(());
-        }
-        let mut failure = Failure::new(Exit::BoundExceeded, format!("stage `{stage}` changed more than it declared"));
-        failure.facts = breaches;
-        Err(failure)
+        breaches.extend(self.definition_breaches(delta).into_iter().map(Breach::of));
+        breaches.extend(self.never_breaches(delta).into_iter().map(Breach::of));
+        breaches
     }
 
     /// What the target says is never touched: no row, no file, no definition, whatever else is declared.

@@ -1,10 +1,17 @@
 //! Sending a script, statement by statement, inside a transaction that somebody else ends.
 
-use super::{RunSettings, Script};
+use super::bounds::Resolved;
+use super::measure::{self, Before, Delta};
+use super::meter::Meter;
+use super::{RunSettings, Script, Work, temporary};
 use crate::clock::Stopwatch;
 use crate::digest;
-use crate::event::{Executed, Failure};
+use crate::event::evidence::Repetition;
+use crate::event::{Event, Executed, Failure, HeldLock, TableWrite};
 use crate::target::WriteTx;
+use std::collections::BTreeMap;
+
+const FORCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// Tells the transaction its run id and its one instant.
 ///
@@ -16,28 +23,126 @@ pub async fn settle(tx: &WriteTx, settings: &RunSettings) -> Result<(), Failure>
     tx.query(sql, &[&settings.run, &settings.as_of]).await.map(drop)
 }
 
-/// Sends every statement of a script.
+/// What sending a script did.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// Its statements; what deferred constraints and triggers wrote is the last one.
+    pub statements: Vec<Executed>,
+    /// What it changed in sum.
+    pub delta: Delta,
+    /// The strongest lock on each table.
+    pub held: Vec<HeldLock>,
+    /// WAL that the server wrote meanwhile.
+    pub wal_bytes: u64,
+}
+
+/// Sends a script, forces deferred constraints and measures all of it against `before`.
+///
+/// # Errors
+/// The first statement that fails, or the constraint that does not hold.
+pub async fn run(tx: &WriteTx, script: &Script, before: &Before) -> Result<Ran, Failure> {
+    let wal = measure::wal(tx).await?;
+    let lasting = temporary::lasting(tx, script).await?;
+    let mut meter = Meter::start(tx, before).await?;
+    let mut statements = Vec::with_capacity(script.statements.len());
+    for index in 0..script.statements.len() {
+        let sent = send_one(tx, script, index).await?;
+        statements.push(Executed { wrote: meter.read(tx).await?, ..sent });
+    }
+    let watch = Stopwatch::start();
+    force_constraints(tx).await?;
+    let wrote = meter.read(tx).await?;
+    if !wrote.is_empty() {
+        let sha256 = digest::hex(FORCE.as_bytes());
+        statements.push(Executed { verb: FORCE.into(), rows: 0, ms: watch.ms(), sha256, line: None, wrote });
+    }
+    let wal_bytes = measure::wal(tx).await?.saturating_sub(wal);
+    let mut delta = measure::delta(tx, before).await?;
+    temporary::leave_out(tx, script, &lasting, &mut delta).await?;
+    Ok(Ran { statements, delta, held: meter.held(), wal_bytes })
+}
+
+impl Ran {
+    /// As a proof keeps it. `told`: what its transaction was told, and what was another than in the first run.
+    pub fn repetition(
+        &self,
+        what: &str,
+        script: &Script,
+        work: &Work,
+        told: (&RunSettings, Vec<String>),
+    ) -> Repetition {
+        let delta = &self.delta;
+        let wrote = delta.rows.iter().map(|(table, [inserted, updated, deleted])| TableWrite {
+            table: table.clone(),
+            inserted: *inserted,
+            updated: *updated,
+            deleted: *deleted,
+            bound: None,
+        });
+        // With objects listed, a definition that was written again and is the same has not changed.
+        let definitions: Vec<String> = if work.alters.is_empty() {
+            delta.catalogs.iter().map(|(catalog, rows)| format!("{catalog} {rows}")).collect()
+        } else {
+            delta.objects.iter().map(|(identity, _)| identity.clone()).collect()
+        };
+        Repetition {
+            what: what.to_owned(),
+            sha256: script.sha256.clone(),
+            as_of: told.0.as_of.clone(),
+            under: told.1,
+            wrote: wrote.collect(),
+            files: self.files(),
+            catalogs: delta.catalogs.clone(),
+            definitions,
+        }
+    }
+
+    fn files(&self) -> BTreeMap<String, String> {
+        self.delta.files.iter().map(|(table, word)| (table.clone(), (*word).to_owned())).collect()
+    }
+
+    /// As the journal keeps it.
+    pub fn measured(&self, stage: &str, purpose: &str, writes: Vec<TableWrite>) -> Event {
+        let written = self.held.iter().filter(|lock| lock.mode != "AccessShareLock");
+        Event::Measured {
+            stage: stage.to_owned(),
+            purpose: purpose.to_owned(),
+            writes,
+            altered: Resolved::altered(&self.delta),
+            sequences: self.delta.sequences.clone(),
+            locks: written.map(|lock| format!("{} {}", lock.table, lock.mode)).collect(),
+            held: self.held.clone(),
+            files: self.files(),
+            wal_bytes: self.wal_bytes,
+        }
+    }
+}
+
+/// Sends every statement of a script, and measures nothing.
 ///
 /// # Errors
 /// The first statement that fails: names template, line and verb; the transaction is aborted.
 pub async fn send(tx: &WriteTx, script: &Script) -> Result<Vec<Executed>, Failure> {
     let mut sent = Vec::with_capacity(script.statements.len());
-    for (index, statement) in script.statements.iter().enumerate() {
-        let watch = Stopwatch::start();
-        let rows = tx.execute(&statement.text).await.map_err(|mut failure| {
-            let line = line_of(&script.text, statement.span.start + failure.position.unwrap_or(0));
-            failure.what = format!("statement {} ({}) failed: {}", index + 1, statement.verb, strip(&failure.what));
-            failure.facts.insert(0, format!("{}, line {line} of the rendered text", script.template));
-            failure
-        })?;
-        sent.push(Executed {
-            verb: statement.verb.clone(),
-            rows,
-            ms: watch.ms(),
-            sha256: digest::hex(statement.text.as_bytes()),
-        });
+    for index in 0..script.statements.len() {
+        sent.push(send_one(tx, script, index).await?);
     }
     Ok(sent)
+}
+
+async fn send_one(tx: &WriteTx, script: &Script, index: usize) -> Result<Executed, Failure> {
+    let statement = &script.statements[index];
+    let line = |offset: usize| line_of(&script.text, statement.span.start + offset);
+    let watch = Stopwatch::start();
+    let rows = tx.execute(&statement.text).await.map_err(|mut failure| {
+        let line = line(failure.position.unwrap_or(0));
+        failure.what = format!("statement {} ({}) failed: {}", index + 1, statement.verb, strip(&failure.what));
+        failure.facts.insert(0, format!("{}, line {line} of the rendered text", script.template));
+        failure
+    })?;
+    let sha256 = digest::hex(statement.text.as_bytes());
+    let (verb, ms) = (statement.verb.clone(), watch.ms());
+    Ok(Executed { verb, rows, ms, sha256, line: Some(line(0)), wrote: Vec::new() })
 }
 
 /// Fires deferred constraints and triggers now, so that they are counted and can still be refused.
@@ -45,7 +150,12 @@ pub async fn send(tx: &WriteTx, script: &Script) -> Result<Vec<Executed>, Failur
 /// # Errors
 /// The constraint that does not hold.
 pub async fn force_constraints(tx: &WriteTx) -> Result<(), Failure> {
-    tx.control("SET CONSTRAINTS ALL IMMEDIATE").await
+    tx.control(FORCE).await
+}
+
+/// What the server said of a statement.
+pub fn said(failure: &Failure) -> &str {
+    strip(&failure.what)
 }
 
 fn strip(what: &str) -> &str {

@@ -29,6 +29,13 @@ pub struct Before {
     pub objects: Option<Vec<SchemaObject>>,
 }
 
+impl Before {
+    /// Inserted, updated, deleted by oid, of tables.
+    pub fn changes(&self) -> BTreeMap<i64, [i64; 3]> {
+        self.counters.iter().map(|(oid, counter)| (*oid, counter.changes)).collect()
+    }
+}
+
 /// What happened in between.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
@@ -52,7 +59,6 @@ impl Delta {
 }
 
 const COUNTERS: &str = include_str!("../../sql/engine/measure/counters.sql");
-const LOCKS: &str = include_str!("../../sql/engine/measure/locks.sql");
 
 /// What is said of a table whose file node changed.
 pub const REWRITTEN: &str = "truncated or rewritten";
@@ -152,12 +158,13 @@ pub async fn rows_changed(tx: &Tx) -> Result<i64, Failure> {
     Ok(counters.values().filter(|c| c.schema != "pg_catalog" && c.kind != "S").flat_map(|c| c.changes).sum())
 }
 
-/// Relation locks this transaction holds, stronger than ACCESS SHARE: `public.t RowExclusiveLock`.
+/// Where the server's WAL stands, in bytes.
 ///
 /// # Errors
 /// The server's.
-pub async fn locks(tx: &Tx) -> Result<Vec<String>, Failure> {
-    Ok(tx.query(LOCKS, &[]).await?.iter().map(|row| row.get(0)).collect())
+pub async fn wal(tx: &Tx) -> Result<u64, Failure> {
+    let sql = "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::pg_catalog.int8";
+    Ok(tx.query_one(sql, &[]).await?.get::<_, i64>(0).unsigned_abs())
 }
 
 /// Sequences that differ between two states; one that appeared or vanished is a matter of definitions.

@@ -3,14 +3,26 @@
 //! A proof repeats the template, not the stage: no guards, no ensures, the same bounds. Start at `Work`, the
 //! compiled writing unit, then `forward` (sending it), `measure` (what it did) and `bounds` (what it may do).
 
+mod blame;
 pub mod bounds;
+mod follow;
 pub mod forward;
 pub mod idempotent;
 pub mod measure;
+mod meter;
+mod perturb;
 pub mod reject;
 pub mod reversible;
+mod temporary;
 
+pub use blame::hold;
+pub use follow::followable;
+
+use crate::event::SequenceMove;
+use crate::event::evidence::{Observation, Rows};
+use crate::fingerprint::TablePrint;
 use crate::sql::Statement;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A stage's SQL, ready to be sent: the same for apply, proofs, rehearsal and packet.
@@ -30,10 +42,49 @@ pub struct Work {
     pub ignore: Vec<(String, String)>,
     /// Tables no stage may write or alter on this target.
     pub never: Vec<String>,
+    /// Probes whose reading it never lowers.
+    pub monotonic: Vec<String>,
+    /// It may be run twice, so that two sessions at once must come to the same as one.
+    pub idempotent: bool,
     /// Bound of one transaction.
     pub timeout: Duration,
     /// Longest wait for a lock.
     pub lock_timeout: Duration,
+}
+
+impl Work {
+    /// Columns that no comparison looks at, as a proof prints them.
+    fn ignored(&self) -> impl Iterator<Item = Observation> {
+        self.ignore.iter().map(|(table, column)| Observation::Ignored { column: format!("{table}.{column}") })
+    }
+}
+
+/// What a proof by repetition saw; `evidence::verdict` says what follows.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// In order.
+    pub observations: Vec<Observation>,
+    /// Sequences it moved; the maker puts them back.
+    pub sequences: Vec<SequenceMove>,
+}
+
+/// The rows of tables at two moments, as observations: every table that either has.
+fn compared(when: &str, wanted: &[TablePrint], found: &[TablePrint]) -> Vec<Observation> {
+    let names: BTreeSet<&str> = wanted.iter().chain(found).map(|t| t.name.as_str()).collect();
+    let of = |all: &[TablePrint], name: &str| {
+        all.iter().find(|t| t.name == name).map(|t| Rows { rows: t.rows, sum: t.sum.clone() })
+    };
+    let root = |name: &str| wanted.iter().chain(found).find(|t| t.name == name).and_then(|t| t.root.clone());
+    names
+        .into_iter()
+        .map(|name| Observation::Compared {
+            table: name.to_owned(),
+            root: root(name),
+            when: when.to_owned(),
+            wanted: of(wanted, name),
+            found: of(found, name),
+        })
+        .collect()
 }
 
 /// Rendered SQL.

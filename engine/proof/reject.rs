@@ -3,6 +3,7 @@
 //! Every case runs in a savepoint of the stage's transaction and is rolled back. "0 rows" is no refusal.
 
 use super::{Script, forward, measure};
+use crate::event::evidence::case_held;
 use crate::event::{Exit, Failure, RejectResult};
 use crate::target::WriteTx;
 
@@ -31,10 +32,6 @@ pub struct Refusal {
     /// Constraint; a partition's leaf counts as its root's.
     pub constraint: Option<String>,
 }
-
-/// SQLSTATEs that mean a typo, a missing right, a time-out, a lock or our own read-only refusal: never a refusal.
-pub const ACCIDENTS: [&str; 10] =
-    ["42601", "42P01", "42703", "42883", "42501", "57014", "55P03", "40P01", "40001", "25006"];
 
 const CONSTRAINT_ROOT: &str = include_str!("../../sql/engine/measure/constraint_root.sql");
 
@@ -95,43 +92,68 @@ async fn attempt(tx: &WriteTx, given: Option<&Script>, script: &Script) -> Resul
 }
 
 async fn permitted(tx: &WriteTx, reject: &Reject, script: &Script) -> Result<RejectResult, Failure> {
-    let outcome = attempt(tx, reject.given.as_ref(), script).await?;
-    let (held, found) = match outcome {
-        Ok(0) => (false, "success, but no row was changed".to_owned()),
-        Ok(rows) => (true, format!("success, {rows} row changes")),
-        Err(failure) => (false, shown(&failure)),
-    };
-    Ok(RejectResult {
+    let case = RejectResult {
         reject: reject.name.clone(),
         case: "permit".into(),
+        sha256: script.sha256.clone(),
+        wanted: None,
+        refused: None,
+        root: None,
+        rows: 0,
         expected: "success and a row change".into(),
-        found,
-        held,
+        found: String::new(),
+        held: false,
+    };
+    Ok(match attempt(tx, reject.given.as_ref(), script).await? {
+        Ok(0) => RejectResult { found: "success, but no row was changed".to_owned(), ..case },
+        Ok(rows) => decided(RejectResult { rows, found: format!("success, {rows} row changes"), ..case }),
+        Err(failure) => decided(RejectResult { refused: Some(refusal_of(&failure)), found: shown(&failure), ..case }),
     })
 }
 
 async fn refused(tx: &WriteTx, reject: &Reject, refusal: &Refusal) -> Result<RejectResult, Failure> {
-    let expected = match &refusal.constraint {
-        Some(constraint) => format!("{} {constraint}", refusal.error),
-        None => refusal.error.clone(),
+    let wanted = crate::event::Refusal { error: refusal.error.clone(), constraint: refusal.constraint.clone() };
+    let case = RejectResult {
+        reject: reject.name.clone(),
+        case: refusal.name.clone(),
+        sha256: refusal.script.sha256.clone(),
+        expected: named(&wanted),
+        wanted: Some(wanted),
+        refused: None,
+        root: None,
+        rows: 0,
+        found: String::new(),
+        held: false,
     };
-    let (held, found) = match attempt(tx, reject.given.as_ref(), &refusal.script).await? {
-        Ok(rows) => (false, format!("success, {rows} row changes")),
+    Ok(decided(match attempt(tx, reject.given.as_ref(), &refusal.script).await? {
+        Ok(rows) => RejectResult { rows, found: format!("success, {rows} row changes"), ..case },
+        Err(failure) if failure.sqlstate.is_none() => return Err(failure),
         Err(failure) => {
-            if failure.sqlstate.is_none() {
-                return Err(failure);
-            }
             let root = constraint_root(tx, &failure).await?;
-            let constraint_held = match &refusal.constraint {
-                None => true,
-                Some(c) => failure.constraint.as_ref() == Some(c) || root.as_ref() == Some(c),
+            let found = match &root {
+                Some(root) => format!("{} (of {root})", shown(&failure)),
+                None => shown(&failure),
             };
-            let code = failure.sqlstate.as_deref().unwrap_or("");
-            let held = code == refusal.error && constraint_held && !ACCIDENTS.contains(&code);
-            (held, root.map_or_else(|| shown(&failure), |root| format!("{} (of {root})", shown(&failure))))
+            RejectResult { refused: Some(refusal_of(&failure)), root, found, ..case }
         }
-    };
-    Ok(RejectResult { reject: reject.name.clone(), case: refusal.name.clone(), expected, found, held })
+    }))
+}
+
+/// What follows from what was seen is said in one place, for `verify` too.
+fn decided(case: RejectResult) -> RejectResult {
+    RejectResult { held: case_held(&case), ..case }
+}
+
+fn refusal_of(failure: &Failure) -> crate::event::Refusal {
+    let error = failure.sqlstate.clone().unwrap_or_default();
+    crate::event::Refusal { error, constraint: failure.constraint.clone() }
+}
+
+fn named(wanted: &crate::event::Refusal) -> String {
+    match &wanted.constraint {
+        Some(constraint) => format!("{} {constraint}", wanted.error),
+        None => wanted.error.clone(),
+    }
 }
 
 /// The partition root's name of the constraint that refused, when it is another one.

@@ -4,10 +4,12 @@
 //! back; the rehearsal repeats the same on a copy with every step committed. Both are held to the stage's bounds,
 //! so only declared tables need to be compared: the counters prove that nothing else was touched.
 
-use super::idempotent::differing;
-use super::measure;
-use super::{RunSettings, Work, bounds, forward};
-use crate::event::{Exit, Failure, SequenceMove};
+use super::follow::{self, Followed};
+use super::idempotent::broke;
+use super::measure::{self, Delta};
+use super::{RunSettings, Script, Seen, Work, blame, bounds, compared, forward};
+use crate::event::evidence::{AFTER_AGAIN, AFTER_BACK, AGAIN, BACK, Observation, Repetition};
+use crate::event::{Failure, SequenceMove};
 use crate::fingerprint::{self, SchemaObject, TablePrint};
 use crate::target::{Tx, WriteTx, Writer};
 use serde::{Deserialize, Serialize};
@@ -21,110 +23,133 @@ pub struct State {
     pub objects: Vec<SchemaObject>,
 }
 
-/// Takes the state of everything a work declares.
+/// What the first run left: its state before, what it wrote, which sequences it moved.
+#[derive(Clone, Copy, Debug)]
+pub struct First<'f> {
+    /// Before it.
+    pub before: &'f State,
+    /// What it did.
+    pub run: &'f Repetition,
+    /// Sequences it moved.
+    pub moves: &'f [SequenceMove],
+    /// Big tables may be followed, not read again.
+    pub follow: bool,
+}
+
+/// Takes the state of everything a work declares; what is `known` is not read.
 ///
 /// # Errors
 /// The server's.
-pub async fn state(tx: &Tx, work: &Work, tables: &[String]) -> Result<State, Failure> {
+pub async fn state(tx: &Tx, work: &Work, tables: &[String], known: Vec<TablePrint>) -> Result<State, Failure> {
     let objects = if work.alters.is_empty() { Vec::new() } else { fingerprint::objects(tx).await? };
-    Ok(State { tables: fingerprint::tables(tx, tables, &work.ignore).await?, objects })
-}
-
-/// What going back and forth showed.
-#[derive(Clone, Debug)]
-pub struct Verdict {
-    /// It holds.
-    pub passed: bool,
-    /// What was seen.
-    pub observations: Vec<String>,
-    /// Sequences it moved; the maker puts them back.
-    pub sequences: Vec<SequenceMove>,
+    let unknown: Vec<String> =
+        tables.iter().filter(|name| known.iter().all(|print| print.name != **name)).cloned().collect();
+    let mut tables = fingerprint::tables(tx, &unknown, &work.ignore).await?;
+    tables.extend(known);
+    Ok(State { tables, objects })
 }
 
 /// Goes back and forth on the clone, and rolls it all back.
 ///
 /// # Errors
-/// The connection was lost. That a step fails is a verdict.
-pub async fn prove(
-    writer: &Writer,
-    work: &Work,
-    settings: &RunSettings,
-    a: &State,
-    first_moves: &[SequenceMove],
-) -> Result<Verdict, Failure> {
+/// The connection was lost. That a step fails is an observation.
+pub async fn prove(writer: &Writer, work: &Work, settings: &RunSettings, first: First<'_>) -> Result<Seen, Failure> {
     let tx = writer.session("back and forth of a proof").await?;
     tx.begin(work.timeout, work.lock_timeout).await?;
-    let sequences = fingerprint::sequences(&tx).await?;
-    let tried = there_and_back(&tx, work, settings, a, first_moves).await;
+    let before = fingerprint::sequences(&tx).await?;
+    let mut observations = vec![Observation::Ran(first.run.clone())];
+    let tried = there_and_back(&tx, work, settings, first, &mut observations).await;
     tx.control("ROLLBACK").await?;
     let after = fingerprint::sequences(&tx).await?;
     tx.rollback().await;
-    let (passed, observations) = match tried {
-        Err(failure) if failure.sqlstate.is_none() && failure.exit != Exit::BoundExceeded => return Err(failure),
-        Err(failure) => (false, std::iter::once(failure.what).chain(failure.facts).collect()),
-        Ok(answer) => answer,
-    };
-    Ok(Verdict { passed, observations, sequences: measure::moved(&sequences, &after) })
+    if let Err((step, failure)) = tried {
+        observations.push(broke(step, failure)?);
+    }
+    observations.extend(work.ignored());
+    let sequences = measure::moved(&before, &after);
+    Ok(Seen { observations, sequences })
 }
 
 async fn there_and_back(
     tx: &WriteTx,
     work: &Work,
     settings: &RunSettings,
-    a: &State,
-    first_moves: &[SequenceMove],
-) -> Result<(bool, Vec<String>), Failure> {
+    first: First<'_>,
+    seen: &mut Vec<Observation>,
+) -> Result<(), (&'static str, Failure)> {
+    let at = |step: &'static str| move |failure: Failure| (step, failure);
     let Some(rollback) = &work.rollback else {
-        return Ok((false, vec!["there is no rollback".to_owned()]));
+        seen.push(Observation::Broke { what: BACK.to_owned(), why: vec!["there is none".to_owned()] });
+        return Ok(());
     };
-    forward::settle(tx, settings).await?;
-    let resolved = bounds::resolve(tx, work).await?;
+    forward::settle(tx, settings).await.map_err(at(BACK))?;
+    let resolved = bounds::resolve(tx, work).await.map_err(at(BACK))?;
     let tables = resolved.tables();
-    let b = state(tx, work, &tables).await?;
+    let b = state(tx, work, &tables, Vec::new()).await.map_err(at(BACK))?;
+    let followed = if first.follow && work.alters.is_empty() {
+        follow::follow(tx, &tables, first.run.rows()).await.map_err(at(BACK))?
+    } else {
+        Followed::default()
+    };
 
-    let start = measure::before(tx, !work.alters.is_empty()).await?;
-    forward::send(tx, rollback).await.map_err(|f| named("the rollback", f))?;
-    forward::force_constraints(tx).await?;
-    let back = measure::delta(tx, &start).await?;
-    resolved.hold(&work.stage, &back).map_err(|f| named("the rollback", f))?;
-    let a2 = state(tx, work, &tables).await?;
+    let (back, delta) = step(tx, work, &resolved, BACK, rollback, settings).await.map_err(at(BACK))?;
+    let known = after(tx, work, &followed, &b, &delta, (BACK, seen)).await.map_err(at(BACK))?;
+    let a = state(tx, work, &tables, known).await.map_err(at(BACK))?;
+    seen.push(Observation::Ran(back));
+    seen.extend(differences(AFTER_BACK, first.before, &a));
 
-    // Tables that only exist after the stage cannot be compared before it; definitions tell them.
-    for statement in measure::put_back(first_moves)? {
-        tx.control(&statement).await?;
+    for statement in measure::put_back(first.moves).map_err(at(AGAIN))? {
+        tx.control(&statement).await.map_err(at(AGAIN))?;
     }
-    let middle = measure::before(tx, !work.alters.is_empty()).await?;
-    forward::send(tx, &work.forward).await.map_err(|f| named("the second forward run", f))?;
-    forward::force_constraints(tx).await?;
-    let forth = measure::delta(tx, &middle).await?;
-    resolved.hold(&work.stage, &forth).map_err(|f| named("the second forward run", f))?;
-    let b2 = state(tx, work, &tables).await?;
-
-    let mut wrong = compare("after the rollback", a, &a2);
-    wrong.extend(compare("after the second forward run", &b, &b2));
-    if forth.is_nothing() {
-        wrong.push("the second forward run changed nothing: nothing compared with nothing is no proof".to_owned());
-    }
-    let passed = wrong.is_empty();
-    let rows = |d: &measure::Delta| d.rows.values().flatten().sum::<u64>();
-    let mut seen = vec![format!("rollback changed {} rows, forward again {} rows", rows(&back), rows(&forth))];
-    seen.extend(work.ignore.iter().map(|(t, c)| format!("not compared: {t}.{c}")));
-    seen.extend(wrong);
-    Ok((passed, seen))
+    let (again, delta) = step(tx, work, &resolved, AGAIN, &work.forward, settings).await.map_err(at(AGAIN))?;
+    let known = after(tx, work, &followed, &a, &delta, (AGAIN, seen)).await.map_err(at(AGAIN))?;
+    let b_again = state(tx, work, &tables, known).await.map_err(at(AGAIN))?;
+    seen.push(Observation::Ran(again));
+    seen.extend(differences(AFTER_AGAIN, &b, &b_again));
+    Ok(())
 }
 
-fn named(step: &str, mut failure: Failure) -> Failure {
-    failure.what = format!("{step} failed: {}", failure.what);
-    failure
+/// Tables that were followed, as they are after a step: known without being read.
+async fn after(
+    tx: &WriteTx,
+    work: &Work,
+    followed: &Followed,
+    before: &State,
+    delta: &Delta,
+    (step, seen): (&str, &mut Vec<Observation>),
+) -> Result<Vec<TablePrint>, Failure> {
+    let mut known = Vec::new();
+    for print in &before.tables {
+        if let Some(change) = followed.change(tx, &print.name, delta, &work.ignore).await? {
+            seen.push(change.observed(&print.name, &format!("by the {step}")));
+            known.extend(change.after(print));
+        }
+    }
+    Ok(known)
 }
 
-fn compare(when: &str, wanted: &State, found: &State) -> Vec<String> {
-    let mut wrong: Vec<String> =
-        differing(&wanted.tables, &found.tables).iter().map(|t| format!("content of {t} differs {when}")).collect();
-    let line = |o: &SchemaObject| (o.kind.clone(), o.identity.clone(), o.definition.clone());
-    let (a, b): (std::collections::BTreeSet<_>, std::collections::BTreeSet<_>) =
-        (wanted.objects.iter().map(line).collect(), found.objects.iter().map(line).collect());
-    wrong.extend(a.symmetric_difference(&b).map(|(_, identity, _)| format!("{identity} differs {when}")));
-    wrong.dedup();
-    wrong
+async fn step(
+    tx: &WriteTx,
+    work: &Work,
+    resolved: &bounds::Resolved,
+    what: &str,
+    script: &Script,
+    settings: &RunSettings,
+) -> Result<(Repetition, Delta), Failure> {
+    let before = measure::before(tx, !work.alters.is_empty()).await?;
+    let ran = forward::run(tx, script, &before).await?;
+    blame::hold(tx, resolved, &work.stage, &ran).await?;
+    Ok((ran.repetition(what, script, work, (settings, Vec::new())), ran.delta))
+}
+
+fn differences(when: &str, wanted: &State, found: &State) -> Vec<Observation> {
+    let mut seen = compared(when, &wanted.tables, &found.tables);
+    let objects = fingerprint::object_differences(&wanted.objects, &found.objects).into_iter();
+    seen.extend(objects.map(|d| Observation::Defined {
+        object: d.what,
+        when: when.to_owned(),
+        detail: d.detail,
+        physical: d.physical,
+    }));
+    seen
 }

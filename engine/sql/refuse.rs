@@ -61,7 +61,7 @@ pub fn nondeterministic(statement: &Statement) -> Vec<(Range<usize>, String)> {
 }
 
 fn of_statement(node: &SyntaxNode, at: Where) -> Vec<Refusal> {
-    let mut found: Vec<Refusal> = by_kind(node).into_iter().chain(concurrently(node)).collect();
+    let mut found: Vec<Refusal> = by_kind(node).into_iter().chain(concurrently(node)).chain(temporary(node)).collect();
     found.extend(settings(node));
     found.extend(node.descendants().filter_map(|n| call(&n)));
     if found.is_empty() && at == Where::Read {
@@ -148,6 +148,21 @@ fn concurrently(node: &SyntaxNode) -> Option<Refusal> {
     let message = format!("{} {} cannot run inside a transaction", head(node), culprit.text().to_uppercase());
     let help = "`transaction = false` is not yet available; leave the word out where the table is small enough";
     Some(refusal("sql-not-in-transaction", message, token_span(culprit), help))
+}
+
+/// Whatever is temporary must be gone at COMMIT, or the next stage may find it.
+fn temporary(node: &SyntaxNode) -> Option<Refusal> {
+    let words: Vec<_> = tokens(node).filter(|t| !is_trivia(t.kind())).collect();
+    let text: Vec<String> = words.iter().map(|t| t.text().to_lowercase()).collect();
+    let is_temporary = |word: &String| word == "temp" || word == "temporary";
+    let at = match text.first().map(String::as_str) {
+        Some("create") => text.iter().take(3).position(is_temporary)?,
+        _ => text.windows(2).position(|w| w[0] == "into" && is_temporary(&w[1]))? + 1,
+    };
+    let dropped = text.windows(3).any(|w| w[0] == "on" && w[1] == "commit" && w[2] == "drop");
+    let help = "write CREATE TEMPORARY TABLE ... ON COMMIT DROP";
+    let message = "this outlives the stage's transaction";
+    (!dropped).then(|| refusal("sql-temporary-outlives", message, token_span(&words[at]), help))
 }
 
 /// SET and RESET of settings that carry the engine's frame. A function's own `SET search_path` is fine.

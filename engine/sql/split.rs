@@ -37,6 +37,16 @@ pub struct Statement {
     pub kind: Kind,
 }
 
+impl Statement {
+    /// It makes something temporary.
+    pub fn makes_temporary(&self) -> bool {
+        self.text.split_whitespace().take(3).any(|word| {
+            let word = word.to_ascii_lowercase();
+            word == "temp" || word == "temporary"
+        })
+    }
+}
+
 /// The statements of `source` and every syntax error. A text without a statement is an error.
 pub fn split(source: &Arc<Source>) -> (Vec<Statement>, Diagnostics) {
     let looked = with_tree(&source.text, |root, faults| {

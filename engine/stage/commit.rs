@@ -48,6 +48,7 @@ pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Resul
             database_oid: identity.oid,
         })?;
     }
+    let open = tx.open_since();
     match tx.commit(xid.as_deref()).await {
         CommitOutcome::Committed => {}
         CommitOutcome::Aborted => {
@@ -74,7 +75,7 @@ pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Resul
                 .changed(format!("nothing of `{stage}` was committed")));
         }
     }
-    cx.record(Event::StageCommitted { stage: stage.to_owned(), xid })
+    cx.record(Event::StageCommitted { stage: stage.to_owned(), xid, open_ms: Some(open.ms()) })
 }
 
 /// What became of a stage's last attempt? True: it is committed.
@@ -99,7 +100,7 @@ pub async fn recover(cx: &Cx, stage: &str, writer: &Writer, state: &StageState) 
     }
     let committed = ask(stage, writer, xid).await?;
     if committed {
-        cx.record(Event::StageCommitted { stage: stage.to_owned(), xid: Some(xid.clone()) })?;
+        cx.record(Event::StageCommitted { stage: stage.to_owned(), xid: Some(xid.clone()), open_ms: None })?;
     }
     Ok(committed)
 }

@@ -1,19 +1,29 @@
 //! `rehearse`: on a copy of the clone, every writing stage since the baseline is rolled back, compared, applied
 //! again and compared. Every step is committed there; the copy is dropped whatever happens.
+//!
+//! `steps` are one transaction each, `race` runs a worker in two sessions at once, `traffic` asks whether what others
+//! write between forward and rollback survives it.
+
+mod race;
+mod steps;
+mod traffic;
 
 use super::fingerprint::taken;
 use super::{Built, Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, jobs, readings};
 use crate::clock::Stopwatch;
 use crate::diag::Diagnostic;
 use crate::event::{Event, Exit, Failure, Marker};
-use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Level, Scope};
+use crate::fingerprint::{Level, Scope};
 use crate::plan::keys::Keys;
-use crate::proof::{Script, Work, bounds, forward, measure};
-use crate::target::{CloneTarget, CommitOutcome, Doors, Expected, Live, NewDatabase};
+use crate::proof::{Script, Work};
+use crate::target::{CloneTarget, Doors, Expected, Live, NewDatabase};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use steps::Steps;
 
 /// The kind.
-pub static KIND: Kind = Kind { name: "rehearse", keys: &["baseline"], recovery: Recovery::Repeatable, parse };
+pub static KIND: Kind =
+    Kind { name: "rehearse", keys: &["baseline", "traffic"], recovery: Recovery::Repeatable, parse };
 
 #[derive(Debug)]
 struct RehearseStage {
@@ -22,12 +32,16 @@ struct RehearseStage {
     baseline: String,
     /// Writing stages since the baseline, in the order they ran.
     works: Vec<Arc<Work>>,
+    /// What others write meanwhile.
+    traffic: Option<Script>,
 }
 
 fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage>> {
     let target = cx.needs_clone(&head)?;
     let on = target.name.value;
     let baseline = keys.text("baseline", cx.out);
+    let traffic = keys.text("traffic", cx.out);
+    let traffic = traffic.and_then(|path| cx.script(&path, &format!("{}.traffic.sql", head.name), &BTreeMap::new()));
     keys.finish(&cx.known(&KIND), cx.out);
     let Some(baseline) = baseline else {
         let place = cx.plan_stage().name.place.clone();
@@ -65,7 +79,7 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
             .warning(),
         );
     }
-    Some(Box::new(RehearseStage { head, on, baseline: baseline.value, works }))
+    Some(Box::new(RehearseStage { head, on, baseline: baseline.value, works, traffic }))
 }
 
 /// A writing stage that may run before or after the rehearsal makes its comparison a matter of chance.
@@ -149,7 +163,8 @@ impl RehearseStage {
         cx.say(name, "copying the clone");
         let expected = self.copy(cx, target, &live, &copy).await?;
         let doors = target.doors(&expected)?;
-        let outcome = self.rehearse(cx, target, &doors, &now).await;
+        let steps = Steps { cx, stage: self, target, copy: &doors };
+        let outcome = steps.all(&now).await;
         doors.reader.door().close();
         doors.writer.door().close();
         let dropped = target.maker.drop_database(&copy, &cx.run).await;
@@ -158,8 +173,9 @@ impl RehearseStage {
         dropped?;
         self.keep(cx, back_ms, forward_ms, true)?;
         let summary = format!(
-            "{} stages back to the baseline, forward to the same content · back {} · forward {}",
+            "{} stages back to the baseline, forward to the same content{} · back {} · forward {}",
             self.works.len(),
+            if self.traffic.is_some() { ", the traffic survives" } else { "" },
             crate::clock::show_ms(back_ms),
             crate::clock::show_ms(forward_ms)
         );
@@ -209,94 +225,5 @@ impl RehearseStage {
         maker.open(&target.database).await?;
         target.came_alive(&live.expected)?;
         Ok(Expected { database: copy.to_owned(), oid: made?, ..live.expected.clone() })
-    }
-
-    async fn rehearse(
-        &self,
-        cx: &Cx,
-        target: &CloneTarget,
-        copy: &Live,
-        clone: &Fingerprint,
-    ) -> Result<(u64, u64), Failure> {
-        let name = self.head.name.as_str();
-        let baseline = cx.stored_fingerprint(&self.baseline, "own")?;
-        let watch = Stopwatch::start();
-        for work in self.works.iter().rev() {
-            cx.say(name, &format!("back over {}", work.stage));
-            let rollback = work.rollback.as_ref().expect("invariant: a missing rollback was refused above");
-            self.step(cx, copy, work, rollback, "rollback").await?;
-            let moves = cx.with_state(|state| state.stage(&work.stage).sequences);
-            target.maker.inside(&copy.expected.database, &measure::put_back(&moves)?).await?;
-        }
-        let back_ms = watch.ms();
-        self.compare(cx, copy, &baseline, "the copy rolled back, and the baseline").await?;
-        let watch = Stopwatch::start();
-        for work in &self.works {
-            cx.say(name, &format!("forward over {}", work.stage));
-            self.step(cx, copy, work, &work.forward, "forward again").await?;
-        }
-        let forward_ms = watch.ms();
-        self.compare(cx, copy, clone, "the copy forward again, and the clone").await?;
-        Ok((back_ms, forward_ms))
-    }
-
-    /// One script in one committed transaction, held to its stage's bounds.
-    async fn step(&self, cx: &Cx, copy: &Live, work: &Work, script: &Script, purpose: &str) -> Result<(), Failure> {
-        let tx = copy.writer.session(&format!("{purpose} of `{}` on the copy", work.stage)).await?;
-        tx.begin(work.timeout, work.lock_timeout).await?;
-        let done = async {
-            forward::settle(&tx, &cx.settings()).await?;
-            let resolved = bounds::resolve(&tx, work).await?;
-            let before = measure::before(&tx, !work.alters.is_empty()).await?;
-            let statements = forward::send(&tx, script).await?;
-            forward::force_constraints(&tx).await?;
-            let delta = measure::delta(&tx, &before).await?;
-            resolved.hold(&work.stage, &delta)?;
-            let purpose = format!("rehearsal: {purpose} of {}", work.stage);
-            cx.record(Event::Statements { stage: self.head.name.clone(), purpose, statements })?;
-            tx.xid().await
-        }
-        .await;
-        let xid = match done {
-            Ok(xid) => xid,
-            Err(mut failure) => {
-                tx.rollback().await;
-                failure.what = format!("{purpose} of `{}` in the rehearsal: {}", work.stage, failure.what);
-                if failure.exit == Exit::StageFailed {
-                    failure.exit = Exit::ProofFailed;
-                }
-                return Err(failure);
-            }
-        };
-        match tx.commit(xid.as_deref()).await {
-            CommitOutcome::Committed => Ok(()),
-            other => Err(Failure::new(Exit::ProofFailed, format!("COMMIT of `{}` on the copy: {other:?}", work.stage))),
-        }
-    }
-
-    async fn compare(&self, cx: &Cx, copy: &Live, wanted: &Fingerprint, label: &str) -> Result<(), Failure> {
-        cx.say(&self.head.name, "comparing");
-        let purpose = "fingerprint of the copy";
-        let found = taken(cx, &copy.reader, purpose, &self.scope(), jobs::available()).await?;
-        let Comparison { differences, masks } = fingerprint::differences(wanted, &found, &Compare::TemplateCopy);
-        let (physical, logical): (Vec<_>, Vec<_>) = differences.into_iter().partition(|d| d.physical);
-        let lines: Vec<String> = logical.iter().map(|d| format!("{}: {}", d.what, d.detail)).collect();
-        let masks = masks
-            .into_iter()
-            .chain(physical.iter().map(|d| format!("physical only: {}: {}", d.what, d.detail)))
-            .collect();
-        cx.record(Event::Compared {
-            stage: self.head.name.clone(),
-            label: label.to_owned(),
-            equal: lines.is_empty(),
-            differences: lines.clone(),
-            masks,
-        })?;
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let mut failure = Failure::new(Exit::ProofFailed, format!("not equal: {label}"));
-        failure.facts = lines.into_iter().take(20).collect();
-        Err(failure)
     }
 }

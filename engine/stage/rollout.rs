@@ -244,20 +244,13 @@ impl RolloutStage {
 
         let before = measure::before_without_sequences(tx).await?;
         let script = sealed::script(packet)?;
-        let statements = forward::send(tx, &script).await.map_err(|failure| self.refused(failure))?;
+        let ran = forward::run(tx, &script, &before).await.map_err(|failure| self.refused(failure))?;
+        let statements = ran.statements.clone();
         cx.record(Event::Statements { stage: name.to_owned(), purpose: "rollout".into(), statements })?;
-        let delta = measure::delta(tx, &before).await?;
         let resolved = sealed::bounds_of(manifest);
-        let writes = resolved.writes(&delta);
-        cx.record(Event::Measured {
-            stage: name.to_owned(),
-            purpose: "forward".into(),
-            writes: writes.clone(),
-            altered: crate::proof::bounds::Resolved::altered(&delta),
-            sequences: delta.sequences.clone(),
-            locks: measure::locks(tx).await?,
-        })?;
-        resolved.hold(name, &delta)?;
+        let writes = resolved.writes(&ran.delta);
+        cx.record(ran.measured(name, "forward", writes.clone()))?;
+        crate::proof::hold(tx, &resolved, name, &ran).await?;
         // New statements, last before COMMIT.
         let again = self.judge(cx, tx, Role::Gate, &manifest.gates).await?;
         let own_again = self.judge_own(cx, tx).await?;

@@ -1,6 +1,7 @@
 //! `sql`: renders a template and runs it on a clone in one transaction, with bounds, ensures, rejects and proofs.
 
 mod keys;
+mod known;
 mod prove;
 
 use super::check::refused_words;
@@ -241,26 +242,20 @@ impl SqlStage {
         let resolved = bounds::resolve(tx, &self.work).await?;
         let start = measure::before(tx, !self.work.alters.is_empty()).await?;
         if self.reversible {
-            let a = reversible::state(tx, &self.work, &resolved.tables()).await?;
+            let known = known::prints(cx, tx, self, &resolved.tables()).await?;
+            let a = reversible::state(tx, &self.work, &resolved.tables(), known).await?;
             let bytes = serde_json::to_vec(&a).expect("invariant: a state is JSON");
             store::write(&cx.dir.join(state_file(name)), &bytes)?;
         }
         sequences::keep(cx, &found_file(name), &sequences::places(tx).await?)?;
         cx.say(name, "running its SQL");
-        let statements = forward::send(tx, &self.work.forward).await?;
+        let ran = forward::run(tx, &self.work.forward, &start).await?;
+        let writes = resolved.writes(&ran.delta);
+        let statements = ran.statements.clone();
         cx.record(Event::Statements { stage: name.to_owned(), purpose: "forward".into(), statements })?;
-        forward::force_constraints(tx).await?;
-        let delta = measure::delta(tx, &start).await?;
-        let writes = resolved.writes(&delta);
-        cx.record(Event::Measured {
-            stage: name.to_owned(),
-            purpose: "forward".into(),
-            writes: writes.clone(),
-            altered: bounds::Resolved::altered(&delta),
-            sequences: delta.sequences.clone(),
-            locks: measure::locks(tx).await?,
-        })?;
-        resolved.hold(name, &delta)?;
+        cx.record(ran.measured(name, "forward", writes.clone()))?;
+        crate::proof::hold(tx, &resolved, name, &ran).await?;
+        let delta = ran.delta;
         sequences::keep(cx, &sequences_file(name), &sequences::places(tx).await?)?;
 
         // Readings of other targets anew, too: an ensure speaks of now.

@@ -211,7 +211,7 @@ impl Maker {
         ];
         if new.doors == Doors::Open {
             steps.push(format!("GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {stage}"));
-            steps.push(format!("GRANT CREATE ON DATABASE {name} TO {owner}"));
+            steps.push(format!("GRANT CREATE, TEMPORARY ON DATABASE {name} TO {owner}"));
             steps.push(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
         }
         for step in steps {

@@ -89,6 +89,11 @@ impl Tx {
         &self.door.target
     }
 
+    /// Runs since the session was taken for it.
+    pub fn open_since(&self) -> crate::clock::Stopwatch {
+        self.watch
+    }
+
     /// What cancels its statement from beside it.
     pub fn canceller(&self) -> Canceller {
         Canceller::new(&self.door, self.session().cancel_token())

@@ -55,6 +55,13 @@ no_guard = "none"
     )
 }
 
+/// A rehearsal after `needs`, with more keys.
+pub fn to_the_rehearsal(needs: &str, more: &str) -> String {
+    format!(
+        "[stage.r]\nkind = \"rehearse\"\non = \"clone\"\nneeds = [{needs}]\nbaseline = \"base\"\nno_guard = \"none\"\n{more}\n"
+    )
+}
+
 impl Bench {
     /// A bench with the tables above and what `more` makes, as `shop_owner`.
     pub fn mini(name: &str, more: &str) -> Bench {

@@ -19,7 +19,7 @@ mod witness;
 pub use bench::{Bench, Outcome};
 pub use cloned::{METHODS, PLAN, objects_of, rows_of, unlike};
 pub use gate::Gate;
-pub use mini::{MINI, MINI_ROLLOUT, to_the_packet};
+pub use mini::{MINI, MINI_ROLLOUT, to_the_packet, to_the_rehearsal};
 pub use own::OwnServer;
 pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};
 pub use server::server;

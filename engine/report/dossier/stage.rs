@@ -20,15 +20,19 @@ pub fn stage_page(lines: &[Line], brief: &StageBrief) -> String {
         status_word(&known.status)
     );
     text.extend(brief.reasons.iter().map(|r| format!("\n- {r}\n")));
-    for line in lines.iter().filter(|l| l.event.stage() == Some(brief.name.as_str())) {
-        text.push_str(&section(line));
+    let own: Vec<&Line> = lines.iter().filter(|l| l.event.stage() == Some(brief.name.as_str())).collect();
+    for (at, line) in own.iter().enumerate() {
+        match &line.event {
+            Event::Measured { .. } => text.push_str(&measured(line, &own[at..])),
+            _ => text.push_str(&section(line)),
+        }
     }
     text.push_str(&format!("\nDigest of what this stage is: `{}`.\n", brief.digest));
     text
 }
 
 /// One event as a section; events that people need not read are left to the journal.
-pub fn section(line: &Line) -> String {
+fn section(line: &Line) -> String {
     match &line.event {
         Event::StageStarted { .. } => format!("\nBegun at {}.\n", line.at),
         Event::AttemptStarted { attempt, .. } => format!("\n## Attempt {attempt}, at {}\n", line.at),
@@ -36,15 +40,6 @@ pub fn section(line: &Line) -> String {
         Event::Judged { role, judgements, .. } => format!("\n## {}s\n\n{}", role.word(), judged(judgements)),
         Event::Statements { purpose, statements, .. } => {
             format!("\n## Statements, {purpose}\n\n{}", executed(statements))
-        }
-        Event::Measured { writes, altered, locks, sequences, .. } => {
-            let mut text = format!("\n## What it did\n\n{}", wrote(writes));
-            text.extend(altered.iter().map(|a| format!("- altered {a}\n")));
-            text.extend(locks.iter().map(|l| format!("- lock: {l}\n")));
-            text.extend(
-                sequences.iter().map(|s| format!("- sequence {}: {:?} then {:?}\n", s.sequence, s.before, s.after)),
-            );
-            text
         }
         Event::Rejects { results, .. } => {
             let rows: Vec<Vec<String>> = results
@@ -65,10 +60,13 @@ pub fn section(line: &Line) -> String {
                 "\nCommit intended: transaction {xid}, database oid {database_oid}, durable before COMMIT was sent.\n"
             )
         }
-        Event::StageCommitted { xid, .. } => match xid {
-            Some(xid) => format!("\nThe server says that transaction {xid} is committed.\n"),
-            None => "\nNothing transactional was written.\n".to_owned(),
-        },
+        Event::StageCommitted { xid, open_ms, .. } => {
+            let open = open_ms.map_or(String::new(), |ms| format!(" It was open for {}.", clock::show_ms(ms)));
+            match xid {
+                Some(xid) => format!("\nThe server says that transaction {xid} is committed.{open}\n"),
+                None => "\nNothing transactional was written.\n".to_owned(),
+            }
+        }
         Event::Proved { proof, passed, grade, observations, ms, .. } => {
             let word = if *passed { "PASS" } else { "FAIL" };
             let seen: String = observations.iter().map(|o| format!("- {o}\n")).collect();
@@ -76,6 +74,33 @@ pub fn section(line: &Line) -> String {
         }
         other => evidence(other),
     }
+}
+
+/// What a transaction did. `from`: this line and what follows it, where its COMMIT is.
+fn measured(line: &Line, from: &[&Line]) -> String {
+    let Event::Measured { purpose, writes, altered, sequences, held, locks, wal_bytes, .. } = &line.event else {
+        return String::new();
+    };
+    let title = if purpose == "forward" { "What it did".to_owned() } else { format!("What it did: {purpose}") };
+    let mut text = format!("\n## {title}\n\n{}", wrote(writes));
+    text.extend(altered.iter().map(|a| format!("- altered {a}\n")));
+    let open = from.iter().find_map(|l| match &l.event {
+        Event::StageCommitted { open_ms, .. } => *open_ms,
+        _ => None,
+    });
+    let until = |after: u64| match open {
+        Some(open) => format!("held for {}", clock::show_ms(open.saturating_sub(after))),
+        None => format!("from {} on until its end", clock::show_ms(after)),
+    };
+    if held.is_empty() {
+        text.extend(locks.iter().map(|l| format!("- lock: {l}\n")));
+    }
+    text.extend(held.iter().map(|l| format!("- lock: {} {}, {}\n", l.table, l.mode, until(l.after_ms))));
+    text.extend(sequences.iter().map(|s| format!("- sequence {}: {:?} then {:?}\n", s.sequence, s.before, s.after)));
+    if *wal_bytes > 0 {
+        text.push_str(&format!("- WAL of the server meanwhile: {wal_bytes} bytes\n"));
+    }
+    text
 }
 
 /// The events of clones, fingerprints, rehearsals, packets and rollouts.
@@ -193,15 +218,18 @@ fn executed(statements: &[Executed]) -> String {
     let rows: Vec<Vec<String>> = statements
         .iter()
         .map(|s| {
+            let wrote: Vec<String> = s.wrote.iter().map(|w| format!("{} {}", w.table, w.counted())).collect();
             vec![
+                s.line.map_or(String::new(), |line| line.to_string()),
                 s.verb.clone(),
                 s.rows.to_string(),
                 format!("{} ms", s.ms),
+                wrote.join("; "),
                 format!("`{}`", crate::digest::short(&s.sha256)),
             ]
         })
         .collect();
-    markdown(&["statement", "rows", "took", "sha256"], &rows)
+    markdown(&["line", "statement", "rows", "took", "wrote", "sha256"], &rows)
 }
 
 fn wrote(writes: &[TableWrite]) -> String {

@@ -151,6 +151,7 @@ pub(super) async fn demand(asked: &Asked<'_>) -> Result<SourceFacts, Failure> {
         passed: report.problems.is_empty(),
         grade,
         observations: report.observations(),
+        evidence: Vec::new(),
         ms: watch.ms(),
     })?;
     match report.failure(&asked.target.source) {

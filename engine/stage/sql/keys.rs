@@ -48,7 +48,7 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
     let done_when = cx.done_when(&mut keys);
     let rejects = cx.rejects(&mut keys, &target.name.value);
     let (idempotent, reversible) = proofs(cx, &mut keys, has_rollback);
-    let monotonic = monotonic(cx, &mut keys);
+    let monotonic = monotonic(cx, &mut keys, &target.name.value);
     let ignore = ignore(cx, &mut keys);
     keys.finish(&cx.known(&KIND), cx.out);
     let source_never = target.clone_of.as_ref().and_then(|source| cx.plan.target(&source.value));
@@ -62,6 +62,8 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
         alters: alters.into_iter().map(|a| a.value).collect(),
         ignore,
         never,
+        monotonic: monotonic.clone(),
+        idempotent,
         timeout: head.timeout,
         lock_timeout: head.lock_timeout,
     };
@@ -122,17 +124,25 @@ fn proofs(cx: &mut Parse<'_>, keys: &mut Keys, has_rollback: bool) -> (bool, boo
     (idempotent, reversible)
 }
 
-fn monotonic(cx: &mut Parse<'_>, keys: &mut Keys) -> Vec<String> {
+fn monotonic(cx: &mut Parse<'_>, keys: &mut Keys, on: &str) -> Vec<String> {
     let mut names = Vec::new();
     for name in keys.texts("monotonic", cx.out).unwrap_or_default() {
-        if cx.plan.probe(&name.value).is_some() {
-            names.push(name.value);
-        } else {
-            cx.out.push(
+        match cx.plan.probe(&name.value).map(|probe| probe.on.value.clone()) {
+            Some(target) if target == on => names.push(name.value),
+            Some(target) => cx.out.push(
+                Diagnostic::new(
+                    "monotonic-elsewhere",
+                    format!("`{}` reads `{target}`, not `{on}`", name.value),
+                    name.place,
+                )
+                .label("not what this stage writes")
+                .help("`monotonic` lists probes of the stage's own target"),
+            ),
+            None => cx.out.push(
                 Diagnostic::new("unknown-name", format!("there is no probe `{}`", name.value), name.place)
                     .label("not a probe")
                     .help("`monotonic` lists probes whose reading never falls"),
-            );
+            ),
         }
     }
     names
