@@ -254,6 +254,7 @@ fn a_verdict_that_does_not_follow_from_what_was_seen_is_seen() {
     let cases = [
         // A grade that nobody earned, a reading of a proof, a refusal with another error, a comparison that was not equal.
         (r#""passed":true,"grade":"strict""#, r#""passed":true,"grade":"convergent""#, "proof idempotent of `a_seed`"),
+        ("gov_ownership_anchors: 30 inserted", "gov_ownership_anchors: 3 inserted", "its words are not those"),
         (r#""wanted":{"rows":30,"#, r#""wanted":{"rows":31,"#, "proof reversible of `a_seed`"),
         (r#""refused":{"error":"23503""#, r#""refused":{"error":"42703""#, "reject issue.orphan of `d_boundary`"),
         (r#""equal":true,"differences":[]"#, r#""equal":true,"differences":["x"]"#, "equal is true"),

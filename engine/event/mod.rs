@@ -241,6 +241,12 @@ pub enum Event {
         verdict: Unchanged,
         tables: Vec<String>,
         transactions: u64,
+        /// Tables that were not read, since their watermark proves them unchanged.
+        #[serde(default)]
+        by_watermark: u64,
+        /// Tables whose content was read, and why.
+        #[serde(default)]
+        read: Vec<String>,
     },
     /// A read-only transaction that ended as it should.
     Transaction {

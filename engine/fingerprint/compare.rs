@@ -270,6 +270,7 @@ mod tests {
             large_objects: None,
             objects: objects.iter().map(object).collect(),
             excluded: Vec::new(),
+            horizon: None,
         }
     }
 

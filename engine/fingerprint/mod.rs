@@ -33,4 +33,4 @@ pub use print::{Fingerprint, LargeObjects, Level, SchemaObject, Scope, SequenceP
 pub use sequences::{SequenceState, sequences};
 pub use still::{Held, hold_still};
 pub use take::{Reading, Rest, complete, reading, rest, take, take_by};
-pub use watermark::{Horizon, TableMark, TableVerdict, Verdict, Watermark, horizon, unchanged_since, watermark};
+pub use watermark::{Horizon, TableMark, TableVerdict, Verdict, Watermark, unchanged_since, watermark};

@@ -1,5 +1,6 @@
 //! What a fingerprint is made of. It is stored as JSON beside the journal.
 
+use super::watermark::Horizon;
 use crate::event::Identity;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,9 @@ pub struct Fingerprint {
     pub objects: Vec<SchemaObject>,
     /// What was not read, and why: `public.x: foreign table`.
     pub excluded: Vec<String>,
+    /// Of its snapshot, where later ones are to be compared cheaply; not part of any digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon: Option<Horizon>,
 }
 
 impl Fingerprint {

@@ -33,25 +33,45 @@ async fn within(tx: &Tx, scope: &Scope) -> Result<Fingerprint, Failure> {
     Ok(rest.with(scope, tables, reading.excluded))
 }
 
-/// The same with a crew that shares the snapshot of `tx`: rows are read by several sessions at a time. Answers the
-/// records of their transactions as well.
+/// The same with a crew that shares the snapshot of `tx`: rows are read by several sessions at a time. Tables that are
+/// `known` are not read. Answers the records of the crew's transactions as well.
 ///
 /// # Errors
 /// As `take`, or of any session of the crew.
-pub async fn take_by(tx: &Tx, crew: &Crew, scope: &Scope) -> Result<(Fingerprint, Vec<TxRecord>), Failure> {
+pub async fn take_by(
+    tx: &Tx,
+    crew: &Crew,
+    scope: &Scope,
+    known: &[TablePrint],
+) -> Result<(Fingerprint, Vec<TxRecord>), Failure> {
     if scope.level != Level::Content {
         return Ok((take(tx, scope).await?, Vec::new()));
     }
     let reading = reading(tx, scope).await?;
     // Bytes of a database without an encoding pass through a crew only.
     let encoding: String = tx.query_one("SELECT pg_catalog.current_setting('server_encoding')", &[]).await?.get(0);
-    if encoding != "SQL_ASCII" && reading.sources.iter().map(|source| source.bytes).sum::<u64>() < SMALL {
+    if known.is_empty()
+        && encoding != "SQL_ASCII"
+        && reading.sources.iter().map(|source| source.bytes).sum::<u64>() < SMALL
+    {
         return Ok((take(tx, scope).await?, Vec::new()));
     }
-    let (moved, rest) = tokio::join!(crew.hash(reading.sources.clone()), rest(tx, scope));
+    let sums: Vec<Option<RowSum>> =
+        reading.tables.iter().map(|(leaf, kind)| sum_of(leaf, *kind, scope, known)).collect();
+    let unread = reading.sources.iter().zip(&sums).filter(|(_, sum)| sum.is_none()).map(|(source, _)| source.clone());
+    let (moved, rest) = tokio::join!(crew.hash(unread.collect()), rest(tx, scope));
     // The crew's failure says more: after it nobody cares what the schema is.
     let (moved, rest) = (moved?, rest?);
-    Ok((complete(scope, reading, &moved.sums, rest), moved.records))
+    let mut read = moved.sums.into_iter();
+    let sums: Vec<RowSum> = sums.into_iter().map(|known| known.or_else(|| read.next()).unwrap_or_default()).collect();
+    Ok((complete(scope, reading, &sums, rest), moved.records))
+}
+
+/// The sum of a table that is known, if it is read as it was then.
+fn sum_of(leaf: &Leaf, kind: TableKind, scope: &Scope, known: &[TablePrint]) -> Option<RowSum> {
+    let print = known.iter().find(|print| print.oid == leaf.oid && print.name == leaf.name)?;
+    let as_then = print.kind == kind && print.left_out == leaf.left_out(&scope.ignore);
+    as_then.then(|| RowSum::of_hex(print.sum.as_deref()?, print.rows, print.bytes)).flatten()
 }
 
 /// What is going to be read of the rows of a database.
@@ -178,6 +198,7 @@ impl Rest {
             large_objects: self.large_objects,
             objects: self.objects,
             excluded,
+            horizon: None,
         }
     }
 }

@@ -7,6 +7,7 @@
 use super::content;
 use super::leaves::{self, Leaf};
 use super::pinned::Pinned;
+use super::print::TablePrint;
 use super::take::number;
 use crate::digest::{self, RowSum};
 use crate::event::{Exit, Failure, Identity};
@@ -77,6 +78,27 @@ impl Horizon {
         pinned.restore(tx, taken).await
     }
 
+    /// A watermark without a look at recent rows: it claims that there are none, and as many rows as these prints say.
+    /// Where that is wrong a table will not count as unchanged; where it does, it is: without a recent row later, each row
+    /// is one that was there, and as many rows are the same rows.
+    pub fn watermark(&self, tables: &[TablePrint]) -> Watermark {
+        let rows: BTreeMap<i64, u64> = tables.iter().map(|print| (print.oid, print.rows)).collect();
+        let mark = |(oid, name, shape): &(i64, String, String)| TableMark {
+            oid: *oid,
+            name: name.clone(),
+            shape: shape.clone(),
+            rows: rows.get(oid).copied().unwrap_or(0),
+            recent: 0,
+            recent_sum: RowSum::default().hex(),
+        };
+        Watermark {
+            horizon: self.at,
+            database: self.database.clone(),
+            stats_reset: self.stats_reset.clone(),
+            tables: self.shapes.iter().map(mark).collect(),
+        }
+    }
+
     /// Why nothing can be said by it any more, in a later snapshot; `None`: everything that is new is recent.
     ///
     /// # Errors
@@ -137,28 +159,6 @@ pub async fn watermark(tx: &Tx) -> Result<Watermark, Failure> {
     let pinned = Pinned::pin(tx).await?;
     let taken = mark(tx).await;
     pinned.restore(tx, taken).await
-}
-
-/// A watermark without a look at rows, for who reads them in the same snapshot anyway and fills in how many there are.
-/// It claims that there are no recent ones. Where that is wrong a table will not count as unchanged; where it does, it
-/// is: without a recent row later, each row is one that was there, and as many rows are the same rows.
-///
-/// # Errors
-/// The server's.
-pub async fn horizon(tx: &Tx) -> Result<Watermark, Failure> {
-    let pinned = Pinned::pin(tx).await?;
-    let taken = unread(tx).await;
-    pinned.restore(tx, taken).await
-}
-
-async fn unread(tx: &Tx) -> Result<Watermark, Failure> {
-    let moment = moment(tx).await?;
-    let mark = |(leaf, shape): (Leaf, String)| {
-        let recent_sum = RowSum::default().hex();
-        TableMark { oid: leaf.oid, name: leaf.name, shape, rows: 0, recent: 0, recent_sum }
-    };
-    let tables = shaped(tx).await?.into_iter().map(mark).collect();
-    Ok(Watermark { horizon: moment.horizon, database: identify(tx).await?, stats_reset: moment.stats_reset, tables })
 }
 
 impl Watermark {

@@ -1,15 +1,19 @@
 //! `fingerprint`: digests a target, and says whether it is what another stage saw.
+//!
+//! `take` reads a target, `since` compares it with what it was in an earlier stage.
+
+mod since;
+mod take;
+
+pub(super) use take::taken;
 
 use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, jobs, readings};
 use crate::clock::{Stopwatch, show_ms};
-use crate::copy::{Crew, Split};
 use crate::diag::Diagnostic;
-use crate::event::{Event, Exit, Failure, Moment, Unchanged};
+use crate::event::{Event, Exit, Failure, Moment};
 use crate::fingerprint::{self, Compare, Comparison, Fingerprint, Level, Scope};
 use crate::plan::Policy;
 use crate::plan::keys::Keys;
-use crate::target::{Isolation, Reader};
-use std::sync::Arc;
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -86,36 +90,6 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     Some(Box::new(FingerprintStage { head, on, scope, equals, policy, jobs }))
 }
 
-/// Takes a fingerprint in one snapshot, by `jobs` sessions. On a target that is no clone each of their transactions
-/// goes into the journal.
-pub(super) async fn taken(
-    cx: &Cx,
-    reader: &Reader,
-    purpose: &str,
-    scope: &Scope,
-    jobs: usize,
-) -> Result<Fingerprint, Failure> {
-    let tx = reader.begin(purpose, Isolation::Snapshot).await?;
-    let snapshot = Some(tx.export_snapshot().await?);
-    let crew = Crew {
-        reader: reader.clone(),
-        snapshot,
-        purpose: purpose.to_owned(),
-        jobs,
-        split: Split::Evenly,
-        loads: Arc::default(),
-    };
-    let (print, records) = fingerprint::take_by(&tx, &crew, scope).await?;
-    let target = tx.target().to_owned();
-    cx.finish(tx).await?;
-    if cx.targets.plain.contains_key(&target) {
-        for record in records {
-            cx.record(Event::Transaction { record })?;
-        }
-    }
-    Ok(print)
-}
-
 fn level_of(word: &str) -> Option<Level> {
     [("schema", Level::Schema), ("counts", Level::Counts), ("content", Level::Content)]
         .into_iter()
@@ -139,7 +113,12 @@ impl FingerprintStage {
         cx.say(name, "reading");
         let watch = Stopwatch::start();
         let reader = cx.targets.reader(&self.on)?;
-        let print = taken(cx, &reader, &format!("fingerprint `{name}`"), &self.scope, self.jobs).await?;
+        let then = match &self.equals {
+            Some(Other::Earlier(stage)) => Some(cx.stored_fingerprint(stage, "own")?),
+            _ => None,
+        };
+        let purpose = format!("fingerprint `{name}`");
+        let (print, looked) = take::taken_since(cx, &reader, &purpose, &self.scope, self.jobs, then.as_ref()).await?;
         cx.keep_fingerprint(name, &self.on, "own", &print, watch.ms())?;
         let mut words = Vec::new();
         if !self.head.guards.is_empty() {
@@ -151,68 +130,16 @@ impl FingerprintStage {
         }
         words.push(match &self.equals {
             None => format!("{} tables, {} rows", print.tables.len(), print.tables.iter().map(|t| t.rows).sum::<u64>()),
-            Some(Other::Earlier(stage)) => self.against_earlier(cx, stage, &print)?,
+            Some(Other::Earlier(stage)) => {
+                let then = then.expect("invariant: it was read above");
+                self.against_earlier(cx, stage, (&then, &print), &looked)?
+            }
             Some(Other::Source(stage)) => self.against_source(cx, stage, &print)?,
         });
         let wanted = cx.end_reads.get(name).into_iter().flatten().cloned().collect();
         let after = readings::read_probes(cx, &wanted, None).await?;
         readings::keep(cx, name, Moment::After, &after)?;
         Ok(Done { summary: words.join(" · ") })
-    }
-
-    /// The same database, then and now: exact, no mask.
-    fn against_earlier(&self, cx: &Cx, stage: &str, now: &Fingerprint) -> Result<String, Failure> {
-        let then = cx.stored_fingerprint(stage, "own")?;
-        let Comparison { differences, masks } = fingerprint::differences(&then, now, &Compare::Exact);
-        let lines: Vec<String> = differences.iter().map(|d| format!("{}: {}", d.what, d.detail)).collect();
-        cx.record(Event::Compared {
-            stage: self.head.name.clone(),
-            label: format!("now and at `{stage}`"),
-            equal: lines.is_empty(),
-            differences: lines.clone(),
-            masks,
-        })?;
-        if cx.targets.is_clone(&self.on) {
-            return if lines.is_empty() { Ok(format!("equal to `{stage}`")) } else { Err(self.unequal(stage, lines)) };
-        }
-        let transactions = cx.with_state(|state| state.transactions.get(&self.on).copied().unwrap_or(0));
-        let whole = self.scope == Scope::all(Level::Content) && then.level == Level::Content;
-        let ours = cx.with_state(|state| state.rolled_out.contains(&self.on));
-        // Each of our reading transactions was watched: one that wrote would have ended the run with exit 45.
-        let verdict = match (lines.is_empty(), ours) {
-            (_, _) if then.level != now.level => Unchanged::Unknown,
-            (true, _) if !whole => Unchanged::Unknown,
-            (true, _) => Unchanged::ByContent,
-            (false, true) => Unchanged::ChangedByUs,
-            (false, false) => Unchanged::ChangedByOthers,
-        };
-        cx.record(Event::ProductionChecked {
-            stage: self.head.name.clone(),
-            target: self.on.clone(),
-            verdict,
-            tables: lines.clone(),
-            transactions,
-        })?;
-        if verdict == Unchanged::ChangedByOthers && self.policy == Policy::Strict {
-            let mut failure =
-                Failure::new(Exit::ChangedByOthers, format!("`{}` was changed by others since `{stage}`", self.on))
-                    .changed(format!("our {transactions} transactions on `{}` wrote nothing", self.on));
-            failure.facts = lines;
-            return Err(failure);
-        }
-        Ok(match verdict {
-            Unchanged::ChangedByUs => {
-                format!("changed since `{stage}` by this run's rollout: {} differences", lines.len())
-            }
-            Unchanged::Unknown => format!("no difference seen since `{stage}`, and not all of it was looked at"),
-            Unchanged::ChangedByOthers => {
-                format!(
-                    "changed by others since `{stage}`: {} differences · our {transactions} transactions wrote nothing",
-                    lines.len()
-                )
-            }
-            _ => format!("unchanged since `{stage}` · our {transactions} transactions wrote nothing"),
-        })
     }
 
     /// A clone and its source at the snapshot: through the masks, which the evidence prints.

@@ -22,6 +22,7 @@ macro_rules! pairs {
 pairs! {
     accident_expected
     another_definition
+    another_forward
     another_partition
     attempts
     cascade

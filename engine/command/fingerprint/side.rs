@@ -62,7 +62,7 @@ impl Side {
                 split: Split::Evenly,
                 loads: Arc::new(Loads::default()),
             };
-            let (print, _) = fingerprint::take_by(&self.tx, &crew, &self.scope(scope)).await?;
+            let (print, _) = fingerprint::take_by(&self.tx, &crew, &self.scope(scope), &[]).await?;
             Ok(print)
         };
         let print = taken.await.map_err(|failure| explained(of_a_command(failure)))?;

@@ -156,9 +156,13 @@ fn evidence(event: &Event) -> String {
                 .collect();
             format!("\n## {label}: {word}\n\n{lines}")
         }
-        Event::ProductionChecked { verdict, tables, transactions, .. } => {
-            let lines: String = tables.iter().map(|t| format!("- {t}\n")).collect();
-            format!("\n## Production: {}\n\nOur {transactions} transactions had no id.\n\n{lines}", verdict.word())
+        Event::ProductionChecked { verdict, tables, transactions, by_watermark, read, .. } => {
+            let differences = tables.iter().map(|t| format!("- {t}\n"));
+            let lines: String = differences.chain(read.iter().map(|t| format!("- content was read: {t}\n"))).collect();
+            format!(
+                "\n## Production: {}\n\nOur {transactions} transactions had no id. {by_watermark} tables are proved by their watermark.\n\n{lines}",
+                verdict.word()
+            )
         }
         Event::Rehearsed { back, forward, back_ms, forward_ms, passed, .. } => format!(
             "\n## Rehearsal: {}\n\nBack over {} in {}, forward over {} in {}, each step committed on a copy that was dropped.\n",

@@ -10,7 +10,7 @@ use super::making::{Begun, Making};
 use super::{CloneStage, Method, working_name};
 use crate::digest::{self, RowSum};
 use crate::event::{CopiedTable, Event, Exit, Failure, HalfMade};
-use crate::fingerprint::{self, Leaf, SchemaObject, TableVerdict, Verdict, Watermark};
+use crate::fingerprint::{self, Horizon, Leaf, SchemaObject, TableVerdict, Verdict, Watermark};
 use crate::journal::store;
 use crate::target::{CloneTarget, Expected, Isolation, Tx};
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ pub(super) struct Seen {
 impl Seen {
     /// Looks at the catalog only.
     pub(super) async fn of(tx: &Tx) -> Result<Seen, Failure> {
-        let watermark = fingerprint::horizon(tx).await?;
+        let watermark = Horizon::of(tx).await?.watermark(&[]);
         let object = |object: SchemaObject| {
             let parent = object.parent.unwrap_or_default();
             let text = format!("{}\0{parent}\0{}", object.kind, object.definition);
@@ -64,7 +64,7 @@ struct Origin {
 pub(super) async fn clone_mark(target: &CloneTarget, expected: &Expected) -> Result<Watermark, Failure> {
     let doors = target.doors(expected)?;
     let tx = doors.reader.begin("what the half clone is", Isolation::Snapshot).await?;
-    let mark = fingerprint::horizon(&tx).await?;
+    let mark = Horizon::of(&tx).await?.watermark(&[]);
     tx.finish().await?;
     super::making::close(&doors);
     Ok(Watermark { tables: Vec::new(), ..mark })

@@ -26,6 +26,13 @@ impl std::fmt::Debug for Loader {
     }
 }
 
+/// Images of whole pages, of indexes that are built and of rows brought up to date all over a copy, are most of the WAL
+/// there. Only where the maker may: GRANT SET ON PARAMETER wal_compression.
+const COMPRESS: &str = "SELECT pg_catalog.set_config('wal_compression', CASE WHEN 'lz4' OPERATOR(pg_catalog.=) ANY (s.enumvals) \
+    THEN 'lz4' ELSE 'pglz' END, false) FROM pg_catalog.pg_settings AS s \
+    WHERE s.name OPERATOR(pg_catalog.=) 'wal_compression' AND s.setting OPERATOR(pg_catalog.=) 'off' \
+      AND pg_catalog.has_parameter_privilege('wal_compression', 'SET')";
+
 impl Maker {
     /// A session inside `database` that works as `role`. Its commits are not waited for: a database that is being
     /// made is made again after a crash.
@@ -40,6 +47,7 @@ impl Maker {
                   WHERE pg_catalog.current_setting('server_encoding') OPERATOR(pg_catalog.=) 'SQL_ASCII'",
         )
         .await?;
+        wire.ask(COMPRESS).await?;
         wire.ask(&format!(
             "SET ROLE {role}; SET synchronous_commit = off; SET statement_timeout = 0; SET lock_timeout = 0; \
              SET row_security = off; SET check_function_bodies = off"
