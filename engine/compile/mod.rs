@@ -246,16 +246,19 @@ fn warn_unsteady(built: &BTreeMap<String, Built>, out: &mut Diagnostics) {
         for statement in &work.forward.statements {
             for (span, function) in sql::nondeterministic(statement) {
                 let source = Source::new(&work.forward.template, work.forward.text.clone());
-                out.push(
-                    Diagnostic::new(
-                        "nondeterministic",
-                        format!("a proved stage calls `{function}`, which answers differently each time"),
-                        crate::diag::Place::new(&source, span),
+                let (what, help) = if function.starts_with("LIMIT") {
+                    (
+                        "a proved stage has a LIMIT without ORDER BY, and takes whichever rows come first".to_owned(),
+                        "add ORDER BY over columns that are unique",
                     )
-                    .label("here")
-                    .help("use `current_setting('engine.as_of')::timestamptz`, one instant for the whole run")
-                    .warning(),
-                );
+                } else {
+                    (
+                        format!("a proved stage calls `{function}`, which answers differently each time"),
+                        "use `current_setting('engine.as_of')::timestamptz`, one instant for the whole run",
+                    )
+                };
+                let place = crate::diag::Place::new(&source, span);
+                out.push(Diagnostic::new("nondeterministic", what, place).label("here").help(help).warning());
             }
         }
     }

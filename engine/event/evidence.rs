@@ -72,6 +72,9 @@ pub enum Observation {
     Broke {
         /// Which repetition.
         what: String,
+        /// SQLSTATE, or nothing.
+        #[serde(default)]
+        code: String,
         /// The error, and what is known of it.
         why: Vec<String>,
     },
@@ -236,7 +239,14 @@ fn reversible(seen: &[Observation]) -> Verdict {
         return FAILED;
     };
     // Nothing compared with nothing is no proof, nor is another forward run than the first.
-    if again.is_nothing() || first.counts() != again.counts() {
+    // A TRUNCATE forgets the counters of its table, so those say nothing.
+    let rewritten = |table: &str| [first, again].iter().any(|run| run.files.contains_key(table));
+    let counts = |run: &'_ Repetition| -> BTreeMap<String, (u64, u64, u64)> {
+        let counted = run.counts().into_iter().filter(|(table, _)| !rewritten(table));
+        counted.map(|(table, rows)| (table.to_owned(), rows)).collect()
+    };
+    let nothing = again.is_nothing() && !moved_between(seen);
+    if nothing || counts(first) != counts(again) {
         return FAILED;
     }
     let all: BTreeSet<&str> = [first, back, again].iter().flat_map(|run| run.touched()).collect();
@@ -260,6 +270,18 @@ fn reversible(seen: &[Observation]) -> Verdict {
     }
 }
 
+/// Some table held other content after the second forward run than after the rollback.
+fn moved_between(seen: &[Observation]) -> bool {
+    let found = |moment: &str| -> BTreeMap<&str, &Option<Rows>> {
+        let at = seen.iter().filter_map(|o| match o {
+            Observation::Compared { table, when, found, .. } if when == moment => Some((table.as_str(), found)),
+            _ => None,
+        });
+        at.collect()
+    };
+    found(AFTER_BACK) != found(AFTER_AGAIN)
+}
+
 fn monotonic(seen: &[Observation]) -> Verdict {
     let mut by_probe: BTreeMap<&str, Vec<Option<&str>>> = BTreeMap::new();
     for observation in seen {
@@ -278,13 +300,28 @@ fn monotonic(seen: &[Observation]) -> Verdict {
 fn not_less(a: &str, b: &str) -> bool {
     match (a.parse::<i128>(), b.parse::<i128>()) {
         (Ok(a), Ok(b)) => b >= a,
-        _ => matches!((a.parse::<f64>(), b.parse::<f64>()), (Ok(a), Ok(b)) if b >= a),
+        _ => matches!((decimal(a), decimal(b)), (Some(a), Some(b)) if b >= a),
     }
 }
 
-/// SQLSTATEs that mean a typo, a missing right, a time-out, a lock or our own read-only refusal: never a refusal.
-pub const ACCIDENTS: [&str; 10] =
-    ["42601", "42P01", "42703", "42883", "42501", "57014", "55P03", "40P01", "40001", "25006"];
+/// A decimal number as something that compares exactly: units, and the fraction to 38 digits, both with its sign.
+fn decimal(text: &str) -> Option<(i128, i128)> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (units, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if units.is_empty() || fraction.len() > 38 || !all_digits(units) || !all_digits(fraction) {
+        return None;
+    }
+    let fraction: i128 = format!("{fraction:0<38}").parse().ok()?;
+    Some((sign * units.parse::<i128>().ok()?, sign * fraction))
+}
+
+/// Does this SQLSTATE mean a typo, a missing right, a time-out, a lock, a connection, a lack of resources or our own
+/// read-only refusal? Such a thing is never a refusal.
+pub fn is_accident(code: &str) -> bool {
+    const CLASSES: [&str; 12] = ["08", "0A", "25", "3D", "3F", "40", "42", "53", "54", "57", "58", "XX"];
+    code == "55P03" || CLASSES.iter().any(|class| code.starts_with(class))
+}
 
 /// Did a case of a reject come out as it had to?
 pub fn case_held(case: &RejectResult) -> bool {
@@ -295,7 +332,7 @@ pub fn case_held(case: &RejectResult) -> bool {
             let constraint = wanted.constraint.as_ref();
             let named =
                 constraint.is_none() || constraint == refused.constraint.as_ref() || constraint == case.root.as_ref();
-            refused.error == wanted.error && named && !ACCIDENTS.contains(&refused.error.as_str())
+            refused.error == wanted.error && named && !is_accident(&refused.error)
         }
     }
 }
@@ -320,7 +357,7 @@ impl Observation {
     pub fn words(&self) -> Vec<String> {
         match self {
             Observation::Ran(run) => ran(run),
-            Observation::Broke { what, why } => {
+            Observation::Broke { what, why, .. } => {
                 let mut lines = why.clone();
                 if let Some(first) = lines.first_mut() {
                     *first = format!("the {what} failed: {first}");
@@ -410,7 +447,7 @@ mod tests {
         assert_eq!(grade(&[ran(FIRST, 1), ran(SECOND, 1), compared(AFTER_SECOND, 2)]), "failed");
         assert_eq!(grade(&[ran(FIRST, 1), ran(SECOND, 1)]), "failed", "what was touched and not compared is no proof");
         assert_eq!(grade(&[]), "failed");
-        let broke = Observation::Broke { what: SECOND.into(), why: vec!["no".into()] };
+        let broke = Observation::Broke { what: SECOND.into(), code: String::new(), why: vec!["no".into()] };
         assert_eq!(grade(&[ran(FIRST, 1), ran(SECOND, 0), broke]), "failed");
     }
 

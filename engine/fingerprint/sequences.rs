@@ -16,6 +16,8 @@ pub struct SequenceState {
     pub is_called: bool,
     /// What `nextval` would give; `None`: it is exhausted.
     pub next: Option<i64>,
+    /// It counts upward.
+    pub ascending: bool,
 }
 
 impl SequenceState {
@@ -69,7 +71,7 @@ fn rule(row: &Row) -> Rule {
 
 fn state(rule: &Rule, last_value: i64, is_called: bool) -> SequenceState {
     let next = if is_called { after(rule, last_value) } else { Some(last_value) };
-    SequenceState { name: rule.name.clone(), last_value, is_called, next }
+    SequenceState { name: rule.name.clone(), last_value, is_called, next, ascending: rule.increment > 0 }
 }
 
 fn after(rule: &Rule, last: i64) -> Option<i64> {

@@ -149,6 +149,8 @@ impl Resolved {
                 breaches.push(Breach::of(format!("{table}  was {what}, not declared in `writes` or `alters`")));
             }
         }
+        let outlives = |name: &String| format!("temporary {name}  outlives the transaction: ON COMMIT DROP is missing");
+        breaches.extend(delta.outlives.iter().map(outlives).map(Breach::of));
         breaches.extend(self.definition_breaches(delta).into_iter().map(Breach::of));
         breaches.extend(self.never_breaches(delta).into_iter().map(Breach::of));
         breaches

@@ -11,6 +11,11 @@ use crate::event::{Event, Executed, Failure, HeldLock, TableWrite};
 use crate::target::WriteTx;
 use std::collections::BTreeMap;
 
+/// Statements of a script that are measured one by one; of more, only as many, each for those before it too.
+const METERED: usize = 200;
+
+const DEFERRED: &str = include_str!("../../sql/engine/measure/deferred.sql");
+const SCRATCH: &str = include_str!("../../sql/engine/measure/scratch.sql");
 const FORCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// Tells the transaction its run id and its one instant.
@@ -45,9 +50,12 @@ pub async fn run(tx: &WriteTx, script: &Script, before: &Before) -> Result<Ran, 
     let lasting = temporary::lasting(tx, script).await?;
     let mut meter = Meter::start(tx, before).await?;
     let mut statements = Vec::with_capacity(script.statements.len());
+    // Asking after each of thousands would take longer than they do.
+    let each = script.statements.len() / METERED + 1;
     for index in 0..script.statements.len() {
         let sent = send_one(tx, script, index).await?;
-        statements.push(Executed { wrote: meter.read(tx).await?, ..sent });
+        let wrote = if (index + 1) % each == 0 { meter.read(tx).await? } else { Vec::new() };
+        statements.push(Executed { wrote, ..sent });
     }
     let watch = Stopwatch::start();
     force_constraints(tx).await?;
@@ -80,7 +88,10 @@ impl Ran {
             bound: None,
         });
         // With objects listed, a definition that was written again and is the same has not changed.
-        let definitions: Vec<String> = if work.alters.is_empty() {
+        let only_files = !delta.files.is_empty() && delta.catalogs.keys().all(|catalog| catalog == "pg_class");
+        let definitions: Vec<String> = if only_files && delta.objects.is_empty() {
+            Vec::new()
+        } else if work.alters.is_empty() {
             delta.catalogs.iter().map(|(catalog, rows)| format!("{catalog} {rows}")).collect()
         } else {
             delta.objects.iter().map(|(identity, _)| identity.clone()).collect()
@@ -151,6 +162,20 @@ async fn send_one(tx: &WriteTx, script: &Script, index: usize) -> Result<Execute
 /// The constraint that does not hold.
 pub async fn force_constraints(tx: &WriteTx) -> Result<(), Failure> {
     tx.control(FORCE).await
+}
+
+/// Makes an open transaction again what it is at its begin, for who runs several scripts in one: constraints that are
+/// initially deferred are so again, and temporary tables are gone as after COMMIT.
+///
+/// # Errors
+/// The server's.
+pub async fn as_begun(tx: &WriteTx) -> Result<(), Failure> {
+    for sql in [DEFERRED, SCRATCH] {
+        for row in tx.query(sql, &[]).await? {
+            tx.control(row.get(0)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What the server said of a statement.

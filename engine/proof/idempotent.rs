@@ -5,9 +5,9 @@ use super::measure;
 use super::{RunSettings, Seen, Work, blame, bounds, forward, perturb};
 use crate::event::evidence::{AFTER_SECOND, Observation, Repetition, SECOND};
 use crate::event::{Exit, Failure, Reading};
-use crate::fingerprint;
+use crate::fingerprint::{self, TablePrint};
 use crate::probe::{self, Query};
-use crate::target::{Isolation, Reader, WriteTx, Writer};
+use crate::target::{Isolation, RETRYABLE, Reader, WriteTx, Writer};
 
 /// What a second run is made with.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,8 @@ pub struct Again<'a> {
     pub probes: &'a [&'a Query],
     /// Big tables may be followed, not read.
     pub follow: bool,
+    /// Why plans and the order of rows are not changed.
+    pub plainly: Option<&'a str>,
 }
 
 /// What a second run showed, and the readings after it, if it came to its end.
@@ -48,8 +50,8 @@ pub async fn prove(
     let tx = writer.session("second run of a proof").await?;
     tx.begin(work.timeout, work.lock_timeout).await?;
     let before = fingerprint::sequences(&tx).await?;
-    let mut readings = Vec::new();
-    let seen = repeat(&tx, reader, work, &settings, again, &mut readings).await;
+    let mut after_it = AfterIt::default();
+    let seen = repeat(&tx, work, &settings, again, &mut after_it).await;
     tx.control("ROLLBACK").await?;
     // After the rollback: what moved by then is what stays moved.
     let after = fingerprint::sequences(&tx).await?;
@@ -59,22 +61,41 @@ pub async fn prove(
         Ok(seen) => observations.extend(seen),
         Err(failure) => observations.push(broke(SECOND, failure)?),
     }
-    let sequences = measure::moved(&before, &after);
-    observations.extend(sequences.iter().cloned().map(Observation::Moved));
-    Ok(Second { seen: Seen { observations, sequences }, readings })
+    if !after_it.touched.is_empty() {
+        // Only these are compared, with what is there now that the second run is gone. Not while it is at work: it may
+        // hold any lock.
+        let other = reader.begin("content after the first run", Isolation::Snapshot).await?;
+        let first = fingerprint::tables(&other, &after_it.touched, &work.ignore).await?;
+        other.finish().await?;
+        observations.extend(super::compared(AFTER_SECOND, &first, &after_it.content));
+    }
+    let moved = measure::moved(&before, &after);
+    let sequences = work.put_back(moved, &mut observations);
+    Ok(Second { seen: Seen { observations, sequences }, readings: after_it.readings })
+}
+
+/// What was read while the second run was there.
+#[derive(Default)]
+struct AfterIt {
+    touched: Vec<String>,
+    content: Vec<TablePrint>,
+    readings: Vec<Reading>,
 }
 
 async fn repeat(
     tx: &WriteTx,
-    reader: &Reader,
     work: &Work,
     settings: &RunSettings,
     again: Again<'_>,
-    readings: &mut Vec<Reading>,
+    after_it: &mut AfterIt,
 ) -> Result<Vec<Observation>, Failure> {
     forward::settle(tx, settings).await?;
     let resolved = bounds::resolve(tx, work).await?;
-    let under = perturb::perturb(tx, again.touched, resolved.never()).await?;
+    let read: Vec<String> = again.touched.iter().cloned().chain(resolved.tables()).collect();
+    let under = match again.plainly {
+        None => perturb::perturb(tx, work, &read, resolved.never()).await?,
+        Some(why) => vec![format!("nothing changed, since otherwise {why}")],
+    };
     let followed = if again.follow && work.alters.is_empty() {
         follow::follow(tx, &resolved.tables(), again.first.rows()).await?
     } else {
@@ -84,7 +105,7 @@ async fn repeat(
     let ran = forward::run(tx, &work.forward, &before).await?;
     blame::hold(tx, &resolved, &work.stage, &ran).await?;
     if !again.probes.is_empty() {
-        *readings = probe::read(tx, again.probes).await?;
+        after_it.readings = probe::read(tx, again.probes).await?;
     }
     let repetition = ran.repetition(SECOND, &work.forward, work, (settings, under));
     let mut touched: Vec<String> = repetition.touched().into_iter().map(str::to_owned).collect();
@@ -98,25 +119,26 @@ async fn repeat(
         }
     }
     touched.retain(|table| !unread.contains(table));
-    if !touched.is_empty() {
-        // Only these are compared, with a second session that still sees the first run's content.
-        let second = fingerprint::tables(tx, &touched, &work.ignore).await?;
-        let other = reader.begin("content after the first run", Isolation::Snapshot).await?;
-        let first = fingerprint::tables(&other, &touched, &work.ignore).await?;
-        other.finish().await?;
-        seen.extend(super::compared(AFTER_SECOND, &first, &second));
-    }
+    after_it.content = fingerprint::tables(tx, &touched, &work.ignore).await?;
+    after_it.touched = touched;
     Ok(seen)
 }
 
 /// A repetition that failed, as an observation.
 ///
 /// # Errors
-/// The failure itself, if it says nothing about the template: the connection was lost.
-pub fn broke(what: &str, failure: Failure) -> Result<Observation, Failure> {
-    if failure.sqlstate.is_none() && failure.exit != Exit::BoundExceeded {
+/// The failure itself, if it says nothing about the template: the connection was lost, or somebody else was in the way
+/// (75: it is proved again by a resume).
+pub fn broke(what: &str, mut failure: Failure) -> Result<Observation, Failure> {
+    let code = failure.sqlstate.clone().unwrap_or_default();
+    if code.is_empty() && failure.exit != Exit::BoundExceeded {
         return Err(failure);
     }
+    if RETRYABLE.contains(&code.as_str()) || code.starts_with("57P") || code.starts_with("08") {
+        failure.exit = Exit::Temporary;
+        failure.what = format!("the {what} of a proof was in somebody's way: {}", failure.what);
+        return Err(failure.changed("the stage stays committed on the clone and is not proved yet"));
+    }
     let why = std::iter::once(failure.what).chain(failure.facts).collect();
-    Ok(Observation::Broke { what: what.to_owned(), why })
+    Ok(Observation::Broke { what: what.to_owned(), code, why })
 }

@@ -49,6 +49,8 @@ pub struct Delta {
     pub objects: Vec<(String, Option<String>)>,
     /// Sequences that moved.
     pub sequences: Vec<SequenceMove>,
+    /// Temporary relations that nothing drops at COMMIT.
+    pub outlives: Vec<String>,
 }
 
 impl Delta {
@@ -72,7 +74,7 @@ const QUIET: [&str; 3] = ["pg_statistic", "pg_statistic_ext_data", "pg_stat_stat
 /// `track_counts` is off, so that nothing could be measured; or the server's.
 pub async fn before(tx: &Tx, with_objects: bool) -> Result<Before, Failure> {
     demand_counts(tx).await?;
-    let objects = if with_objects { Some(fingerprint::objects(tx).await?) } else { None };
+    let objects = if with_objects { Some(objects_unlocked(tx).await?) } else { None };
     Ok(Before { sequences: Some(fingerprint::sequences(tx).await?), objects, counters: counters(tx).await? })
 }
 
@@ -84,6 +86,17 @@ pub async fn before_without_sequences(tx: &Tx) -> Result<Before, Failure> {
     demand_counts(tx).await?;
     let objects = Some(fingerprint::objects(tx).await?);
     Ok(Before { sequences: None, objects, counters: counters(tx).await? })
+}
+
+/// Definitions, read in a savepoint that is rolled back: reading them takes locks, which would pass for the template's.
+///
+/// # Errors
+/// The server's.
+pub async fn objects_unlocked(tx: &Tx) -> Result<Vec<SchemaObject>, Failure> {
+    tx.enter_read_only().await?;
+    let objects = fingerprint::objects(tx).await;
+    tx.leave_read_only().await?;
+    objects
 }
 
 async fn demand_counts(tx: &Tx) -> Result<(), Failure> {
@@ -181,6 +194,25 @@ pub fn moved(before: &[SequenceState], after: &[SequenceState]) -> Vec<SequenceM
             })
         })
         .collect()
+}
+
+/// Sequences that give, after a rollback, values that were given out before the stage already: name, and both next values.
+pub fn set_back(before: &[SequenceMove], now: &[SequenceState]) -> Vec<(String, String)> {
+    let behind =
+        |then: i64, s: &SequenceState| s.next.is_some_and(|next| if s.ascending { next < then } else { next > then });
+    let told = |m: &SequenceMove| {
+        let state = now.iter().find(|state| state.name == m.sequence)?;
+        let step = if state.ascending { 1 } else { -1 };
+        // What it would have given before the stage, or what comes after that: its increment does not matter here.
+        let then = if m.before.1 { m.before.0.saturating_add(step) } else { m.before.0 };
+        behind(then, state).then(|| {
+            (
+                m.sequence.clone(),
+                format!("next value {}, and {then} was next before the stage", state.next.unwrap_or(0)),
+            )
+        })
+    };
+    before.iter().filter_map(told).collect()
 }
 
 /// Statements that put sequences back to what they were before.

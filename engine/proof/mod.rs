@@ -44,6 +44,8 @@ pub struct Work {
     pub never: Vec<String>,
     /// Probes whose reading it never lowers.
     pub monotonic: Vec<String>,
+    /// Independent writers may be at work beside it.
+    pub parallel: bool,
     /// It may be run twice, so that two sessions at once must come to the same as one.
     pub idempotent: bool,
     /// Bound of one transaction.
@@ -56,6 +58,21 @@ impl Work {
     /// Columns that no comparison looks at, as a proof prints them.
     fn ignored(&self) -> impl Iterator<Item = Observation> {
         self.ignore.iter().map(|(table, column)| Observation::Ignored { column: format!("{table}.{column}") })
+    }
+}
+
+impl Work {
+    /// Moved sequences that are put back. Where others may draw from them at the same time none is: a value given out
+    /// twice is worse than a gap.
+    fn put_back(&self, moved: Vec<SequenceMove>, seen: &mut Vec<Observation>) -> Vec<SequenceMove> {
+        if self.parallel {
+            let stays =
+                |m: &SequenceMove| format!("sequence {} stays where it is now, as others may draw from it", m.sequence);
+            seen.extend((!moved.is_empty()).then(|| Observation::NotSeen { why: moved.iter().map(stays).collect() }));
+            return Vec::new();
+        }
+        seen.extend(moved.iter().cloned().map(Observation::Moved));
+        moved
     }
 }
 

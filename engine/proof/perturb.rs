@@ -3,6 +3,7 @@
 //! Whatever depends on the order in which rows happen to come (LIMIT without ORDER BY, an aggregate that keeps the
 //! first) then comes out differently. Everything here is rolled back with the proof.
 
+use super::Work;
 use crate::event::Failure;
 use crate::target::WriteTx;
 
@@ -20,16 +21,17 @@ const SETTINGS: [(&str, &str); 6] = [
 ];
 
 /// Where all tables are this small together, in pages, reading them whole costs nothing: no bitmap either.
-const SMALL: i64 = 1000;
+const SMALL: i64 = 64;
 
-/// Pages up to which half of a table is moved; of a larger one only its first rows are.
-const HALF: i64 = 8;
+/// Rows up to which a table is turned round whole; of a larger one only its first rows are moved.
+const ALL: i64 = 20_000;
 /// Rows of a larger table that are moved.
 const FIRST: i64 = 500;
 
 struct Movable {
     table: String,
-    column: String,
+    root: String,
+    column: Option<String>,
     pages: i64,
     rules: bool,
     off: Vec<String>,
@@ -40,7 +42,7 @@ struct Movable {
 ///
 /// # Errors
 /// The server's. A table whose rows cannot be moved is said, and is no error.
-pub async fn perturb(tx: &WriteTx, tables: &[String], never: &[String]) -> Result<Vec<String>, Failure> {
+pub async fn perturb(tx: &WriteTx, work: &Work, tables: &[String], never: &[String]) -> Result<Vec<String>, Failure> {
     let rows = tx.query(MOVABLE, &[&tables]).await?;
     let movable: Vec<Movable> = rows
         .iter()
@@ -51,14 +53,22 @@ pub async fn perturb(tx: &WriteTx, tables: &[String], never: &[String]) -> Resul
             rules: row.get(3),
             off: row.get(4),
             on: row.get(5),
+            root: row.get(6),
         })
         .collect();
     let mut under = Vec::new();
     for table in &movable {
-        if table.rules || never.contains(&table.table) {
-            under.push(format!("rows of {} where they were", table.table));
-        } else {
-            under.extend(moved(tx, table).await?);
+        let why_not = match &table.column {
+            _ if table.rules => Some("it has rules"),
+            _ if never.contains(&table.table) || never.contains(&table.root) => Some("it is never written"),
+            // Their writers would have to wait for this proof.
+            _ if work.parallel => Some("others may write it"),
+            None => Some("it has no column that can be written"),
+            Some(_) => None,
+        };
+        match why_not {
+            Some(why) => under.push(format!("rows of {} where they were: {why}", table.table)),
+            None => under.extend(moved(tx, table).await?),
         }
     }
     let mut settings = SETTINGS.to_vec();
@@ -72,33 +82,42 @@ pub async fn perturb(tx: &WriteTx, tables: &[String], never: &[String]) -> Resul
     Ok(under)
 }
 
-/// Writes the first rows of a table again as they are, so that they come last; triggers that would see it are off.
+/// Writes rows of a table again as they are, in another order; triggers that would see it are off.
 async fn moved(tx: &WriteTx, table: &Movable) -> Result<Option<String>, Failure> {
-    let Movable { table: name, column, off, on, pages, .. } = table;
+    let Movable { table: name, column: Some(column), off, on, pages, .. } = table else { return Ok(None) };
     if *pages == 0 {
         return Ok(None);
     }
     let column = crate::name::quote::ident(column).unwrap_or_else(|_| column.clone());
-    let most =
-        if *pages <= HALF { format!("(SELECT pg_catalog.count(*) / 2 FROM ONLY {name})") } else { FIRST.to_string() };
+    // One by one, since an UPDATE of many goes through them in the order in which they lie. Few are turned round, more are
+    // shuffled, always in the same way: turned round they could be in the order of an index.
     let again = format!(
-        "UPDATE ONLY {name} SET {column} = {column} \
-         WHERE ctid = ANY (ARRAY(SELECT ctid FROM ONLY {name} LIMIT {most}))"
+        "DO $engine$ #variable_conflict use_column
+         DECLARE engine_rows tid[]; engine_row tid; BEGIN \
+         SELECT pg_catalog.array_agg(engine_r.ctid) INTO engine_rows \
+         FROM (SELECT ctid FROM ONLY {name} LIMIT {ALL} + 1) AS engine_r; \
+         IF pg_catalog.cardinality(engine_rows) > {ALL} THEN engine_rows := engine_rows[1:{FIRST}]; END IF; \
+         IF pg_catalog.cardinality(engine_rows) > 16 THEN engine_rows := (SELECT pg_catalog.array_agg(engine_r.at \
+         ORDER BY pg_catalog.hashtextextended(engine_r.at::pg_catalog.text, 7)) \
+         FROM pg_catalog.unnest(engine_rows) AS engine_r (at)); END IF; \
+         FOR engine_at IN REVERSE coalesce(pg_catalog.cardinality(engine_rows), 0) .. 1 LOOP \
+         engine_row := engine_rows[engine_at]; \
+         UPDATE ONLY {name} SET {column} = {column} WHERE ctid = engine_row; END LOOP; END $engine$"
     );
     tx.control("SAVEPOINT engine_move").await?;
     let tried = async {
         if !off.is_empty() {
             tx.control(&format!("ALTER TABLE {name} {}", off.join(", "))).await?;
         }
-        let rows = tx.execute(&again).await?;
+        tx.control(&again).await?;
         if !on.is_empty() {
             tx.control(&format!("ALTER TABLE {name} {}", on.join(", "))).await?;
         }
-        Ok::<u64, Failure>(rows)
+        Ok::<(), Failure>(())
     }
     .await;
     let (end, said) = match tried {
-        Ok(rows) => ("RELEASE SAVEPOINT engine_move", format!("{rows} rows of {name} moved behind the others")),
+        Ok(()) => ("RELEASE SAVEPOINT engine_move", format!("rows of {name} in another order")),
         Err(failure) if failure.sqlstate.is_some() => {
             let end = "ROLLBACK TO SAVEPOINT engine_move; RELEASE SAVEPOINT engine_move";
             (end, format!("rows of {name} where they were ({})", crate::proof::forward::said(&failure)))

@@ -5,6 +5,7 @@
 use super::{Script, forward, measure};
 use crate::event::evidence::case_held;
 use crate::event::{Exit, Failure, RejectResult};
+use crate::sql::Kind;
 use crate::target::WriteTx;
 
 /// `[stage.x.reject.NAME]`, rendered.
@@ -65,9 +66,11 @@ pub fn failure(stage: &str, results: &[RejectResult]) -> Option<Failure> {
     Some(failure)
 }
 
-/// Row changes of the script by whatever path, or how it failed. Command tags count selected rows too: not used.
+/// Row changes of the script by whatever path, or how it failed. None if it writes, and its own statements changed no row:
+/// what a trigger wrote elsewhere while it swallowed the row is no permission.
 async fn attempt(tx: &WriteTx, given: Option<&Script>, script: &Script) -> Result<Result<i64, Failure>, Failure> {
     tx.control("SAVEPOINT engine_reject").await?;
+    forward::as_begun(tx).await?;
     let tried = async {
         if let Some(given) = given
             && let Err(mut failure) = forward::send(tx, given).await
@@ -77,11 +80,15 @@ async fn attempt(tx: &WriteTx, given: Option<&Script>, script: &Script) -> Resul
         }
         let before = measure::rows_changed(tx).await?;
         let sent = match forward::send(tx, script).await {
-            Ok(_) => forward::force_constraints(tx).await,
+            Ok(sent) => forward::force_constraints(tx).await.map(|()| sent),
             Err(failure) => Err(failure),
         };
         let sent = match sent {
-            Ok(()) => Ok(measure::rows_changed(tx).await? - before),
+            Ok(sent) => {
+                let own = script.statements.iter().zip(&sent).filter(|(s, _)| s.kind == Kind::Write);
+                let swallowed = own.clone().count() > 0 && own.map(|(_, sent)| sent.rows).sum::<u64>() == 0;
+                Ok(if swallowed { 0 } else { measure::rows_changed(tx).await? - before })
+            }
             Err(failure) => Err(failure),
         };
         Ok(sent)
@@ -165,8 +172,9 @@ async fn constraint_root(tx: &WriteTx, failure: &Failure) -> Result<Option<Strin
 
 fn shown(failure: &Failure) -> String {
     let code = failure.sqlstate.as_deref().unwrap_or("no SQLSTATE");
-    match &failure.constraint {
-        Some(constraint) => format!("{code} {constraint}"),
-        None => format!("{code} {}", failure.what),
+    match (&failure.constraint, &failure.table) {
+        (Some(constraint), Some(table)) => format!("{code} {constraint} on {table}"),
+        (Some(constraint), None) => format!("{code} {constraint}"),
+        (None, _) => format!("{code} {}", failure.what),
     }
 }

@@ -41,10 +41,14 @@ pub struct First<'f> {
 /// # Errors
 /// The server's.
 pub async fn state(tx: &Tx, work: &Work, tables: &[String], known: Vec<TablePrint>) -> Result<State, Failure> {
-    let objects = if work.alters.is_empty() { Vec::new() } else { fingerprint::objects(tx).await? };
+    let objects = if work.alters.is_empty() { Vec::new() } else { measure::objects_unlocked(tx).await? };
     let unknown: Vec<String> =
         tables.iter().filter(|name| known.iter().all(|print| print.name != **name)).cloned().collect();
-    let mut tables = fingerprint::tables(tx, &unknown, &work.ignore).await?;
+    // In a savepoint that is rolled back: its locks would pass for the template's.
+    tx.enter_read_only().await?;
+    let read = fingerprint::tables(tx, &unknown, &work.ignore).await;
+    tx.leave_read_only().await?;
+    let mut tables = read?;
     tables.extend(known);
     Ok(State { tables, objects })
 }
@@ -66,7 +70,7 @@ pub async fn prove(writer: &Writer, work: &Work, settings: &RunSettings, first: 
         observations.push(broke(step, failure)?);
     }
     observations.extend(work.ignored());
-    let sequences = measure::moved(&before, &after);
+    let sequences = work.put_back(measure::moved(&before, &after), &mut observations);
     Ok(Seen { observations, sequences })
 }
 
@@ -79,7 +83,11 @@ async fn there_and_back(
 ) -> Result<(), (&'static str, Failure)> {
     let at = |step: &'static str| move |failure: Failure| (step, failure);
     let Some(rollback) = &work.rollback else {
-        seen.push(Observation::Broke { what: BACK.to_owned(), why: vec!["there is none".to_owned()] });
+        seen.push(Observation::Broke {
+            what: BACK.to_owned(),
+            code: String::new(),
+            why: vec!["there is none".to_owned()],
+        });
         return Ok(());
     };
     forward::settle(tx, settings).await.map_err(at(BACK))?;
@@ -97,6 +105,15 @@ async fn there_and_back(
     let a = state(tx, work, &tables, known).await.map_err(at(BACK))?;
     seen.push(Observation::Ran(back));
     seen.extend(differences(AFTER_BACK, first.before, &a));
+    let sequences = fingerprint::sequences(tx).await.map_err(at(BACK))?;
+    seen.extend(measure::set_back(first.moves, &sequences).into_iter().map(|(sequence, detail)| {
+        Observation::Defined {
+            object: format!("sequence {sequence}"),
+            when: AFTER_BACK.to_owned(),
+            detail,
+            physical: false,
+        }
+    }));
 
     for statement in measure::put_back(first.moves).map_err(at(AGAIN))? {
         tx.control(&statement).await.map_err(at(AGAIN))?;
@@ -136,6 +153,7 @@ async fn step(
     script: &Script,
     settings: &RunSettings,
 ) -> Result<(Repetition, Delta), Failure> {
+    forward::as_begun(tx).await?;
     let before = measure::before(tx, !work.alters.is_empty()).await?;
     let ran = forward::run(tx, script, &before).await?;
     blame::hold(tx, resolved, &work.stage, &ran).await?;

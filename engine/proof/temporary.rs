@@ -8,19 +8,23 @@ use super::measure::Delta;
 use crate::event::Failure;
 use crate::target::Tx;
 
+const TEMPORARY: &str = include_str!("../../sql/engine/measure/temporary.sql");
 const LASTING: &str = include_str!("../../sql/engine/measure/lasting.sql");
 
 /// Catalogs that a temporary table, its indexes, constraints and columns write to.
-const ITS_CATALOGS: [&str; 10] = [
+const ITS_CATALOGS: [&str; 13] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_class",
     "pg_constraint",
     "pg_depend",
+    "pg_description",
     "pg_index",
+    "pg_inherits",
     "pg_namespace",
     "pg_sequence",
     "pg_shdepend",
+    "pg_trigger",
     "pg_type",
 ];
 
@@ -44,6 +48,11 @@ pub(super) async fn lasting(tx: &Tx, script: &Script) -> Result<Lasting, Failure
 /// # Errors
 /// The server's.
 pub(super) async fn leave_out(tx: &Tx, script: &Script, before: &Lasting, delta: &mut Delta) -> Result<(), Failure> {
+    if !delta.catalogs.is_empty() {
+        // Each that the script itself makes is dropped at COMMIT: `check` has seen to that.
+        let own: Vec<String> = script.statements.iter().filter_map(crate::sql::Statement::temporary_name).collect();
+        delta.outlives = tx.query(TEMPORARY, &[&own]).await?.iter().map(|row| row.get(0)).collect();
+    }
     let only_its = delta.catalogs.keys().all(|catalog| ITS_CATALOGS.contains(&catalog.as_str()));
     if before.is_some() && only_its && delta.objects.is_empty() && lasting(tx, script).await? == *before {
         delta.catalogs.clear();

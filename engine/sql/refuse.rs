@@ -52,7 +52,11 @@ pub fn nondeterministic(statement: &Statement) -> Vec<(Range<usize>, String)> {
             (keyword && (name.starts_with("current_") || name.starts_with("localtime"))).then(|| (name, span(&n)))
         });
         let all = calls.chain(words).filter(|(name, _)| words::NONDETERMINISTIC.contains(&name.as_str()));
-        let mut all: Vec<_> = all.map(|(name, span)| (shift(span), name)).collect();
+        let limits = root.descendants().filter(|n| n.kind() == SyntaxKind::LIMIT_CLAUSE).filter_map(|n| {
+            let ordered = n.parent()?.children().any(|c| c.kind() == SyntaxKind::ORDER_BY_CLAUSE);
+            (!ordered).then(|| ("LIMIT without ORDER BY".to_owned(), span(&n)))
+        });
+        let mut all: Vec<_> = all.chain(limits).map(|(name, span)| (shift(span), name)).collect();
         all.sort_by_key(|(span, _)| span.start);
         all.dedup();
         all
@@ -150,14 +154,35 @@ fn concurrently(node: &SyntaxNode) -> Option<Refusal> {
     Some(refusal("sql-not-in-transaction", message, token_span(culprit), help))
 }
 
+fn is_temporary(word: &String) -> bool {
+    word == "temp" || word == "temporary"
+}
+
+/// `CREATE OR REPLACE TEMP`: what comes before the kind of object, and so before any name.
+fn words_before_kind(text: &[String]) -> &[String] {
+    let kind = |word: &String| ["table", "view", "sequence", "function"].contains(&word.as_str());
+    &text[..text.iter().position(kind).unwrap_or(0)]
+}
+
+/// `CREATE TABLE pg_temp.x`.
+fn named_temporary(text: &[String]) -> Option<usize> {
+    text.windows(2).take(8).position(|w| w[0] == "pg_temp" && w[1] == ".")
+}
+
 /// Whatever is temporary must be gone at COMMIT, or the next stage may find it.
 fn temporary(node: &SyntaxNode) -> Option<Refusal> {
     let words: Vec<_> = tokens(node).filter(|t| !is_trivia(t.kind())).collect();
     let text: Vec<String> = words.iter().map(|t| t.text().to_lowercase()).collect();
-    let is_temporary = |word: &String| word == "temp" || word == "temporary";
     let at = match text.first().map(String::as_str) {
-        Some("create") => text.iter().take(3).position(is_temporary)?,
-        _ => text.windows(2).position(|w| w[0] == "into" && is_temporary(&w[1]))? + 1,
+        Some("create") => words_before_kind(&text).iter().position(is_temporary).or_else(|| named_temporary(&text))?,
+        // SELECT ... INTO TEMP name; a table that is called temp has no name behind it.
+        Some("select" | "with" | "(") => {
+            let name = |word: &String| {
+                word == "table" || word.starts_with('"') || !words::RESERVED_AFTER_INTO.contains(&word.as_str())
+            };
+            text.windows(3).position(|w| w[0] == "into" && is_temporary(&w[1]) && name(&w[2]))? + 1
+        }
+        _ => return None,
     };
     let dropped = text.windows(3).any(|w| w[0] == "on" && w[1] == "commit" && w[2] == "drop");
     let help = "write CREATE TEMPORARY TABLE ... ON COMMIT DROP";

@@ -40,10 +40,23 @@ pub struct Statement {
 impl Statement {
     /// It makes something temporary.
     pub fn makes_temporary(&self) -> bool {
-        self.text.split_whitespace().take(3).any(|word| {
-            let word = word.to_ascii_lowercase();
-            word == "temp" || word == "temporary"
-        })
+        self.temporary_name().is_some()
+    }
+
+    /// The name of the temporary table it makes, folded.
+    pub fn temporary_name(&self) -> Option<String> {
+        let words: Vec<String> = self.text.split_whitespace().map(str::to_ascii_lowercase).take(9).collect();
+        let table = words.iter().position(|word| word == "table")?;
+        let temporary = |word: &String| word == "temp" || word == "temporary";
+        if words.first().map(String::as_str) != Some("create") || !words[..table].iter().any(temporary) {
+            return None;
+        }
+        let exists = words.get(table + 1).is_some_and(|word| word == "if");
+        // As it stands, since a quoted name is not folded; up to its columns.
+        let name = self.text.split_whitespace().nth(table + 1 + if exists { 3 } else { 0 })?;
+        let name = name.split('(').next().unwrap_or(name);
+        let name = name.rsplit_once('.').map_or(name, |(_, name)| name);
+        Some(super::parse::folded(name))
     }
 }
 

@@ -142,3 +142,7 @@ pub(super) const TYPES: [&str; 31] = [
 /// Operators of more than the usual signs that a predicate may use: text, patterns, jsonb.
 pub(super) const OPERATORS: [&str; 13] =
     ["||", "->", "->>", "#>", "#>>", "@>", "<@", "~", "~*", "!~", "!~*", "<>", "!="];
+
+/// Words that can follow `INTO temp` only where `temp` is the name of a table.
+pub(super) const RESERVED_AFTER_INTO: [&str; 12] =
+    ["from", "where", "group", "having", "order", "limit", "union", "intersect", "except", "window", "fetch", ";"];

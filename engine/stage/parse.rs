@@ -417,7 +417,7 @@ impl Parse<'_> {
             return None;
         };
         let form = error.value.len() == 5 && error.value.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
-        if !form || crate::event::evidence::ACCIDENTS.contains(&error.value.as_str()) {
+        if !form || crate::event::evidence::is_accident(&error.value) {
             let why = if form { "means an accident, never a refusal" } else { "is no SQLSTATE" };
             self.out.push(
                 Diagnostic::new("refuse-error", format!("`{}` {why}", error.value), error.place)

@@ -56,18 +56,23 @@ pub fn keep(cx: &Cx, file: &str, places: &Places) -> Result<(), Failure> {
     store::write(&cx.dir.join(file), &bytes)
 }
 
-/// Undoes what an attempt that did not commit moved. It left `file` behind if it got as far as its SQL; the file goes
+/// Undoes what an attempt that did not commit moved, of sequences that are its `own`. It left `file` behind if it got as far as its SQL; the file goes
 /// once its sequences are back.
 ///
 /// # Errors
 /// The clone cannot be reached; the file stays, and the next attempt does it.
-pub async fn undo(cx: &Cx, on: &str, file: &str) -> Result<(), Failure> {
+pub async fn undo(
+    cx: &Cx,
+    on: &str,
+    file: &str,
+    own: impl FnOnce(Vec<SequenceMove>) -> Vec<SequenceMove>,
+) -> Result<(), Failure> {
     let path = cx.dir.join(file);
     if !path.exists() {
         return Ok(());
     }
     let found: Places = super::sql::stored(cx, file)?;
     let live = cx.targets.clone_target(on)?.live()?;
-    put_back(cx, on, &moved_since(&live.reader, &found).await?).await?;
+    put_back(cx, on, &own(moved_since(&live.reader, &found).await?)).await?;
     std::fs::remove_file(&path).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))
 }

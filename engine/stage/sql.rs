@@ -115,7 +115,9 @@ impl SqlStage {
             self.undo_sequences(cx).await?;
             self.attempts(cx, &live, known.attempts).await?
         };
-        sequences::put_back(cx, &self.on, &attempt.reject_moves).await?;
+        if !self.parallel {
+            sequences::put_back(cx, &self.on, &attempt.reject_moves).await?;
+        }
         let mut words = attempt.words;
         if attempt.already {
             // Nothing was sent, so nothing can be repeated: its proofs are NOT RUN, and the verdict says so.
@@ -137,7 +139,7 @@ impl SqlStage {
         let mut words = readings::shown(&self.ensures, &by_name(&state.before), &by_name(&state.after));
         words.push(format!("wrote {wrote}, committed before"));
         let left: sequences::Places = stored(cx, &sequences_file(&self.head.name))?;
-        let reject_moves = sequences::moved_since(&live.reader, &left).await?;
+        let reject_moves = self.own(cx, sequences::moved_since(&live.reader, &left).await?);
         Ok(Attempt { words, already: false, template_moves: state.sequences, reject_moves })
     }
 
@@ -167,7 +169,22 @@ impl SqlStage {
 
     /// Other writers at work on the target move sequences of their own, which must not be taken for ours.
     async fn undo_sequences(&self, cx: &Cx) -> Result<(), Failure> {
-        if self.parallel { Ok(()) } else { sequences::undo(cx, &self.on, &found_file(&self.head.name)).await }
+        if self.parallel {
+            return Ok(());
+        }
+        sequences::undo(cx, &self.on, &found_file(&self.head.name), |moves| self.own(cx, moves)).await
+    }
+
+    /// Moves that can be this stage's: those of sequences that no other stage has drawn from.
+    fn own(&self, cx: &Cx, moves: Vec<SequenceMove>) -> Vec<SequenceMove> {
+        if self.parallel {
+            return Vec::new();
+        }
+        let drawn = |state: &crate::event::StageState, name: &str| state.sequences.iter().any(|m| m.sequence == name);
+        let others = |name: &str| {
+            cx.with_state(|state| state.stages.iter().any(|(of, state)| *of != self.head.name && drawn(state, name)))
+        };
+        moves.into_iter().filter(|m| !others(&m.sequence)).collect()
     }
 
     async fn attempt(&self, cx: &Cx, live: &Live, number: u32) -> Result<Attempt, Failure> {

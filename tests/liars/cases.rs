@@ -26,6 +26,7 @@ pairs! {
     another_partition
     attempts
     cascade
+    child_before_parent
     clock_of_the_run
     column_at_another_place
     comment
@@ -37,14 +38,20 @@ pairs! {
     deferred_refusal
     deferred_trigger
     definition_beside_a_temporary
+    dependency_beside_a_temporary
     detached_partition
     dropped_and_added_again
+    emptied_and_back
+    emptied_first
     first_of_each
     function
     generated_id
     grant
     index
+    index_of_a_leaf
+    limit_behind_a_filter
     limit_by_index
+    limit_over_what_was_looked_at
     limit_without_order
     never_by_a_trigger
     no_row
@@ -62,7 +69,13 @@ pairs! {
     rollback_takes_too_much
     rows_that_policies_hide
     rule
+    scratch_both_ways
+    sequence_set_back
+    slow_workers
     swallowed
+    swallowed_and_logged
+    table_called_temp
+    temporary_in_code
     temporary_survives
     time_is_up
     trigger

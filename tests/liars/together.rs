@@ -72,3 +72,43 @@ fn the_shipped_worker_loses_no_event_that_commits_late() {
     assert_ne!(naive, shipped);
     assert_eq!(out_of_order("late_naive", &naive), "1", "what commits late is behind the cursor");
 }
+
+const SERIAL: &str =
+    "CREATE TABLE d (id serial PRIMARY KEY, v text); INSERT INTO d (v) SELECT 'x' FROM generate_series(1, 50);
+    GRANT SELECT ON SEQUENCE d_id_seq TO engine_reader";
+const NEXT_IS_FREE: &str = "SELECT nextval('d_id_seq') > (SELECT max(id) FROM d)";
+const DRAWS: &str = "INSERT INTO d (v) SELECT 'b' FROM generate_series(1, 10)";
+
+#[test]
+fn values_that_another_stage_drew_are_not_given_out_again() {
+    // Beside the second run of a proof, where the target lets writers run side by side.
+    let bench = Bench::mini("beside", SERIAL);
+    let sleepy = "SELECT pg_sleep(1.5);\nINSERT INTO u VALUES (1, 'a') ON CONFLICT DO NOTHING";
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1\nprove = [\"idempotent\"]", sleepy, None);
+    let b = bench.mini_stage("b", "\"base\"", "writes.d = 10", &format!("SELECT pg_sleep(2.2);\n{DRAWS}"), None);
+    bench.mini_plan_with("", "parallel = true", &format!("{a}{b}"));
+    bench.mini_apply(&["--jobs", "4"]).expect(0);
+    assert_eq!(bench.psql(bench.clone_name(), NEXT_IS_FREE), "t");
+
+    // Between a proof that failed and the resume that repeats it.
+    let bench = Bench::mini("between", SERIAL);
+    let twice = "INSERT INTO u SELECT coalesce(max(id), 0) + 1, 'a' FROM u";
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1\nprove = [\"idempotent\"]", twice, None);
+    let b = bench.mini_stage("b", "\"base\"", "writes.d = 10", DRAWS, None);
+    bench.mini_plan(&format!("{a}{b}"));
+    bench.mini_apply(&[]).expect(44);
+    bench.engine(&["resume"]).expect(44);
+    assert_eq!(bench.journal().status("b"), engine::event::Status::Done);
+    assert_eq!(bench.psql(bench.clone_name(), NEXT_IS_FREE), "t");
+}
+
+#[test]
+fn a_proof_keeps_nobody_from_writing_what_it_only_reads() {
+    let bench = Bench::mini("reads", "");
+    let reads = "SELECT pg_sleep(1.5);\nINSERT INTO u SELECT id, v FROM t ORDER BY id LIMIT 1 ON CONFLICT DO NOTHING";
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1\nprove = [\"idempotent\"]", reads, None);
+    let writes = "SELECT pg_sleep(2.2);\nUPDATE t SET v = 'w' WHERE id > 1";
+    let b = bench.mini_stage("b", "\"base\"", "writes.t = 4\nlock_timeout = \"300ms\"", writes, None);
+    bench.mini_plan_with("", "parallel = true", &format!("{a}{b}"));
+    bench.mini_apply(&["--jobs", "4"]).expect(0);
+}

@@ -4,6 +4,7 @@
 //! the comparison at the end of the way forward demands that both together came to what one did.
 
 use super::steps::Steps;
+use crate::clock::Stopwatch;
 use crate::event::Failure;
 use crate::event::evidence::Observation;
 use crate::fingerprint;
@@ -14,8 +15,7 @@ use std::time::Duration;
 const FIRST: &str = "the first of two workers";
 const SECOND: &str = "the second of two workers";
 
-/// How long the second worker is given to get as far as it can, in steps of `STEP`.
-const PATIENCE: u32 = 100;
+/// How often the second worker is looked at.
 const STEP: Duration = Duration::from_millis(20);
 
 impl Steps<'_> {
@@ -38,7 +38,7 @@ impl Steps<'_> {
                 ran
             },
             async {
-                let waited = as_far_as_it_gets(&first, second.backend_pid, &ended).await;
+                let waited = as_far_as_it_gets(&first, second.backend_pid, &ended, work.timeout).await;
                 self.close(first, work, FIRST, waited).await?;
                 let readings = self.readings(work, &format!("after {FIRST}")).await?;
                 Ok::<_, Failure>((readings, self.sequences().await?))
@@ -78,9 +78,15 @@ impl Steps<'_> {
     }
 }
 
-/// Until the second session waits for the first, or has come to its end.
-async fn as_far_as_it_gets(first: &WriteTx, second: i32, ended: &tokio::sync::Notify) -> Result<(), Failure> {
-    for _ in 0..PATIENCE {
+/// Until the second session waits for the first, or has come to its end; its statements end at the stage's time-out.
+async fn as_far_as_it_gets(
+    first: &WriteTx,
+    second: i32,
+    ended: &tokio::sync::Notify,
+    timeout: Duration,
+) -> Result<(), Failure> {
+    let watch = Stopwatch::start();
+    while u128::from(watch.ms()) < timeout.as_millis() {
         let blocked = "SELECT pg_catalog.cardinality(pg_catalog.pg_blocking_pids($1)) > 0";
         if first.query_one(blocked, &[&second]).await?.get(0) {
             return Ok(());

@@ -58,6 +58,10 @@ impl Steps<'_> {
             self.step(work, rollback, "rollback").await?;
             if sequences {
                 let moves = self.cx.with_state(|state| state.stage(&work.stage).sequences);
+                if let Some((sequence, detail)) = measure::set_back(&moves, &self.sequences().await?).pop() {
+                    let what = format!("the rollback of `{}` sets a sequence back too far", work.stage);
+                    return Err(Failure::new(Exit::ProofFailed, what).fact(format!("{sequence}: {detail}")));
+                }
                 self.put_back(&moves).await?;
             }
         }

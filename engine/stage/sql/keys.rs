@@ -63,6 +63,7 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
         ignore,
         never,
         monotonic: monotonic.clone(),
+        parallel: target.parallel,
         idempotent,
         timeout: head.timeout,
         lock_timeout: head.lock_timeout,

@@ -17,7 +17,8 @@ pub(super) async fn prints(cx: &Cx, tx: &Tx, stage: &SqlStage, tables: &[String]
     if !stage.work.alters.is_empty() {
         return Ok(Vec::new());
     }
-    let ignored = |name: &String| stage.work.ignore.iter().any(|(table, _)| table == name);
+    let ignored =
+        |name: &String| stage.work.ignore.iter().any(|(table, _)| table == name || *table == name.replace('"', ""));
     let big: Vec<String> = proof::followable(tx, tables)
         .await?
         .into_iter()

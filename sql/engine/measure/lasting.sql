@@ -19,6 +19,14 @@ WITH scratch AS (
     SELECT 'pg_attrdef', d.adrelid, d.ctid::pg_catalog.text || d.xmin::pg_catalog.text FROM pg_catalog.pg_attrdef AS d
     UNION ALL
     SELECT 'pg_sequence', s.seqrelid, s.ctid::pg_catalog.text || s.xmin::pg_catalog.text FROM pg_catalog.pg_sequence AS s
+    UNION ALL
+    SELECT 'pg_trigger', t.tgrelid, t.ctid::pg_catalog.text || t.xmin::pg_catalog.text FROM pg_catalog.pg_trigger AS t
+    UNION ALL
+    SELECT 'pg_inherits', i.inhrelid, i.ctid::pg_catalog.text || i.xmin::pg_catalog.text FROM pg_catalog.pg_inherits AS i
+    UNION ALL
+    SELECT 'pg_description', d.objoid, d.ctid::pg_catalog.text || d.xmin::pg_catalog.text FROM pg_catalog.pg_description AS d
+    UNION ALL
+    SELECT 'pg_depend', 0, d.ctid::pg_catalog.text || d.xmin::pg_catalog.text FROM pg_catalog.pg_depend AS d WHERE d.deptype IN ('x', 'e')
 )
 SELECT catalog, pg_catalog.count(*)::pg_catalog.int8, pg_catalog.sum(pg_catalog.hashtextextended(id, 0))::pg_catalog.text
 FROM version
