@@ -10,6 +10,8 @@ make_database() {
     sql postgres "CREATE DATABASE $1"
     # Roles as in the sandbox; the database becomes shop_owner's.
     psql -Xq -v ON_ERROR_STOP=1 -d "$1" -f sql/sample/shop/010_roles.sql
+    # As docs/safety.md recommends.
+    sql postgres 'GRANT SET ON PARAMETER wal_compression TO engine_cloner'
     "fill_$1" >"$logs/fill.$1" 2>&1 || die "database $1 cannot be filled, see $logs/fill.$1"
     sql "$1" "GRANT CONNECT ON DATABASE $1 TO shop_owner, engine_reader;
               REVOKE CONNECT, TEMPORARY ON DATABASE $1 FROM PUBLIC;

@@ -62,6 +62,7 @@ How it was measured:
   Both sides at once as it does, and one side alone.
 - Bare binary COPY: `COPY (SELECT ...) TO STDOUT (FORMAT binary)` of all tables, as many psql as jobs, big tables in
   ranges of ctid, to /dev/null. `count(*)` is one session, table after table, parallel query as by default.
+- The role that makes our clones may set wal_compression, as docs/safety.md recommends; the others run as superuser.
 - Before each golden run one percent of the rows of the biggest table are updated at random.
 - Processor seconds are those of the client programs and of the whole server.
 TEXT
