@@ -209,3 +209,17 @@ fn a_cascade_and_a_deferred_trigger_count() {
     breach("deferred", tables, "writes.u = 1", insert, &["public.log  1 of 0"]);
     fine("deferred_all", tables, "writes.u = 1\nwrites.log = 1\nensure.noted = \"wrote.log = 1\"", insert);
 }
+
+#[test]
+fn a_lock_is_held_from_the_statement_that_took_it() {
+    let sql = "DO $$ BEGIN LOCK TABLE t IN SHARE MODE; PERFORM pg_sleep(1); END $$";
+    let bench = fine("held", "", "writes.u = 1", &format!("{sql};\nINSERT INTO u VALUES (1, 'b')"));
+    let (held, open) = bench.journal().events.iter().fold((None, None), |(held, open), event| match event {
+        Event::Measured { held, .. } => (held.iter().find(|l| l.table == "public.t").cloned(), open),
+        Event::StageCommitted { open_ms, .. } => (held, *open_ms),
+        _ => (held, open),
+    });
+    let (held, open) = (held.expect("the lock"), open.expect("a commit"));
+    assert_eq!(held.mode, "ShareLock");
+    assert!(open - held.after_ms >= 1000, "{held:?}, open for {open} ms");
+}

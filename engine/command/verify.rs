@@ -102,7 +102,11 @@ fn verdicts<'e>(events: impl Iterator<Item = &'e Event>) -> Result<(), Failure> 
     let mut count = 0;
     let mut wrong = Vec::new();
     for event in events {
-        let decides = matches!(event, Event::Proved { .. } | Event::Rejects { .. } | Event::Compared { .. });
+        let decides = match event {
+            // A preflight is said in words only.
+            Event::Proved { evidence, .. } => !evidence.is_empty(),
+            other => matches!(other, Event::Rejects { .. } | Event::Compared { .. }),
+        };
         count += usize::from(decides);
         wrong.extend(evidence::contradiction(event));
     }

@@ -142,7 +142,7 @@ pub struct HeldLock {
     pub table: String,
     /// As in `RowExclusiveLock`.
     pub mode: String,
-    /// Milliseconds after the transaction's first statement at which it was held; it is held until the end.
+    /// Milliseconds after the session was taken at which the statement began that took it; it is held until the end.
     pub after_ms: u64,
 }
 

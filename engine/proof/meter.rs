@@ -12,6 +12,8 @@ const TOUCHED: &str = include_str!("../../sql/engine/measure/touched.sql");
 #[derive(Debug)]
 pub struct Meter {
     watch: Stopwatch,
+    /// Milliseconds at the last reading: a lock that is new since then may have been taken right after it.
+    read_ms: u64,
     /// Inserted, updated, deleted by oid, as last read.
     last: BTreeMap<i64, [i64; 3]>,
     /// Locks that were held before the first statement: not the template's.
@@ -33,7 +35,9 @@ impl Meter {
     /// The server's.
     pub async fn start(tx: &Tx, before: &Before) -> Result<Meter, Failure> {
         let earlier = touched(tx).await?.into_iter().map(|t| (t.table, t.mode)).collect();
-        Ok(Meter { watch: Stopwatch::start(), last: before.changes(), earlier, held: BTreeMap::new() })
+        // The clock that the end of the transaction is told by, too.
+        let watch = tx.open_since();
+        Ok(Meter { watch, read_ms: watch.ms(), last: before.changes(), earlier, held: BTreeMap::new() })
     }
 
     /// Row changes by table since the last reading.
@@ -41,7 +45,7 @@ impl Meter {
     /// # Errors
     /// The server's.
     pub async fn read(&mut self, tx: &Tx) -> Result<Vec<TableWrite>, Failure> {
-        let after_ms = self.watch.ms();
+        let after_ms = std::mem::replace(&mut self.read_ms, self.watch.ms());
         let mut wrote: BTreeMap<String, TableWrite> = BTreeMap::new();
         for now in touched(tx).await? {
             let last = self.last.insert(now.oid, now.changes).unwrap_or_default();

@@ -112,3 +112,18 @@ fn a_proof_keeps_nobody_from_writing_what_it_only_reads() {
     bench.mini_plan_with("", "parallel = true", &format!("{a}{b}"));
     bench.mini_apply(&["--jobs", "4"]).expect(0);
 }
+
+#[test]
+fn traffic_that_writes_nothing_shows_nothing() {
+    let bench = Bench::mini("quiet", "");
+    bench.write("templates/mini/quiet.sql", "SELECT 1;\n");
+    let stage =
+        bench.mini_stage("s", "\"base\"", "writes.u = 1", "INSERT INTO u VALUES (1, 'a')", Some("DELETE FROM u"));
+    let rehearsal = super::to_the_rehearsal("\"s\"", "traffic = \"mini/quiet.sql\"");
+    bench.mini_plan(&format!("{stage}{rehearsal}"));
+    bench.mini_apply(&[]).expect(44).says(&[
+        "wrote nothing",
+        "templates/mini/quiet.sql, 1 statements",
+        "the copy was dropped",
+    ]);
+}

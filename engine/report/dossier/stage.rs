@@ -82,7 +82,8 @@ fn measured(line: &Line, from: &[&Line]) -> String {
         return String::new();
     };
     let title = if purpose == "forward" { "What it did".to_owned() } else { format!("What it did: {purpose}") };
-    let mut text = format!("\n## {title}\n\n{}", wrote(writes));
+    // A list right behind a table would be rows of it.
+    let mut text = format!("\n## {title}\n\n{}\n", wrote(writes));
     text.extend(altered.iter().map(|a| format!("- altered {a}\n")));
     let open = from.iter().find_map(|l| match &l.event {
         Event::StageCommitted { open_ms, .. } => *open_ms,

@@ -70,6 +70,7 @@ impl Steps<'_> {
         })?;
         if ran.delta.is_nothing() {
             return Err(Failure::new(Exit::ProofFailed, format!("the traffic {when} wrote nothing"))
+                .fact(format!("{}, {} statements, 0 row changes", traffic.template, ran.statements.len()))
                 .fact("nothing that could be lost is no proof that nothing is lost"));
         }
         let (stage, purpose) = (self.stage.head.name.clone(), format!("rehearsal: traffic {when}"));
