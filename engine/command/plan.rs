@@ -55,7 +55,7 @@ pub async fn run(args: &PlanArgs, json: bool) -> Result<Exit, Failure> {
 
 fn targets(out: Out, binding: &Binding) {
     for event in &binding.events {
-        let Event::TargetBound { target, place, clone, identity, powers } = event else { continue };
+        let Event::TargetBound { target, place, clone, identity, powers, .. } = event else { continue };
         if let Some(database) = clone {
             out.people(&format!("{target:<12} {database} at {place}, would be made by {}\n", identity.session_user));
         } else {

@@ -93,4 +93,8 @@ pub struct TxRecord {
     pub same_transaction: bool,
     /// Its transaction id: `None` means that it wrote nothing.
     pub xid: Option<String>,
+    /// On the first transaction of a connection: how many powers its role has that a confined reader may not have, as
+    /// the catalog says on that connection. More than the target was bound with end the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub powers: Option<u64>,
 }

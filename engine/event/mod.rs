@@ -56,6 +56,22 @@ pub enum Event {
         clone: Option<String>,
         identity: Identity,
         powers: Vec<String>,
+        /// Powers that are listed and not refused: what PUBLIC may do, functions that run as their owner.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        residual: Vec<String>,
+    },
+    /// A door that must be shut was tried: `role`, which is there for another target, at this one. `stage` where a
+    /// stage tried it.
+    DoorTried {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<String>,
+        role: String,
+        target: String,
+        database: String,
+        place: String,
+        open: bool,
+        /// What the server said.
+        said: String,
     },
     StageStarted {
         stage: String,
@@ -324,6 +340,7 @@ impl Event {
             Event::RunStarted { .. }
             | Event::RunResumed { .. }
             | Event::TargetBound { .. }
+            | Event::DoorTried { .. }
             | Event::Transaction { .. }
             | Event::Child { .. }
             | Event::Interrupted { .. }

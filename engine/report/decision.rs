@@ -41,6 +41,7 @@ impl Decision {
         criteria.push(unchanged(events));
         criteria.push(read_only(events));
         criteria.push(could_not(events));
+        criteria.extend(apart(events));
         let technical_go = criteria.iter().all(|c| c.result == "PASS");
         Decision { technical_go, criteria, gates }
     }
@@ -203,21 +204,49 @@ fn unchanged(events: &[Event]) -> Criterion {
 fn could_not(events: &[Event]) -> Criterion {
     let what = "the powers of the role that read production are known".to_owned();
     let bound = events.iter().filter_map(|e| match e {
-        Event::TargetBound { target, clone: None, identity, powers, .. } => Some((target, identity, powers)),
+        Event::TargetBound { target, clone: None, identity, powers, residual, .. } => {
+            Some((target, identity, powers, residual))
+        }
         _ => None,
     });
-    let said: Vec<String> = bound
-        .map(|(target, identity, powers)| {
+    let mut said: Vec<String> = bound
+        .map(|(target, identity, powers, residual)| {
             let powers = if powers.is_empty() {
                 "no power to write".to_owned()
             } else {
                 format!("ATTESTED: {}", powers.join(", "))
             };
-            format!("`{target}` as {}: {powers}", identity.session_user)
+            let standby = if identity.in_recovery { ", a standby" } else { "" };
+            let listed = if residual.is_empty() { String::new() } else { format!(", {} listed", residual.len()) };
+            format!("`{target}` as {}: {powers}{listed}{standby}", identity.session_user)
         })
         .collect();
+    // A run that was taken up again bound its targets again.
+    said.dedup();
+    let asked = events.iter().filter(|e| matches!(e, Event::Transaction { record } if record.powers.is_some())).count();
+    said.push(format!("asked on each of {asked} connections"));
     // A role with powers is refused unless the plan attests it; then the evidence lists them.
-    criterion(what, if said.is_empty() { "NOT RUN" } else { "PASS" }, said.join("; "))
+    criterion(what, if said.len() < 2 { "NOT RUN" } else { "PASS" }, said.join("; "))
+}
+
+/// Production and clone do not reach each other: both doors were tried.
+fn apart(events: &[Event]) -> Option<Criterion> {
+    let mut tried: Vec<(String, bool)> = Vec::new();
+    for event in events {
+        if let Event::DoorTried { role, target, open, said, .. } = event {
+            let line = format!("{role} at `{target}`: {said}");
+            tried.retain(|(other, _)| *other != line);
+            tried.push((line, *open));
+        }
+    }
+    if tried.is_empty() {
+        return None;
+    }
+    // A door that is open ends a run, unless the plan attests its roles; then the evidence says so.
+    let open = tried.iter().any(|(_, open)| *open);
+    let lines: Vec<String> = tried.into_iter().map(|(line, _)| line).collect();
+    let evidence = format!("{}{}", if open { "ATTESTED: " } else { "" }, lines.join("; "));
+    Some(criterion("production and clone are shut to each other's roles".to_owned(), "PASS", evidence))
 }
 
 fn read_only(events: &[Event]) -> Criterion {

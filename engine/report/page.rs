@@ -147,11 +147,17 @@ pub fn source(events: &[Event]) -> String {
                 let version = &identity.version;
                 text.push_str(&format!("- `{target}`: {database}, made by {}, PostgreSQL {version}\n", identity.session_user));
             }
-            Event::TargetBound { target, identity, powers, .. } => {
+            Event::TargetBound { target, identity, powers, residual, .. } => {
                 text.push_str(&format!("- `{target}`: {}, as {}\n", shown(identity), identity.session_user));
                 for power in powers {
                     text.push_str(&format!("  - that role {power}\n"));
                 }
+                for power in residual {
+                    text.push_str(&format!("  - listed, not refused: it {power}\n"));
+                }
+            }
+            Event::DoorTried { role, target, database, said, .. } => {
+                text.push_str(&format!("- {role} tried to connect to `{target}` ({database}): {said}\n"));
             }
             Event::CloneMade { database, source, snapshot_ms, .. } => text.push_str(&format!(
                 "- clone {database} of {}, snapshot open for {}\n",

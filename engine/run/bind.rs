@@ -4,7 +4,8 @@ use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, Identity};
 use crate::plan::{Access, ReaderPolicy, Target};
 use crate::target::{
-    Called, CloneTarget, Door, Isolation, Maker, Plain, Reader, Settings, Targets, Url, Writer, identify, powers,
+    Called, CloneTarget, Confined, Door, Isolation, Maker, Plain, Reader, Settings, Targets, TxRecord, Url, Writer,
+    identify, powers, told,
 };
 use std::time::Duration;
 
@@ -71,8 +72,9 @@ async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Vec<Event
     let reader = Reader::new(door);
     let tx = reader.begin("who is there", Isolation::Snapshot).await?;
     let identity = identify(&tx).await?;
-    let found = powers(&tx, &identity.session_user).await?;
-    let record = tx.finish().await?;
+    let (found, residual) = told(&powers(&tx, &identity.session_user).await?);
+    let record = TxRecord { powers: Some(found.len() as u64), ..tx.finish().await? };
+    let reader = reader.confined(Confined { role: identity.session_user.clone(), known: found.clone() });
     let writer = match target.access {
         Access::Read => {
             confine(target, &identity, &found)?;
@@ -80,8 +82,14 @@ async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Vec<Event
         }
         Access::Write => Some(Writer::to_rollout_target(Door::new(name, &url, None, &settings(workflow, false))?)),
     };
-    let event =
-        Event::TargetBound { target: name.to_owned(), place, clone: None, identity: identity.clone(), powers: found };
+    let event = Event::TargetBound {
+        target: name.to_owned(),
+        place,
+        clone: None,
+        identity: identity.clone(),
+        powers: found,
+        residual,
+    };
     Ok((Plain { reader, writer, identity }, vec![event, Event::Transaction { record }]))
 }
 
@@ -131,12 +139,21 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
             .fact(format!("from {}", url.origin)));
     }
     let mut events = Vec::new();
-    let mut doors = maker.dangers(&stage_role, &identity.session_user, &production_name(&identity, production)).await?;
+    let named = production_name(&identity, production);
+    let mut doors: Vec<String> =
+        maker.dangers(&stage_role, &identity.session_user, &named).await?.into_iter().map(|door| door.what).collect();
     if identity.system_identifier == production.identity.system_identifier {
         let (could, watched) = reach(production, &[&stage_role, &identity.session_user]).await?;
         doors.extend(could);
         events.push(watched);
     }
+    let tried = knocked(&Door::new(name, &url, None, &maker_settings)?, production, &source).await?;
+    if let Event::DoorTried { open: true, role, .. } = &tried
+        && doors.is_empty()
+    {
+        doors.push(format!("role {role} was let in when it was tried"));
+    }
+    events.push(tried);
     if !doors.is_empty() && workflow.plan.target(&source).is_none_or(|t| t.reader == ReaderPolicy::Confined) {
         let mut failure = Failure::new(Exit::Io, format!("a role of the clone `{name}` could reach `{source}`"))
             .changed("nothing was changed; no run was started")
@@ -153,8 +170,25 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
         (stage_role, owner_role),
         (url, settings),
     );
-    events.insert(0, Event::TargetBound { target: name.to_owned(), place, clone: known, identity, powers: Vec::new() });
+    let (target, powers, residual) = (name.to_owned(), Vec::new(), Vec::new());
+    events.insert(0, Event::TargetBound { target, place, clone: known, identity, powers, residual });
     Ok((clone, events))
+}
+
+/// Tries whether production lets in the role that runs the stages: it must not. Elsewhere too: a password that opens
+/// both is a door.
+async fn knocked(stages: &Door, production: &Plain, source: &str) -> Result<Event, Failure> {
+    let there = stages.at(production.reader.door())?;
+    let said = there.knock().await?;
+    Ok(Event::DoorTried {
+        stage: None,
+        role: stages.user().to_owned(),
+        target: source.to_owned(),
+        database: production.identity.database.clone(),
+        place: production.reader.door().address(),
+        open: said.is_none(),
+        said: said.unwrap_or_else(|| "let in".to_owned()),
+    })
 }
 
 /// Roles are instance-wide: what the clone's roles could write in production, asked there.
@@ -162,7 +196,7 @@ async fn reach(production: &Plain, roles: &[&str]) -> Result<(Vec<String>, Event
     let tx = production.reader.begin("what the clone's roles could do", Isolation::Snapshot).await?;
     let mut found = Vec::new();
     for role in roles {
-        let could = powers(&tx, role).await?;
+        let could = told(&powers(&tx, role).await?).0;
         found.extend(could.into_iter().filter(|p| p != "is superuser").map(|power| format!("role {role} {power}")));
     }
     let record = tx.finish().await?;

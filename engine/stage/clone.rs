@@ -5,6 +5,7 @@
 //! taken in the same snapshot; only then renamed. A half clone never carries the clone's name.
 
 mod cleared;
+mod doors;
 mod golden;
 mod halfway;
 mod indexes;
@@ -24,6 +25,7 @@ use crate::clock;
 use crate::diag::Diagnostic;
 use crate::event::{Event, Exit, Failure, Identity, Marker};
 use crate::name::quote::ident;
+use crate::plan::ReaderPolicy;
 use crate::plan::keys::Keys;
 use crate::target::{CloneTarget, Expected, Found, GOLDEN};
 use halfway::{Half, Left};
@@ -45,6 +47,8 @@ struct CloneStage {
     acknowledged: Vec<String>,
     jobs: usize,
     max_lock_wait: Option<Duration>,
+    /// What a source's reader with powers means.
+    reader: ReaderPolicy,
 }
 
 /// How rows get into a clone.
@@ -62,7 +66,9 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let max_lock_wait = keys.duration("max_lock_wait", cx.out).map(|wait| wait.value);
     let acknowledged = keys.texts("acknowledge", cx.out).unwrap_or_default().into_iter().map(|s| s.value).collect();
     keys.finish(&cx.known(&KIND), cx.out);
-    Some(Box::new(CloneStage { head, on: target.name.value, method, acknowledged, jobs, max_lock_wait }))
+    let source = target.clone_of.as_ref().and_then(|source| cx.plan.target(&source.value));
+    let reader = source.map_or(ReaderPolicy::Confined, |source| source.reader);
+    Some(Box::new(CloneStage { head, on: target.name.value, method, acknowledged, jobs, max_lock_wait, reader }))
 }
 
 fn method(keys: &mut Keys, cx: &mut Parse<'_>) -> Method {
@@ -243,6 +249,7 @@ impl CloneStage {
         let making::Made { identity, facts, print, open_ms, waits, kept, expected, how, .. } = made;
         target.maker.rename(&expected.database, &target.database).await?;
         let expected = Expected { database: target.database.clone(), ..expected };
+        let shut = doors::tried(cx, self, target, (&identity, &expected)).await?;
         let expires = expiry(target);
         let (rows, bytes, tables) = (print.rows(), print.bytes(), print.tables.len() as u64);
         cx.record(Event::CloneMade {
@@ -265,9 +272,10 @@ impl CloneStage {
         let disarmed = facts.left_out.len();
         Ok(Done {
             summary: format!(
-                "{}{} · {disarmed} disarmed · PUBLIC shut out · {}{}{how}",
+                "{}{} · {disarmed} disarmed · PUBLIC shut out{} · {}{}{how}",
                 size_words(bytes, tables),
                 kept.map_or(String::new(), |kept| format!(" · {}", kept.words())),
+                shut.map_or(String::new(), |shut| format!(", {shut}")),
                 open_words(open_ms),
                 waits.words()
             ),

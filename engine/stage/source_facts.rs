@@ -1,7 +1,7 @@
 //! What a clone must know of its source before anything is created: obstacles, outward links, owners, settings.
 
 use crate::event::{Exit, Failure};
-use crate::target::{Locale, Tx};
+use crate::target::{Locale, Tx, unseen};
 
 /// Facts about a source, read in the snapshot that is cloned.
 #[derive(Clone, Debug)]
@@ -21,7 +21,6 @@ pub struct SourceFacts {
 }
 
 const DATABASE: &str = include_str!("../../sql/engine/source/database.sql");
-const OBSTACLES: &str = include_str!("../../sql/engine/source/obstacles.sql");
 const OUTWARD: &str = include_str!("../../sql/engine/source/outward.sql");
 const OWNERS: &str = include_str!("../../sql/engine/source/owners.sql");
 const SETTINGS: &str = include_str!("../../sql/engine/source/settings.sql");
@@ -94,7 +93,8 @@ impl SourceFacts {
 }
 
 /// What to type for each kind of obstacle.
-const FIXES: [(&str, &str, &str); 3] = [
+const FIXES: [(&str, &str, &str); 4] = [
+    ("unreachable", "schemas", "GRANT USAGE ON SCHEMA NAME TO engine_reader, by its owner"),
     (
         "unreadable",
         "tables",
@@ -105,19 +105,18 @@ const FIXES: [(&str, &str, &str); 3] = [
 ];
 
 async fn obstacles(tx: &Tx) -> Result<Option<Failure>, Failure> {
-    let rows = tx.query(OBSTACLES, &[]).await?;
-    if rows.is_empty() {
+    let unseen = unseen(tx).await?;
+    if unseen.is_empty() {
         return Ok(None);
     }
-    let kinds: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let mut failure = Failure::new(Exit::StageFailed, format!("the reader cannot read all of `{}`", tx.target()))
         .changed("nothing was created; production was only read");
     for (kind, word, fix) in FIXES {
-        if kinds.iter().any(|found| found == kind) {
+        if unseen.iter().any(|found| found.kind == kind) {
             failure = failure.next(word, fix);
         }
     }
     failure = failure.next("see", "engine doctor PLAN");
-    failure.facts = rows.iter().zip(&kinds).map(|(row, kind)| format!("{kind}  {}", row.get::<_, String>(1))).collect();
+    failure.facts = unseen.iter().map(|found| format!("{}  {}", found.kind, found.name)).collect();
     Ok(Some(failure))
 }

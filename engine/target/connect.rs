@@ -2,6 +2,7 @@
 
 use super::fault;
 use super::identity::Expected;
+use super::powers::Confined;
 use super::url::Url;
 use crate::event::{Exit, Failure};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
@@ -61,6 +62,8 @@ pub struct Door {
     pub(super) target: String,
     pub(super) place: String,
     pub(super) expected: Option<Expected>,
+    /// What its role may be able to do, asked on each new connection.
+    pub(super) confined: Option<std::sync::Arc<Confined>>,
     config: Config,
     tls: bool,
     pool: Pool,
@@ -105,7 +108,7 @@ impl Door {
             Manager::from_config(config.clone(), NoTls, manager_config)
         };
         let pool = Pool::builder(manager).max_size(16).build().map_err(|e| refuse(format!("makes no pool: {e}")))?;
-        Ok(Door { target: target.to_owned(), place, expected: None, config, tls, pool })
+        Ok(Door { target: target.to_owned(), place, expected: None, confined: None, config, tls, pool })
     }
 
     /// The same door, each of whose sessions must first prove that it leads to `expected`.
@@ -113,6 +116,39 @@ impl Door {
     pub fn expecting(mut self, expected: Expected) -> Door {
         self.expected = Some(expected);
         self
+    }
+
+    /// As this door's role at the place of another: for trying whether it lets us in.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn at(&self, place: &Door) -> Result<Door, Failure> {
+        let mut other = Door { expected: None, confined: None, place: place.place.clone(), ..place.clone() };
+        other.config.user(self.user());
+        // The driver has no way to take a password back; an empty one opens nothing.
+        other.config.password(self.config.get_password().unwrap_or_default());
+        other.reopened()
+    }
+
+    /// Tries to connect, and leaves at once. `None`: it opened; else what the server said when it refused.
+    ///
+    /// # Errors
+    /// Nobody refused, and nobody let us in: the server is not reached, or has no room.
+    pub async fn knock(&self) -> Result<Option<String>, Failure> {
+        match self.session().await {
+            Ok(session) => {
+                drop(Object::take(session));
+                Ok(None)
+            }
+            Err(failure) => match &failure.sqlstate {
+                Some(code) if code.starts_with("28") || code == "42501" || code == "55000" => {
+                    let said = failure.what.strip_suffix(&format!(", {}", self.place)).unwrap_or(&failure.what);
+                    let said = said.strip_prefix(&format!("cannot reach `{}`: ", self.target)).unwrap_or(said);
+                    Ok(Some(format!("{said} ({code})")))
+                }
+                _ => Err(failure),
+            },
+        }
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -189,6 +225,7 @@ impl Door {
         let mut other = self.clone();
         other.config.dbname(database);
         other.expected = None;
+        other.confined = None;
         other.reopened()
     }
 

@@ -4,6 +4,7 @@
 //! a TEMPLATE copy inherits none of that. DROP refuses a database without a marker.
 
 use super::connect::{Door, give_back};
+use super::powers::Power;
 use super::fault;
 use crate::event::{Exit, Failure, Identity, Marker};
 use crate::name::quote::{ident, literal};
@@ -162,9 +163,9 @@ impl Maker {
     ///
     /// # Errors
     /// The server's.
-    pub async fn dangers(&self, stage_role: &str, maker_role: &str, production: &str) -> Result<Vec<String>, Failure> {
+    pub async fn dangers(&self, stage_role: &str, maker_role: &str, production: &str) -> Result<Vec<Power>, Failure> {
         const DANGERS: &str = include_str!("../../sql/engine/clone_dangers.sql");
-        Ok(self.query(DANGERS, &[&stage_role, &maker_role, &production]).await?.iter().map(|row| row.get(0)).collect())
+        Ok(self.query(DANGERS, &[&stage_role, &maker_role, &production]).await?.iter().map(Power::of).collect())
     }
 
     /// Is there a database of that name, and is it ours?

@@ -25,7 +25,7 @@ pub use connect::{Door, Settings};
 pub use fault::RETRYABLE;
 pub use identity::{Expected, identify};
 pub use maker::{Doors, Found, GOLDEN, Locale, Maker, NewDatabase, RunLock};
-pub use powers::powers;
+pub use powers::{Confined, Grade, Power, Remedy, Unseen, powers, statements, told, unseen};
 pub use reader::Reader;
 pub use tx::{Isolation, Tx};
 pub use url::{Url, lend};

@@ -1,8 +1,10 @@
 //! Reading a target: READ ONLY transactions and nothing else.
 
 use super::connect::Door;
+use super::powers::Confined;
 use super::tx::{Isolation, Tx};
 use crate::event::{Failure, Identity};
+use std::sync::Arc;
 
 /// Read access to one target.
 #[derive(Clone, Debug)]
@@ -14,6 +16,13 @@ impl Reader {
     /// Reads through `door`.
     pub fn new(door: Door) -> Reader {
         Reader { door }
+    }
+
+    /// The same, and from now on each new connection must find that its role can do no more than this.
+    #[must_use]
+    pub fn confined(mut self, to: Confined) -> Reader {
+        self.door.confined = Some(Arc::new(to));
+        self
     }
 
     /// Begins a READ ONLY transaction for a named purpose.

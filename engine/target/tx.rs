@@ -52,6 +52,8 @@ pub struct Tx {
     door: Door,
     purpose: String,
     watched: Option<Witness>,
+    /// On a new connection of a confined reader: powers it should not have, and was bound with.
+    powers: Option<u64>,
     statements: AtomicU32,
     watch: crate::clock::Stopwatch,
 }
@@ -66,9 +68,13 @@ impl Tx {
     /// Begins a READ ONLY transaction and pins it with a first SELECT.
     pub(super) async fn read_only(door: &Door, purpose: &str, isolation: Isolation) -> Result<Tx, Failure> {
         let session = door.session().await?;
+        let new = Object::metrics(&session).recycle_count == 0;
         let mut tx = Tx::on(session, door, purpose);
         tx.batch(&begin(&isolation)).await?;
         tx.watched = Some(tx.witness().await?);
+        if let Some(confined) = door.confined.as_ref().filter(|_| new) {
+            tx.powers = Some(confined.demand(tx.session(), &door.target).await?);
+        }
         Ok(tx)
     }
 
@@ -79,6 +85,7 @@ impl Tx {
             door: door.clone(),
             purpose: purpose.to_owned(),
             watched: None,
+            powers: None,
             statements: AtomicU32::new(0),
             watch: crate::clock::Stopwatch::start(),
         }
@@ -247,6 +254,7 @@ impl Tx {
             read_only: witness.read_only,
             same_transaction: self.watched.as_ref().is_none_or(|begun| *begun == witness),
             xid: witness.xid,
+            powers: self.powers,
         };
         if let Some(session) = self.session.take() {
             give_back(session).await;

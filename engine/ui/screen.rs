@@ -96,7 +96,7 @@ impl Screen {
                 state.begin(run, plan, stages.iter().map(|s| s.name.clone()));
                 self.say(&state.head(self.0.style, stages.len()));
             }
-            Event::TargetBound { target, place, clone: None, identity, powers } => {
+            Event::TargetBound { target, place, clone: None, identity, powers, .. } => {
                 self.say(&bound(self.0.style, target, place, identity, powers));
             }
             Event::TargetBound { target, place, clone: Some(database), identity, .. } => {

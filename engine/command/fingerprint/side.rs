@@ -5,7 +5,7 @@ use crate::clock::Stopwatch;
 use crate::copy::{Crew, Loads, Split};
 use crate::event::{Exit, Failure};
 use crate::fingerprint::{self, Fingerprint, Leaf, Level, Scope};
-use crate::target::{Isolation, Reader, Tx, identify, powers};
+use crate::target::{Isolation, Reader, Tx, identify, powers, told};
 use std::sync::Arc;
 
 const MOVED: &str = include_str!("../../../sql/engine/fingerprint/moved.sql");
@@ -40,7 +40,7 @@ impl Side {
         let opened = async {
             let tx = place.reader.begin("fingerprint", Isolation::Snapshot).await?;
             let role = identify(&tx).await?.session_user;
-            let (powers, leaves) = (powers(&tx, &role).await?, fingerprint::leaves(&tx).await?);
+            let (powers, leaves) = (told(&powers(&tx, &role).await?).0, fingerprint::leaves(&tx).await?);
             let (word, address) = (place.word, place.reader.door().address());
             Ok(Side { word, address, powers, leaves, tx, reader: place.reader.clone() })
         };

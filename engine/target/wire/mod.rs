@@ -46,7 +46,7 @@ enum Word {
 }
 
 /// The session.
-struct Wire {
+pub(super) struct Wire {
     stream: Box<dyn Duplex>,
     inbox: Inbox,
     target: String,
@@ -114,7 +114,7 @@ impl Wire {
     }
 
     /// Statements whose rows, if any, are read as text. Answers the rows and the last tag.
-    async fn ask(&mut self, sql: &str) -> Result<(Vec<Vec<Option<String>>>, String), Failure> {
+    pub(super) async fn ask(&mut self, sql: &str) -> Result<(Vec<Vec<Option<String>>>, String), Failure> {
         self.query(sql).await?;
         let (mut rows, mut tag) = (Vec::new(), String::new());
         loop {

@@ -11,6 +11,8 @@ use crate::target::Reader;
 pub struct Streamer {
     wire: Wire,
     begun: Witness,
+    /// Powers that its role should not have, and was bound with.
+    powers: Option<u64>,
     /// A COPY is under way.
     copying: bool,
     statements: u32,
@@ -42,7 +44,11 @@ impl Reader {
         .await?;
         wire.ask(&begin(isolation)).await?;
         let begun = witness(&mut wire).await?;
-        Ok(Streamer { wire, begun, copying: false, statements: 0, watch: Stopwatch::start() })
+        let powers = match &self.door().confined {
+            Some(confined) => Some(confined.demand_of(&mut wire, &self.door().target).await?),
+            None => None,
+        };
+        Ok(Streamer { wire, begun, powers, copying: false, statements: 0, watch: Stopwatch::start() })
     }
 }
 
@@ -143,6 +149,7 @@ impl Streamer {
             read_only: now.read_only,
             same_transaction: true,
             xid: now.xid,
+            powers: self.powers,
         })
     }
 }
