@@ -87,6 +87,16 @@ pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str) -> Resul
     for failure in last.into_values() {
         screen.failure(failure);
     }
+    // Of this process only: a look that failed before was made again since.
+    let begun = history.events().filter(|event| matches!(event, Event::RunStarted { .. } | Event::RunResumed { .. }));
+    let mut before = begun.count();
+    for event in history.events() {
+        match event {
+            Event::RunStarted { .. } | Event::RunResumed { .. } => before -= 1,
+            Event::LookFailed { stage, failure } if before == 0 => screen.failure(&advised(failure, run, stage, plan)),
+            _ => {}
+        }
+    }
     let sealed = state.stages.values().find_map(|s| s.packet.clone());
     if let (Exit::Ok, Some((id, _))) = (exit, sealed) {
         let short = crate::digest::short(&id);

@@ -6,6 +6,7 @@
 mod gates;
 mod lock;
 mod vars;
+mod watched;
 mod writers;
 
 pub use lock::{lock_dir, stale};
@@ -92,6 +93,7 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
         stages[*index] = Some(compiled);
     }
     writers::unordered(&plan, &built, &mut out);
+    watched::unread(&plan, &stages, &mut out);
     warn_unsteady(&built, &mut out);
     if out.has_errors() {
         return Err(plan::cap(out));

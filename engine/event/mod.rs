@@ -264,6 +264,22 @@ pub enum Event {
         #[serde(default)]
         read: Vec<String>,
     },
+    /// A watched target, looked at when `stage` had ended, and compared with what it was when `since` had.
+    Watched {
+        stage: String,
+        target: String,
+        since: String,
+        verdict: Unchanged,
+        tables: Vec<String>,
+        by_watermark: u64,
+        read: Vec<String>,
+        ms: u64,
+    },
+    /// The look after `stage`, which is done and stays so, ended the run.
+    LookFailed {
+        stage: String,
+        failure: Failure,
+    },
     /// A read-only transaction that ended as it should.
     Transaction {
         record: TxRecord,
@@ -366,6 +382,8 @@ impl Event {
             | Event::SourceHeld { stage, .. }
             | Event::Compared { stage, .. }
             | Event::ProductionChecked { stage, .. }
+            | Event::Watched { stage, .. }
+            | Event::LookFailed { stage, .. }
             | Event::Rehearsed { stage, .. }
             | Event::PacketOpened { stage, .. }
             | Event::PacketSealed { stage, .. }

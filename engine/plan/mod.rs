@@ -220,6 +220,8 @@ pub struct Target {
     pub reader: ReaderPolicy,
     /// Independent writing stages may run at the same time.
     pub parallel: bool,
+    /// It is looked at after every stage: has anybody changed it?
+    pub watch: bool,
 }
 
 /// `guard.NAME = "..."`, `ensure.NAME = "..."`, `gate.NAME = "..."`.

@@ -42,6 +42,7 @@ impl Decision {
         criteria.push(read_only(events));
         criteria.push(could_not(events));
         criteria.extend(apart(events));
+        criteria.extend(watched(events));
         let technical_go = criteria.iter().all(|c| c.result == "PASS");
         Decision { technical_go, criteria, gates }
     }
@@ -227,6 +228,32 @@ fn could_not(events: &[Event]) -> Criterion {
     said.push(format!("asked on each of {asked} connections"));
     // A role with powers is refused unless the plan attests it; then the evidence lists them.
     criterion(what, if said.len() < 2 { "NOT RUN" } else { "PASS" }, said.join("; "))
+}
+
+/// Every look at a watched target, after each stage.
+fn watched(events: &[Event]) -> Option<Criterion> {
+    let mut looks = 0u64;
+    let (mut ours, mut others) = (Vec::new(), Vec::new());
+    for event in events {
+        let Event::Watched { target, since, stage, verdict, tables, .. } = event else { continue };
+        looks += 1;
+        let line = || format!("`{target}` between `{since}` and `{stage}`: {}", tables.join("; "));
+        match verdict {
+            Unchanged::ChangedByUs => ours.push(line()),
+            Unchanged::ChangedByOthers => others.push(line()),
+            _ => {}
+        }
+    }
+    if looks == 0 {
+        return None;
+    }
+    let what = "production was looked at after each stage".to_owned();
+    // By others is no fault of this run; under a strict policy it would have ended it.
+    let said = if others.is_empty() { String::new() } else { format!("; changed by others: {}", others.join("; ")) };
+    Some(match ours.is_empty() {
+        true => criterion(what, "PASS", format!("{looks} looks{said}")),
+        false => criterion(what, "FAIL", format!("changed by us: {}", ours.join("; "))),
+    })
 }
 
 /// Production and clone do not reach each other: both doors were tried.

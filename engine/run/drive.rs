@@ -4,7 +4,7 @@ use super::schedule::{Ready, ready};
 use crate::clock::Stopwatch;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, Status};
-use crate::stage::{Cx, Done, Head};
+use crate::stage::{self, Cx, Done, Head};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub struct Outcome {
     pub left_aside: usize,
     /// A signal ended it.
     pub interrupted: Option<Exit>,
+    /// A watched target is not what it has to be: nothing more may start.
+    pub stopped: bool,
 }
 
 /// Who may be at work on a target: writers exclude each other, a rehearsal excludes everybody.
@@ -65,19 +67,19 @@ impl Machine {
         let occupied: Arc<BTreeMap<String, Occupation>> =
             Arc::new(plan.targets.iter().map(|t| (t.name.value.clone(), Occupation::default())).collect());
         let mut outcome = Outcome { left_aside, ..Outcome::default() };
-        let mut running: JoinSet<(usize, Result<Done, Failure>, u64)> = JoinSet::new();
+        let mut running: JoinSet<Ended> = JoinSet::new();
         let mut signals = Signals::new()?;
         let mut heartbeat = tokio::time::interval(Duration::from_secs(20));
         loop {
             for index in ready(&plan.graph, &states) {
-                if running.len() >= self.jobs {
+                if running.len() >= self.jobs || outcome.stopped {
                     break;
                 }
                 states[index] = Ready::Running;
                 self.cx.record(Event::StageStarted { stage: plan.stages[index].name.value.clone() })?;
                 running.spawn(one(Arc::clone(&self.workflow), Arc::clone(&self.cx), Arc::clone(&occupied), index));
             }
-            let (index, result, ms) = tokio::select! {
+            let ended = tokio::select! {
                 ended = running.join_next() => match ended {
                     None => break,
                     Some(Ok(ended)) => ended,
@@ -100,7 +102,8 @@ impl Machine {
                     break;
                 }
             };
-            states[index] = self.settle(index, result, ms, &mut outcome)?;
+            let index = ended.index;
+            states[index] = self.settle(ended, &mut outcome)?;
         }
         outcome.done = states.iter().filter(|s| **s == Ready::Done).count();
         outcome.not_started = states.iter().filter(|s| **s == Ready::Waiting).count();
@@ -111,17 +114,17 @@ impl Machine {
         if self.cx.with_state(|state| state.is_done(stage)) { Ready::Done } else { Ready::Waiting }
     }
 
-    fn settle(
-        &self,
-        index: usize,
-        result: Result<Done, Failure>,
-        ms: u64,
-        outcome: &mut Outcome,
-    ) -> Result<Ready, Failure> {
+    fn settle(&self, ended: Ended, outcome: &mut Outcome) -> Result<Ready, Failure> {
+        let Ended { index, result, ms, looked } = ended;
         let stage = self.workflow.plan.stages[index].name.value.clone();
         match result {
             Ok(done) => {
-                self.cx.record(Event::StageDone { stage, summary: done.summary, ms })?;
+                self.cx.record(Event::StageDone { stage: stage.clone(), summary: done.summary, ms })?;
+                if let Err(failure) = looked {
+                    outcome.stopped = true;
+                    self.cx.record(Event::LookFailed { stage: stage.clone(), failure: failure.clone() })?;
+                    outcome.failures.push((stage, failure));
+                }
                 Ok(Ready::Done)
             }
             Err(failure) => {
@@ -138,13 +141,17 @@ impl Machine {
     }
 }
 
-/// One stage, within its time and its turn on the target.
-async fn one(
-    workflow: Arc<Workflow>,
-    cx: Arc<Cx>,
-    occupied: Arc<BTreeMap<String, Occupation>>,
+/// How a stage ended.
+struct Ended {
     index: usize,
-) -> (usize, Result<Done, Failure>, u64) {
+    result: Result<Done, Failure>,
+    ms: u64,
+    /// What the look at watched targets came to, afterwards.
+    looked: Result<(), Failure>,
+}
+
+/// One stage, within its time and its turn on the target; then a look at what is watched.
+async fn one(workflow: Arc<Workflow>, cx: Arc<Cx>, occupied: Arc<BTreeMap<String, Occupation>>, index: usize) -> Ended {
     let stage = &workflow.stages[index];
     let head = stage.head();
     let own = head.on.as_deref();
@@ -168,8 +175,14 @@ async fn one(
         Ok(result) => result,
         Err(_) => Err(timed_out(&cx, head, limit)),
     };
+    let ms = watch.ms();
+    // Still in its turn: what is looked at is what was there when this stage ended.
+    let looked = match &result {
+        Ok(_) => stage::look(&cx, &workflow.plan, &workflow.stages, stage.as_ref()).await,
+        Err(_) => Ok(()),
+    };
     drop((turn, alone, present));
-    (index, result, watch.ms())
+    Ended { index, result, ms, looked }
 }
 
 /// What a stage that ran out of time left behind, by what the journal knows of it.

@@ -8,7 +8,7 @@ use crate::event::{Event, Exit, Failure, RunState, Status};
 use crate::journal::{self, History, Journal, store};
 use crate::name;
 use crate::report::dossier;
-use crate::stage::{Cx, Progress, Sink};
+use crate::stage::{Cx, Looks, Progress, Sink};
 use crate::target::{Expected, RunLock, Targets};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -137,6 +137,7 @@ fn context(
         replace: options.replace,
         sink: Arc::clone(&options.sink),
         progress: Arc::clone(&options.progress),
+        looks: Looks::default(),
         state: Mutex::new(state),
     })
 }

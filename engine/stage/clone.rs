@@ -49,6 +49,8 @@ struct CloneStage {
     max_lock_wait: Option<Duration>,
     /// What a source's reader with powers means.
     reader: ReaderPolicy,
+    /// The target it is a clone of.
+    source: String,
 }
 
 /// How rows get into a clone.
@@ -66,9 +68,10 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let max_lock_wait = keys.duration("max_lock_wait", cx.out).map(|wait| wait.value);
     let acknowledged = keys.texts("acknowledge", cx.out).unwrap_or_default().into_iter().map(|s| s.value).collect();
     keys.finish(&cx.known(&KIND), cx.out);
-    let source = target.clone_of.as_ref().and_then(|source| cx.plan.target(&source.value));
-    let reader = source.map_or(ReaderPolicy::Confined, |source| source.reader);
-    Some(Box::new(CloneStage { head, on: target.name.value, method, acknowledged, jobs, max_lock_wait, reader }))
+    let source = target.clone_of.as_ref().map(|source| source.value.clone()).unwrap_or_default();
+    let reader = cx.plan.target(&source).map_or(ReaderPolicy::Confined, |source| source.reader);
+    let on = target.name.value;
+    Some(Box::new(CloneStage { head, on, method, acknowledged, jobs, max_lock_wait, reader, source }))
 }
 
 fn method(keys: &mut Keys, cx: &mut Parse<'_>) -> Method {
@@ -93,6 +96,10 @@ fn method(keys: &mut Keys, cx: &mut Parse<'_>) -> Method {
 impl Stage for CloneStage {
     fn head(&self) -> &Head {
         &self.head
+    }
+
+    fn sees_whole(&self) -> Option<(&str, &'static str)> {
+        Some((self.source.as_str(), "source"))
     }
 
     fn writes_target(&self) -> bool {

@@ -1,5 +1,6 @@
 //! What a stage may use while it runs: the journal, the targets, readings so far. Nothing to print with.
 
+use super::fingerprint::Looks;
 use crate::event::{Event, Exit, Failure, Line, RunState};
 use crate::fingerprint::Fingerprint;
 use crate::journal::{Journal, store};
@@ -50,6 +51,8 @@ pub struct Cx {
     pub sink: Sink,
     /// Told what is being done.
     pub progress: Progress,
+    /// Last looks at watched targets.
+    pub looks: Looks,
     /// History folded so far.
     pub state: Mutex<RunState>,
 }

@@ -1,11 +1,13 @@
 //! `fingerprint`: digests a target, and says whether it is what another stage saw.
 //!
-//! `take` reads a target, `since` compares it with what it was in an earlier stage.
+//! `take` reads a target, `since` compares it with what it was in an earlier stage, `watch` does so after each stage.
 
 mod since;
 mod take;
+mod watch;
 
 pub(super) use take::taken;
+pub use watch::{Looks, look};
 
 use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, jobs, readings};
 use crate::clock::{Stopwatch, show_ms};
@@ -31,6 +33,8 @@ struct FingerprintStage {
     equals: Option<Other>,
     policy: Policy,
     jobs: usize,
+    /// Its target is a clone.
+    of_clone: bool,
 }
 
 /// What it must be equal to.
@@ -87,7 +91,8 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let jobs = jobs::of(&mut keys, cx);
     keys.finish(&cx.known(&KIND), cx.out);
     let scope = Scope { level, include, exclude, ignore: Vec::new() };
-    Some(Box::new(FingerprintStage { head, on, scope, equals, policy, jobs }))
+    let of_clone = cx.plan.target(&on).is_some_and(|target| target.clone_of.is_some());
+    Some(Box::new(FingerprintStage { head, on, scope, equals, policy, jobs, of_clone }))
 }
 
 fn level_of(word: &str) -> Option<Level> {
@@ -99,6 +104,10 @@ fn level_of(word: &str) -> Option<Level> {
 impl Stage for FingerprintStage {
     fn head(&self) -> &Head {
         &self.head
+    }
+
+    fn sees_whole(&self) -> Option<(&str, &'static str)> {
+        (self.scope == Scope::all(Level::Content) && !self.of_clone).then_some((self.on.as_str(), "own"))
     }
 
     fn run<'r>(&'r self, cx: &'r Cx) -> Running<'r> {

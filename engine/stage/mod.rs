@@ -19,6 +19,7 @@ mod source_facts;
 mod sql;
 
 pub use context::{Cx, Done, Progress, Sink};
+pub use fingerprint::{Looks, look};
 pub use parse::{Built, Parse, Scope, built};
 pub use readings::{gates, read_probes};
 
@@ -100,6 +101,10 @@ pub trait Stage: Send + Sync + Debug {
     /// Proofs it demands.
     fn demands(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// The target that is no clone whose whole content it reads, and under which label it keeps that fingerprint.
+    fn sees_whole(&self) -> Option<(&str, &'static str)> {
+        None
     }
     /// Must nobody else have a session on its target meanwhile?
     fn alone_on_target(&self) -> bool {

@@ -141,7 +141,7 @@ impl Door {
                 Ok(None)
             }
             Err(failure) => match &failure.sqlstate {
-                Some(code) if code.starts_with("28") || code == "42501" || code == "55000" => {
+                Some(code) if code.starts_with("28") || code == "42501" => {
                     let said = failure.what.strip_suffix(&format!(", {}", self.place)).unwrap_or(&failure.what);
                     let said = said.strip_prefix(&format!("cannot reach `{}`: ", self.target)).unwrap_or(said);
                     Ok(Some(format!("{said} ({code})")))

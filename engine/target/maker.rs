@@ -4,8 +4,8 @@
 //! a TEMPLATE copy inherits none of that. DROP refuses a database without a marker.
 
 use super::connect::{Door, give_back};
-use super::powers::Power;
 use super::fault;
+use super::powers::Power;
 use crate::event::{Exit, Failure, Identity, Marker};
 use crate::name::quote::{ident, literal};
 use deadpool_postgres::Object;

@@ -96,7 +96,6 @@ pub async fn powers(tx: &Tx, role: &str) -> Result<Vec<Power>, Failure> {
     Ok(tx.query(POWERS, &[&role]).await?.iter().map(Power::of).collect())
 }
 
-
 fn grade(number: i32) -> Grade {
     match number {
         1 => Grade::Above,
@@ -122,7 +121,10 @@ impl Confined {
             .query(POWERS, &[&self.role])
             .await
             .map_err(|e| fault::statement(&format!("reading the powers of `{}` on `{target}`", self.role), &e))?;
-        self.judge(rows.iter().map(Power::of).filter(|power| power.grade != Grade::Listed).map(|power| power.what), target)
+        self.judge(
+            rows.iter().map(Power::of).filter(|power| power.grade != Grade::Listed).map(|power| power.what),
+            target,
+        )
     }
 
     /// The same on a session that streams.

@@ -124,6 +124,15 @@ impl Screen {
             Event::CloneResumed { stage, anew: Some(why), .. } => {
                 self.say(&format!("engine: {stage}: the half clone is made anew: {why}"));
             }
+            Event::Watched { target, since, stage, verdict, tables, .. } if !tables.is_empty() => {
+                let what = tables.iter().take(4).cloned().collect::<Vec<_>>().join(", ");
+                let more = tables.len().saturating_sub(4);
+                let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+                self.say(&format!(
+                    "engine: {target} {} between `{since}` and the end of `{stage}`: {what}{more}",
+                    verdict.word()
+                ));
+            }
             Event::RunResumed { pid, .. } => self.say(&format!("taken up again by process {pid}")),
             Event::RunEnded { verdict, reasons, ms, .. } => self.say(&state.tail(self.0.style, verdict, reasons, *ms)),
             _ => {}

@@ -134,7 +134,7 @@ WITH RECURSIVE me AS (
     FROM judged AS j
     GROUP BY j.grade, j.act, j.sort, j.name, j.how, j.holder, j.whole
     UNION ALL
-    SELECT 2, 5, 'may write columns of ' || q.name || ' (' || q.privilege || ' of ' || string_agg(q.att, ', ' ORDER BY q.att) || ' ' || w.how || ')',
+    SELECT 2, 5, 'may write ' || q.name || ' (' || q.privilege || ' of ' || string_agg(q.att, ', ' ORDER BY q.att) || ' ' || w.how || ')',
            coalesce(w.whole, 'REVOKE ' || q.privilege || ' (' || string_agg(q.att, ', ' ORDER BY q.att) || ') ON TABLE '),
            CASE WHEN w.whole IS NULL THEN q.name ELSE '' END, CASE WHEN w.whole IS NULL THEN ' FROM ' || w.holder ELSE '' END
     FROM (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS name,
@@ -151,7 +151,11 @@ WITH RECURSIVE me AS (
     SELECT 2, 6, 'owns ' || o.described,
            CASE WHEN db.datdba = me.oid OR o.type IN ('extension', 'default acl', 'user mapping') THEN ''
                 ELSE 'ALTER ' || CASE o.type WHEN 'statistics object' THEN 'STATISTICS' WHEN 'foreign-data wrapper' THEN 'FOREIGN DATA WRAPPER'
-                                             ELSE upper(o.type) END || ' ' || o.identity || ' OWNER TO ' || db.owner END, '', ''
+                                             ELSE upper(o.type) END || ' ' || o.identity || ' OWNER TO ' || db.owner END
+           -- What it could read as the owner it shall go on reading.
+           || CASE WHEN db.datdba <> me.oid AND o.type IN ('table', 'view', 'materialized view', 'foreign table', 'sequence')
+                   THEN '; GRANT SELECT ON ' || CASE o.type WHEN 'sequence' THEN 'SEQUENCE ' ELSE 'TABLE ' END || o.identity || ' TO ' || me.name
+                   ELSE '' END, '', ''
     FROM owned AS o JOIN me ON me.oid = o.owner CROSS JOIN db
     UNION ALL
     SELECT 2, 6, 'owns ' || count(*) || ' objects as a member of ' || l.name || ', such as ' || min(o.described),

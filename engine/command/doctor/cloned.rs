@@ -77,12 +77,10 @@ async fn doors(
 /// Tries production's door with the role that runs the stages.
 async fn tried(stages: &Door, reader: &Reader) -> Result<bool, Failure> {
     let (role, there) = (stages.user(), reader.door().address());
-    match stages.at(reader.door())?.knock().await? {
-        Some(said) => print(&format!("  tried: {role} is not let into production at {there}: {said}\n")),
-        None => {
-            print(&format!("  tried: {role} is LET INTO production at {there}\n"));
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let said = stages.at(reader.door())?.knock().await?;
+    print(&match &said {
+        Some(said) => format!("  tried: {role} is not let into production at {there}: {said}\n"),
+        None => format!("  tried: {role} is LET INTO production at {there}\n"),
+    });
+    Ok(said.is_some())
 }

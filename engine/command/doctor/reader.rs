@@ -22,6 +22,11 @@ const OPEN: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_database AS d, \
     pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) AS a \
     WHERE d.datname = pg_catalog.current_database() AND a.grantee = 0 AND a.privilege_type = 'CONNECT')";
 
+/// Looked up in the catalog: to name a function of a schema one needs a right on the schema.
+const CAN_HOLD: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc AS p \
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace \
+    WHERE n.nspname = 'engine_gate' AND p.proname = 'hold' AND p.pronargs = 0)";
+
 /// Prints all about it. Is it right as it is?
 pub(super) async fn examined(target: &Target) -> Result<bool, Failure> {
     let name = &target.name.value;
@@ -53,13 +58,12 @@ impl Seen {
     async fn read(tx: &Tx) -> Result<Seen, Failure> {
         let identity = identify(tx).await?;
         let powers = powers(tx, &identity.session_user).await?;
-        let can_hold = "SELECT pg_catalog.to_regprocedure('engine_gate.hold()') IS NOT NULL";
         Ok(Seen {
             identity,
             powers,
             unseen: unseen(tx).await?,
             open: tx.query_one(OPEN, &[]).await?.get(0),
-            can_hold: tx.query_one(can_hold, &[]).await?.get(0),
+            can_hold: tx.query_one(CAN_HOLD, &[]).await?.get(0),
         })
     }
 
@@ -75,7 +79,10 @@ impl Seen {
         } else {
             let taken = refused.iter().filter_map(|power| power.remedy.as_ref());
             let given = self.unseen.iter().filter_map(|found| found.remedy.as_ref());
-            typed("to make it a reader, as the owner of each or a superuser:", taken.chain(given));
+            typed(
+                "to make it a reader, as the owner of each or a superuser; then ask doctor again:",
+                taken.chain(given),
+            );
         }
         let closing = listed.iter().filter_map(|power| power.remedy.as_ref());
         typed("what is only listed is taken away by (from PUBLIC: from everybody else as well):", closing);

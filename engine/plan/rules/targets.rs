@@ -71,6 +71,7 @@ fn original(name: Spot<String>, mut keys: Keys, out: &mut Diagnostics) -> Option
     if !keys.has("access") {
         words::missing(&keys, "access", "write `access = \"read\"`, or `\"write\"` together with a gate", out);
     }
+    let watch = keys.flag("watch", out).is_some_and(|flag| flag.value);
     let written = keys.key_place("access");
     let access = words::one_of(&mut keys, "access", &[("read", Access::Read), ("write", Access::Write)], out);
     let common = Common::read(&mut keys, out);
@@ -101,6 +102,7 @@ fn original(name: Spot<String>, mut keys: Keys, out: &mut Diagnostics) -> Option
         policy,
         reader,
         parallel,
+        watch,
     })
 }
 
@@ -131,6 +133,11 @@ fn clone(name: Spot<String>, mut keys: Keys, is_clone: &HashMap<&str, bool>, out
         let found = Diagnostic::new("clone-access", message, access.place).label("a clone is always written");
         out.push(found.help("remove `access`"));
     }
+    if let Some(place) = keys.discard("watch") {
+        let message = format!("`watch` is for what nobody of ours writes, and `{}` is a clone", keys.path());
+        let found = Diagnostic::new("watch-clone", message, place).label("a clone is written by the stages");
+        out.push(found.help("write it at the target that it is a clone of, or remove it"));
+    }
     let Common { gates, never, policy, reader, parallel } = Common::read(&mut keys, out);
     keys.finish(&stray::TARGET, out);
     let (url, maker_url, database) = (url?, Some(maker_url?), Some(database?));
@@ -149,6 +156,7 @@ fn clone(name: Spot<String>, mut keys: Keys, is_clone: &HashMap<&str, bool>, out
         policy,
         reader,
         parallel,
+        watch: false,
     })
 }
 

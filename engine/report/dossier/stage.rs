@@ -165,6 +165,19 @@ fn evidence(event: &Event) -> String {
                 verdict.word()
             )
         }
+        Event::Watched { target, since, verdict, tables, by_watermark, read, ms, .. } => {
+            let differences = tables.iter().map(|t| format!("- {t}\n"));
+            let lines: String = differences.chain(read.iter().map(|t| format!("- content was read: {t}\n"))).collect();
+            format!(
+                "\n## A look at `{target}` afterwards: {}\n\nSince `{since}`; {by_watermark} tables by their watermark, in {}.\n\n{lines}",
+                verdict.word(),
+                clock::show_ms(*ms)
+            )
+        }
+        Event::LookFailed { failure, .. } => {
+            let facts: String = failure.facts.iter().map(|fact| format!("- {fact}\n")).collect();
+            format!("\n## The look afterwards ended the run\n\n{}\n\n{facts}", failure.what)
+        }
         Event::Rehearsed { back, forward, back_ms, forward_ms, passed, .. } => format!(
             "\n## Rehearsal: {}\n\nBack over {} in {}, forward over {} in {}, each step committed on a copy that was dropped.\n",
             if *passed { "PASS" } else { "FAIL" },

@@ -1,0 +1,305 @@
+//! What `doctor` says a role could do, and that the statements it prints make it right: they are run, word for word.
+
+mod support;
+
+use engine::event::{Event, Exit};
+use engine::target::{Confined, Door, Isolation, Reader, Settings, Url};
+use std::time::Duration;
+use support::{Bench, MAIN_JOB, OwnServer};
+
+const PLAN: &str = r#"engine = 1
+plan.name = "look"
+[target.production]
+url = "env:SHOP_PRODUCTION_URL"
+access = "read"
+POLICY
+[stage.look]
+kind = "fingerprint"
+on = "production"
+needs = []
+no_guard = "looks"
+"#;
+
+/// A production of two schemas, with a reader of its own called like the bench.
+fn bench(name: &str) -> (Bench, String) {
+    let mut bench = Bench::bare(name, "");
+    let reader = format!("reader_{name}");
+    bench.psql("postgres", &format!("CREATE ROLE {reader} LOGIN"));
+    bench.psql(
+        bench.production(),
+        &format!(
+            "GRANT CONNECT ON DATABASE {0} TO {reader};
+             SET ROLE shop_owner; CREATE SCHEMA s;
+             CREATE TABLE s.a (id int PRIMARY KEY, v text); CREATE TABLE s.\"B b\" (id int, w text);
+             CREATE SEQUENCE s.n; CREATE FUNCTION s.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
+             REVOKE EXECUTE ON FUNCTION s.f() FROM PUBLIC;
+             GRANT USAGE ON SCHEMA s TO {reader}; GRANT SELECT ON ALL TABLES IN SCHEMA s TO {reader};
+             GRANT SELECT ON ALL SEQUENCES IN SCHEMA s TO {reader}",
+            bench.production()
+        ),
+    );
+    bench.write("plans/look.toml", &PLAN.replace("POLICY", ""));
+    bench.set("SHOP_PRODUCTION_URL", &bench.url(&reader, bench.production()));
+    (bench, reader)
+}
+
+/// Lines that are statements, as they are printed.
+fn statements(screen: &str) -> String {
+    let verbs = ["ALTER ", "GRANT ", "REVOKE "];
+    let lines = screen.lines().map(str::trim).filter(|line| verbs.iter().any(|verb| line.starts_with(verb)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The screen up to what is only listed: what must be done.
+fn to_do(screen: &str) -> &str {
+    screen.split("what is only listed").next().unwrap_or(screen)
+}
+
+fn doctor(bench: &Bench, code: i32) -> String {
+    bench.engine(&["doctor", "plans/look.toml"]).expect(code).stdout
+}
+
+/// One power: how it is given (as the owner or as a superuser), the heading it stands under, and its words.
+const POWERS: &[(&str, &str, &str)] = &[
+    ("ALTER ROLE ROLE SUPERUSER", "above all rights", "is superuser"),
+    ("ALTER ROLE ROLE CREATEROLE", "above all rights", "may create roles"),
+    ("ALTER ROLE ROLE REPLICATION", "above all rights", "may replicate"),
+    ("GRANT pg_execute_server_program TO ROLE", "above all rights", "is a member of pg_execute_server_program"),
+    ("GRANT pg_read_server_files TO ROLE", "above all rights", "is a member of pg_read_server_files"),
+    (
+        "GRANT ALTER SYSTEM ON PARAMETER work_mem TO ROLE",
+        "above all rights",
+        "may change for the whole server the parameter",
+    ),
+    ("GRANT pg_write_all_data TO ROLE", "could change it", "is a member of pg_write_all_data"),
+    ("GRANT UPDATE, DELETE ON s.a TO ROLE", "could change it", "may write s.a (DELETE, UPDATE granted to it)"),
+    ("GRANT INSERT ON s.\"B b\" TO PUBLIC", "could change it", "may write s.\"B b\" (INSERT granted to PUBLIC)"),
+    ("GRANT TRUNCATE ON s.a TO ROLE", "could change it", "may write s.a (TRUNCATE granted to it)"),
+    ("GRANT TRIGGER ON s.a TO ROLE", "could change it", "may write s.a (TRIGGER granted to it)"),
+    ("GRANT UPDATE (v) ON s.a TO ROLE", "could change it", "may write s.a (UPDATE of v granted to it)"),
+    ("GRANT USAGE ON SEQUENCE s.n TO ROLE", "could change it", "may advance s.n"),
+    ("GRANT CREATE ON SCHEMA s TO PUBLIC", "could change it", "may create objects in schema s (granted to PUBLIC)"),
+    ("GRANT CREATE ON DATABASE \" BASE \" TO ROLE", "could change it", "may create schemas in database"),
+    ("ALTER TABLE s.a OWNER TO ROLE", "could change it", "owns table s.a"),
+    ("ALTER FUNCTION s.f() OWNER TO ROLE", "could change it", "owns function s.f()"),
+    ("GRANT shop_owner TO ROLE", "could change it", "as a member of shop_owner"),
+    ("SELECT lo_create(77); GRANT UPDATE ON LARGE OBJECT 77 TO ROLE", "could change it", "may write large object 77"),
+    (
+        "CREATE ROLE through_ROLE; GRANT through_ROLE TO ROLE; GRANT UPDATE ON s.a TO through_ROLE",
+        "could change it",
+        "may write s.a (UPDATE granted to through_ROLE, of which it is a member)",
+    ),
+    (
+        "CREATE ROLE first_ROLE; CREATE ROLE last_ROLE; GRANT first_ROLE TO ROLE; GRANT last_ROLE TO first_ROLE;
+         GRANT USAGE ON SEQUENCE s.n TO last_ROLE",
+        "could change it",
+        "may advance s.n (granted to last_ROLE, of which it is a member)",
+    ),
+    ("GRANT pg_signal_backend TO ROLE", "could disturb others", "is a member of pg_signal_backend"),
+    ("GRANT pg_checkpoint TO ROLE", "could disturb others", "is a member of pg_checkpoint"),
+];
+
+/// Each alone: listed under its grade, refused by a run, and gone after the statements that were printed.
+#[test]
+fn each_power_is_graded_and_taken_away_by_what_is_printed() {
+    let (bench, reader) = bench("each");
+    for (given, heading, words) in POWERS {
+        let fill = |text: &str| {
+            text.replace("\" BASE \"", bench.production())
+                .replace("ROLE ROLE", &format!("ROLE {reader}"))
+                .replace("TO ROLE", &format!("TO {reader}"))
+                .replace("_ROLE", &format!("_{reader}"))
+        };
+        bench.psql(bench.production(), &fill(given));
+        let screen = doctor(&bench, 1);
+        let under = screen.split(heading).nth(1).unwrap_or_else(|| panic!("{given}: no `{heading}` in\n{screen}"));
+        assert!(under.contains(&fill(words)), "{given}: {words} is not in\n{screen}");
+        let refused = bench.engine(&["apply", "plans/look.toml"]).expect(1);
+        assert!(refused.stderr.contains("could change it, and the plan wants a confined reader"), "{}", refused.stderr);
+        bench.psql(bench.production(), &statements(to_do(&screen)));
+        let after = doctor(&bench, 0);
+        assert!(after.contains("right as it is"), "{given}: {after}");
+    }
+    bench.engine(&["apply", "plans/look.toml"]).expect(0);
+}
+
+/// A role that must be given as well as taken from, all at once.
+#[test]
+fn what_is_missing_is_granted_by_what_is_printed() {
+    let (bench, reader) = bench("missing");
+    let production = bench.production();
+    bench.psql(
+        production,
+        &format!(
+            "REVOKE USAGE ON SCHEMA s FROM {reader}; REVOKE SELECT ON s.\"B b\", s.n FROM {reader};
+             SET ROLE shop_owner; CREATE SCHEMA t; CREATE TABLE t.c (id int); CREATE TABLE t.d (id int);
+             ALTER TABLE t.d ENABLE ROW LEVEL SECURITY; SELECT lo_create(5), lo_create(6); RESET ROLE;
+             GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA s, t TO {reader}"
+        ),
+    );
+    let screen = doctor(&bench, 1);
+    for words in [
+        "cannot read schema s (unreachable)",
+        "cannot read s.\"B b\" (unreadable)",
+        "cannot read t.d (row level security)",
+        "cannot read 2 (large object)",
+        &format!("REVOKE DELETE, INSERT, UPDATE ON TABLE s.\"B b\", s.a, t.c, t.d FROM {reader};"),
+        &format!("GRANT SELECT ON TABLE s.\"B b\", t.c, t.d TO {reader};"),
+        &format!("GRANT SELECT ON LARGE OBJECT 5, 6 TO {reader};"),
+        &format!("ALTER ROLE {reader} BYPASSRLS;"),
+    ] {
+        assert!(screen.contains(words), "{words} is not in\n{screen}");
+    }
+    bench.psql(production, &statements(to_do(&screen)));
+    assert!(doctor(&bench, 0).contains("right as it is"));
+    bench.engine(&["apply", "plans/look.toml"]).expect(0);
+    // A witness that is not the engine's query.
+    let writes = format!(
+        "SELECT count(*) FROM pg_class WHERE relnamespace IN ('s'::regnamespace, 't'::regnamespace) AND relkind = 'r'
+         AND (has_table_privilege('{reader}', oid, 'INSERT, UPDATE, DELETE, TRUNCATE') OR NOT has_table_privilege('{reader}', oid, 'SELECT'))"
+    );
+    assert_eq!(bench.psql(production, &writes), "0");
+}
+
+/// What PUBLIC may do everywhere is in the evidence by name, and refuses nobody.
+#[test]
+fn what_is_only_listed_refuses_nobody() {
+    let (bench, reader) = bench("listed");
+    let production = bench.production();
+    bench.psql(
+        production,
+        &format!("GRANT EXECUTE ON FUNCTION s.f() TO PUBLIC; GRANT TEMPORARY ON DATABASE {production} TO PUBLIC"),
+    );
+    bench.psql(production, &format!("GRANT REFERENCES ON s.a TO {reader}; GRANT SET ON PARAMETER log_statement TO {reader}; ALTER ROLE {reader} CREATEDB"));
+    let screen = doctor(&bench, 0);
+    let listed = screen.split("listed, not refused").nth(1).expect("a list");
+    let words = [
+        "may call s.f(), which runs as shop_owner (granted to PUBLIC)",
+        "may make temporary tables in database",
+        "may refer to s.a",
+        "may set the parameter log_statement",
+        "may make databases",
+    ];
+    for words in words {
+        assert!(listed.contains(words), "{words} is not in\n{screen}");
+    }
+    bench.engine(&["apply", "plans/look.toml"]).expect(0);
+    let named = bench.journal().events.into_iter().find_map(|event| match event {
+        Event::TargetBound { powers, residual, .. } => Some((powers, residual)),
+        _ => None,
+    });
+    let (powers, residual) = named.expect("a bound target");
+    assert!(powers.is_empty(), "{powers:?}");
+    assert!(words.iter().all(|words| residual.iter().any(|power| power.starts_with(words))), "{residual:?}");
+    // Closed by what is printed as well.
+    bench.psql(production, &statements(&screen));
+    assert!(!doctor(&bench, 0).contains("may call s.f()"));
+}
+
+/// The owner of a database cannot be made its reader; what is printed makes another one.
+#[test]
+fn an_owner_is_told_to_let_somebody_else_read() {
+    let (mut bench, _) = bench("owner");
+    bench.set("SHOP_PRODUCTION_URL", &bench.url("shop_owner", bench.production()));
+    let screen = doctor(&bench, 1);
+    assert!(screen.contains("the owner of a database is no reader of it"), "{screen}");
+    let recipe: Vec<&str> =
+        screen.lines().map(str::trim).filter(|l| l.starts_with("CREATE ROLE") || l.starts_with("GRANT")).collect();
+    let own = "reader_of_owner";
+    bench.psql(bench.production(), &recipe.join("\n").replace("engine_reader", own));
+    bench.set("SHOP_PRODUCTION_URL", &bench.url(own, bench.production()));
+    assert!(doctor(&bench, 0).contains("right as it is"));
+}
+
+/// The same check on every connection: a right that came after the run began ends it.
+#[tokio::test]
+async fn a_role_that_grows_is_noticed_on_the_next_connection() {
+    let (bench, role) = bench("grows");
+    let (statement_timeout, lock_timeout) = (Duration::from_secs(20), Duration::from_secs(5));
+    let settings = Settings { search_path: "public".into(), statement_timeout, lock_timeout, read_only: true };
+    let url = Url::literal("test", bench.url(&role, bench.production()));
+    let reader = Reader::new(Door::new("production", &url, None, &settings).expect("a door"));
+    let reader = reader.confined(Confined { role: role.clone(), known: Vec::new() });
+    let first = reader.begin("before", Isolation::Snapshot).await.expect("a transaction");
+    let streamed = reader.stream("before", &Isolation::Snapshot).await.expect("a stream");
+    assert_eq!(streamed.finish().await.expect("its end").powers, Some(0));
+    bench.psql(bench.production(), &format!("GRANT UPDATE ON s.a TO {role}"));
+    let second = reader.begin("after", Isolation::Snapshot).await.expect_err("a role that grew");
+    let third = reader.stream("after", &Isolation::Snapshot).await.expect_err("a role that grew");
+    for failure in [second, third] {
+        assert_eq!(failure.exit, Exit::Io, "{}", failure.what);
+        assert!(failure.facts.iter().any(|fact| fact.starts_with("may write s.a (UPDATE")), "{:?}", failure.facts);
+    }
+    assert_eq!(first.finish().await.expect("its end").powers, Some(0));
+    // A connection that was asked is not asked again.
+    bench.psql(bench.production(), &format!("REVOKE UPDATE ON s.a FROM {role}"));
+    let again = reader.begin("again", Isolation::Snapshot).await.expect("a transaction");
+    assert_eq!(again.finish().await.expect("its end").powers, None);
+}
+
+/// Both doors are tried in every run, and the packet says what the server answered.
+#[test]
+fn both_doors_are_tried() {
+    let bench = Bench::new("doors");
+    bench.apply(&[]).expect(0).says(&["engine_reader shut out"]);
+    let journal = bench.journal();
+    let tried: Vec<(&str, &str, bool, &str)> = journal
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::DoorTried { role, database, open, said, .. } => {
+                Some((role.as_str(), database.as_str(), *open, said.as_str()))
+            }
+            _ => None,
+        })
+        .collect();
+    let denied = |database: &str| format!("permission denied for database \"{database}\" (42501)");
+    assert_eq!(
+        tried,
+        [
+            ("engine_stage", bench.production(), false, denied(bench.production()).as_str()),
+            ("engine_reader", bench.clone_name(), false, denied(bench.clone_name()).as_str())
+        ]
+    );
+    let asked =
+        journal.events.iter().filter(|e| matches!(e, Event::Transaction { record } if record.powers == Some(0)));
+    assert!(asked.count() >= 3, "the role is asked about on each connection");
+    let page = bench.read(&format!("{}/GO-NO-GO.md", bench.packet().0));
+    assert!(page.contains("production and clone are shut to each other's roles"), "{page}");
+    assert!(
+        bench.engine(&["doctor", MAIN_JOB]).expect(0).stdout.contains("tried: engine_stage is not let into production")
+    );
+}
+
+/// A reader that is let into the clone could be made to run what a stage left there.
+#[test]
+fn a_reader_that_is_let_into_the_clone_makes_none() {
+    let mut bench = Bench::new("let_in");
+    bench.psql("postgres", "CREATE ROLE near_reader LOGIN BYPASSRLS IN ROLE engine_reader, engine_stage");
+    bench.set("ENGINE_PRODUCTION_URL", &bench.url("near_reader", bench.production()));
+    let said = bench.apply(&[]);
+    assert_eq!(said.code, 40, "{}", said.all());
+    said.says(&["near_reader", "is let into the clone", "take near_reader out of the roles"]);
+    assert!(!bench.exists(bench.clone_name()));
+    let plan = bench.read(MAIN_JOB);
+    bench.write(MAIN_JOB, &plan.replacen("access = \"read\"", "access = \"read\"\nreader = \"attested\"", 1));
+    bench.engine(&["render", MAIN_JOB]).expect(0);
+    bench.apply(&[]).expect(0).says(&["near_reader LET IN, attested"]);
+}
+
+/// In another server the catalog of the clone's says nothing about production: only trying does.
+#[test]
+fn a_stage_role_of_another_server_that_opens_production_is_refused() {
+    let other = OwnServer::new(&[]);
+    let bench = Bench::bare_on(support::server(), other.server(), "far_door", "");
+    bench.clone_plan("stream", "");
+    let apply = || bench.engine(&["apply", support::PLAN]);
+    bench.psql(bench.production(), &format!("GRANT CONNECT ON DATABASE {} TO engine_stage", bench.production()));
+    apply().expect(1).says(&[
+        "a role of the clone",
+        "could reach `production`",
+        "role engine_stage was let in when it was tried",
+    ]);
+    bench.psql(bench.production(), &format!("REVOKE CONNECT ON DATABASE {} FROM engine_stage", bench.production()));
+    apply().expect(0);
+}
