@@ -250,7 +250,7 @@ const LACKING: [Lacking; 7] = [
         "the schema",
         "REVOKE USAGE ON SCHEMA other FROM reader_x",
         40,
-        &["unreadable  other.o"],
+        &["unreachable  schema other"],
         "GRANT USAGE ON SCHEMA other TO reader_x",
     ),
     (

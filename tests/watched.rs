@@ -125,7 +125,7 @@ fn a_strict_policy_stops_the_run_where_it_was_seen() {
 fn a_change_is_told_once() {
     let bench = bench("once", "");
     bench.engine(&["apply", "plans/watched.toml", "--until", "make"]).expect(0);
-    let holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE t");
+    let holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE t;");
     let mut engine = bench.start(&["resume"]);
     bench.wait_for(&mut engine, |event| matches!(event, Event::AttemptStarted { stage, .. } if stage == "a"));
     bench.psql(bench.production(), "INSERT INTO w VALUES (2, 'z')");

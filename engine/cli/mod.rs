@@ -151,6 +151,17 @@ enum Verb {
         #[command(flatten)]
         vars: Vars,
     },
+    /// Drop clones that have expired and that nobody uses, on the servers where a plan makes its clones
+    Gc {
+        #[command(flatten)]
+        plan: PlanArg,
+        /// Only say what would be dropped
+        #[arg(long)]
+        dry_run: bool,
+        /// JSON lines on stdout
+        #[arg(long)]
+        json: bool,
+    },
     /// A throw-away local PostgreSQL with the sample productions; it vanishes with this process
     Sandbox {
         /// Run this with the sandbox's environment, and end with it
@@ -348,6 +359,7 @@ async fn run(verb: Verb) -> Exit {
             let plan = PlanArg { plan: golden.unwrap_or_default(), vars };
             ended(command::drop::golden(&plan.into()).await, false)
         }
+        Verb::Gc { plan, dry_run, json } => ended(command::gc::run(&plan.into(), dry_run, json).await, json),
         Verb::Sandbox { command } => ended(command::sandbox::run(&command).await, false),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "engine", &mut std::io::stdout());

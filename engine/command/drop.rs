@@ -23,14 +23,21 @@ pub async fn run(word: &str) -> Result<Exit, Failure> {
         Ok(workflow) => workflow,
         Err(exit) => return Ok(exit),
     };
-    let dropped = run::drop_clones(&workflow, &state).await?;
-    if dropped.is_empty() {
+    let run::Disposed { dropped, unmarked } = run::drop_clones(&workflow, &state).await?;
+    if dropped.is_empty() && unmarked.is_empty() {
         print(&format!("run {id} has no database left\n"));
     }
-    for database in dropped {
+    for database in &dropped {
         print(&format!("dropped {database}\n"));
     }
-    Ok(Exit::Ok)
+    match unmarked.first() {
+        None => Ok(Exit::Ok),
+        Some(name) => Err(Failure::new(Exit::WrongDatabase, format!("`{name}` carries no marker of this engine"))
+            .fact("it is called as this run calls what it makes; a run that was killed at once may have left it so")
+            .changed("it was left alone; a database without a marker is never dropped by this verb")
+            .next("then", format!("engine resume {id}   makes its clone anew, in place of what it left"))
+            .next("or", format!("look into it, and as its owner: DROP DATABASE {name}"))),
+    }
 }
 
 /// Drops the golden copies that a plan names.

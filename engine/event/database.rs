@@ -59,12 +59,20 @@ pub struct Marker {
     /// Head of the journal when the marker was written: number of lines and hash.
     #[serde(default)]
     pub head: Option<(u64, String)>,
+    /// Oid of the database it was written for: a comment goes along with `pg_dump -C`, the oid does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oid: Option<i64>,
     /// Of a golden copy: SHA-256 of the file that says what is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 }
 
 impl Marker {
+    /// Was it written for the database with this oid? Markers of before said none.
+    pub fn is_of(&self, oid: i64) -> bool {
+        self.oid.is_none_or(|known| known == oid)
+    }
+
     /// Reads a database comment; `None` when it is not ours.
     pub fn parse(comment: &str) -> Option<Marker> {
         serde_json::from_str::<Marker>(comment).ok().filter(|marker| marker.engine == 1)

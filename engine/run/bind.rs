@@ -64,6 +64,11 @@ fn settings(workflow: &Workflow, read_only: bool) -> Settings {
     }
 }
 
+/// Of the sessions that make, mark and drop.
+pub(super) fn maker_settings(workflow: &Workflow) -> Settings {
+    Settings { search_path: String::new(), ..settings(workflow, false) }
+}
+
 async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Vec<Event>), Failure> {
     let name = target.name.value.as_str();
     let url = Url::read(name, &target.url.value)?;
@@ -121,7 +126,7 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
     let url = Url::read(name, &target.url.value)?;
     let maker_ref = target.maker_url.as_ref().map_or(&target.url.value, |m| &m.value);
     let maker_url = Url::read(name, maker_ref)?;
-    let maker_settings = Settings { search_path: String::new(), ..settings(workflow, false) };
+    let maker_settings = maker_settings(workflow);
     let maker = Maker::new(Door::new(name, &maker_url, None, &maker_settings)?);
     let identity = maker.identity().await?;
     let stage_role = Door::new(name, &url, None, &maker_settings)?.user().to_owned();

@@ -282,52 +282,6 @@ async fn revive(targets: &Targets, state: &RunState) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Drops every database that a run made.
-///
-/// # Errors
-/// A database carries another marker or none (63).
-pub async fn drop_clones(workflow: &Workflow, state: &RunState) -> Result<Vec<String>, Failure> {
-    let Binding { targets, .. } = bind(workflow).await?;
-    let mut dropped = Vec::new();
-    // By the journal, not by the plan: the target may have been renamed since.
-    let mut names: Vec<(&str, String)> = Vec::new();
-    for (target, event) in &state.clones {
-        if let Event::CloneMade { database, .. } = event {
-            names.push((target, database.clone()));
-        }
-    }
-    for (target, clone) in &targets.clones {
-        names.push((target, clone.database.clone()));
-        names.push((target, format!("engine_{}", state.run)));
-        names.push((target, format!("engine_{}_copy", state.run)));
-        names.push((target, format!("engine_{}_golden", state.run)));
-    }
-    for (target, database) in names {
-        let Some(clone) = targets.clones.get(target).or_else(|| targets.clones.values().next()) else { continue };
-        let ours = clone.maker.find(&database).await?.is_some_and(|f| f.marker.is_none_or(|m| m.run == state.run));
-        if ours && clone.maker.drop_database(&database, &state.run).await? {
-            dropped.push(database);
-        }
-    }
-    Ok(dropped)
-}
-
-/// Drops the golden copies that a workflow names: each name, and whether there was one.
-///
-/// # Errors
-/// A run uses it (60), or a database of that name is none (63).
-pub async fn drop_golden(workflow: &Workflow) -> Result<Vec<(String, bool)>, Failure> {
-    let Binding { targets, .. } = bind(workflow).await?;
-    let mut dropped = Vec::new();
-    for clone in targets.clones.values() {
-        let Some(name) = &clone.golden else { continue };
-        let holder = format!("engine drop pid {} on {}", std::process::id(), host());
-        let _held = clone.maker.hold_golden(name, holder.get(..63).unwrap_or(&holder)).await?;
-        dropped.push((name.clone(), clone.maker.drop_golden(name).await?));
-    }
-    Ok(dropped)
-}
-
 fn changed_inputs(
     workflow: &Workflow,
     before: &BTreeMap<String, String>,

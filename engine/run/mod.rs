@@ -4,11 +4,13 @@
 //! with more or less history. Nothing here prints: lines go to the sink, hints to the progress listener.
 
 pub mod bind;
+mod dispose;
 mod drive;
 mod life;
 mod schedule;
 
 pub use bind::{Binding, bind};
+pub use dispose::{Disposed, Fate, Old, drop_clones, drop_golden, gc};
 pub use drive::Outcome;
-pub use life::{Options, Resumption, drop_clones, drop_golden, resume, start};
+pub use life::{Options, Resumption, resume, start};
 pub use schedule::{Ready, ready};

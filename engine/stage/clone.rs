@@ -310,6 +310,7 @@ fn marker(cx: &Cx, source: &Identity, expires: Option<String>) -> Marker {
         expires,
         finished: false,
         head: Some(cx.journal.head()),
+        oid: None,
         state: None,
     }
 }

@@ -7,7 +7,7 @@ use super::connect::give_back;
 use super::fault;
 use super::maker::{Maker, quoted};
 use super::wire::Canceller;
-use crate::event::{Exit, Failure};
+use crate::event::{Exit, Failure, Marker};
 use deadpool_postgres::Object;
 use std::time::Duration;
 
@@ -19,18 +19,57 @@ const ANSWERS_WITHIN: u32 = 10;
 /// A cancelled DROP ends at once; its connection is closed in any case.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
 
+/// A database that may be ours: marked, or called as a run calls what it makes.
+#[derive(Clone, Debug)]
+pub struct Ours {
+    /// Its name.
+    pub name: String,
+    /// Its oid.
+    pub oid: i64,
+    /// Our marker, if it carries one.
+    pub marker: Option<Marker>,
+    /// Sessions of somebody that are connected to it.
+    pub sessions: i64,
+    /// The maker may drop it: it is a member of its owner, and it is no template.
+    pub may_drop: bool,
+    /// The server's time, RFC 3339.
+    pub server_time: String,
+}
+
 impl Maker {
-    /// Drops a database that carries the marker of `run`, or whose name only that run can have given.
+    /// All databases of this server that may be ours, by name.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn ours(&self) -> Result<Vec<Ours>, Failure> {
+        let rows = self.query(include_str!("../../sql/engine/target/ours.sql"), &[]).await?;
+        let ours = |row: &super::Row| Ours {
+            name: row.get(0),
+            oid: row.get(1),
+            marker: row.get::<_, Option<String>>(2).as_deref().and_then(Marker::parse),
+            sessions: row.get(3),
+            may_drop: row.get(4),
+            server_time: row.get(5),
+        };
+        Ok(rows.iter().map(ours).collect())
+    }
+
+    /// Drops a database that carries the marker of `run`; or that was killed before it could be marked: it has a name
+    /// that only that run can have given, and has never let anybody in.
     ///
     /// # Errors
     /// It carries another marker or none (63), a process of the server does not answer (75), or the server's.
     pub async fn drop_database(&self, name: &str, run: &str) -> Result<bool, Failure> {
         let Some(found) = self.find(name).await? else { return Ok(false) };
-        let ours = found.marker.as_ref().is_some_and(|m| m.run == run) || name.starts_with(&format!("engine_{run}"));
-        if !ours {
-            let by = found.marker.map_or("it carries no marker of this engine".to_owned(), |m| {
-                format!("its marker names run {}", m.run)
-            });
+        let marked = found.marker.as_ref().is_some_and(|m| m.run == run && m.is_of(found.oid));
+        let working = ["", "_copy", "_golden"].iter().any(|end| name == format!("engine_{run}{end}"));
+        let begun = found.marker.is_none() && found.shut && working;
+        if !marked && !begun {
+            let by = match found.marker {
+                None => "it carries no marker of this engine".to_owned(),
+                Some(m) if !m.is_of(found.oid) => "its marker was written for another database, and copied".to_owned(),
+                Some(m) => format!("its marker names run {}", m.run),
+            };
             return Err(Failure::new(Exit::WrongDatabase, format!("database `{name}` is not dropped: {by}"))
                 .changed("nothing was changed"));
         }
@@ -40,6 +79,26 @@ impl Maker {
         }
         self.destroy(name).await?;
         Ok(true)
+    }
+
+    /// Drops a marked database unless somebody is in it: it is shut first, so that nobody comes in meanwhile, and opened
+    /// again when it is in use. Was it dropped?
+    ///
+    /// # Errors
+    /// As `drop_database`.
+    pub async fn drop_unused(&self, name: &str, run: &str) -> Result<bool, Failure> {
+        let wreck = self.is_wreck(name).await?;
+        let was_shut = self.find(name).await?.is_none_or(|found| found.shut);
+        if !wreck {
+            self.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", quoted(name)?)).await?;
+        }
+        if self.find(name).await?.is_some_and(|found| found.sessions > 0) {
+            if !was_shut {
+                self.open(name).await?;
+            }
+            return Ok(false);
+        }
+        self.drop_database(name, run).await
     }
 
     async fn is_wreck(&self, name: &str) -> Result<bool, Failure> {

@@ -72,6 +72,8 @@ pub struct Found {
     pub oid: i64,
     /// Our marker, if it carries one.
     pub marker: Option<Marker>,
+    /// It lets nobody in: it is being made, or copied.
+    pub shut: bool,
     /// Sessions of somebody that are connected to it; the server's own, such as autovacuum, do not count.
     pub sessions: i64,
 }
@@ -175,13 +177,14 @@ impl Maker {
     pub async fn find(&self, name: &str) -> Result<Option<Found>, Failure> {
         let sql = "SELECT d.oid::bigint, pg_catalog.shobj_description(d.oid, 'pg_database'), \
                    (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity AS a \
-                    WHERE a.datid = d.oid AND a.usesysid IS NOT NULL) \
+                    WHERE a.datid = d.oid AND a.usesysid IS NOT NULL), NOT d.datallowconn \
                    FROM pg_catalog.pg_database AS d WHERE d.datname = $1";
         let rows = self.query(sql, &[&name]).await?;
         Ok(rows.first().map(|row| Found {
             oid: row.get(0),
             marker: row.get::<_, Option<String>>(1).as_deref().and_then(Marker::parse),
             sessions: row.get(2),
+            shut: row.get(3),
         }))
     }
 
@@ -204,7 +207,10 @@ impl Maker {
             }
             None => self.copy(&name, &new.template).await?,
         }
-        let comment = literal(&new.marker.text()).map_err(|e| bug(&e.to_string()))?;
+        let Some(oid) = self.find(&new.name).await?.map(|found| found.oid) else {
+            return Err(bug("a database that was just made is gone"));
+        };
+        let comment = comment(&new.marker, oid)?;
         let (stage, owner) = (quoted(&new.stage_role)?, quoted(&new.owner_role)?);
         let mut steps = vec![
             format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
@@ -218,8 +224,7 @@ impl Maker {
         for step in steps {
             self.execute(&step).await?;
         }
-        let found = self.find(&new.name).await?;
-        found.map(|f| f.oid).ok_or_else(|| bug("a database that was just made is gone"))
+        Ok(oid)
     }
 
     /// Copies a database nobody is connected to. A small one goes through the WAL, which spares two checkpoints; a
@@ -253,7 +258,10 @@ impl Maker {
     /// # Errors
     /// The server's.
     pub async fn mark(&self, name: &str, marker: &Marker) -> Result<(), Failure> {
-        let comment = literal(&marker.text()).map_err(|e| bug(&e.to_string()))?;
+        let Some(found) = self.find(name).await? else {
+            return Err(Failure::new(Exit::WrongDatabase, format!("database `{name}` is gone")));
+        };
+        let comment = comment(marker, found.oid)?;
         self.execute(&format!("COMMENT ON DATABASE {} IS {comment}", quoted(name)?)).await
     }
 
@@ -281,7 +289,7 @@ impl Maker {
     /// It is none (63), or the server's.
     pub async fn drop_golden(&self, name: &str) -> Result<bool, Failure> {
         let Some(found) = self.find(name).await? else { return Ok(false) };
-        match found.marker.filter(|marker| marker.role == GOLDEN) {
+        match found.marker.filter(|marker| marker.role == GOLDEN && marker.is_of(found.oid)) {
             Some(marker) => self.drop_database(name, &marker.run).await,
             None => {
                 Err(Failure::new(Exit::WrongDatabase, format!("database `{name}` is no golden copy of this engine"))
@@ -349,12 +357,17 @@ impl Maker {
         rows
     }
 
-    async fn execute(&self, sql: &str) -> Result<(), Failure> {
+    pub(super) async fn execute(&self, sql: &str) -> Result<(), Failure> {
         let session = self.door.session().await?;
         let done = session.batch_execute(sql).await.map_err(|e| fault::statement(first_words(sql), &e));
         give_back(session).await;
         done
     }
+}
+
+/// A marker as a literal, for the database of that oid.
+fn comment(marker: &Marker, oid: i64) -> Result<String, Failure> {
+    literal(&Marker { oid: Some(oid), ..marker.clone() }.text()).map_err(|e| bug(&e.to_string()))
 }
 
 fn locale_clause(locale: &Locale) -> Result<String, Failure> {

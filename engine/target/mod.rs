@@ -22,6 +22,7 @@ mod writer;
 
 pub use bound::{Called, CloneTarget, Live, Plain, Targets};
 pub use connect::{Door, Settings};
+pub use dispose::Ours;
 pub use fault::RETRYABLE;
 pub use identity::{Expected, identify};
 pub use maker::{Doors, Found, GOLDEN, Locale, Maker, NewDatabase, RunLock};

@@ -159,6 +159,7 @@ fn marker(cx: &Cx, state: &State) -> Marker {
         expires: None,
         finished: false,
         head: Some(cx.journal.head()),
+        oid: None,
         state: None,
     }
 }

@@ -1,0 +1,162 @@
+//! Disposing of databases: those of a run, golden copies, and clones that have had their time.
+
+use super::bind::{Binding, bind, maker_settings};
+use super::life::host;
+use crate::clock;
+use crate::compile::Workflow;
+use crate::event::{Event, Exit, Failure, RunState};
+use crate::target::{Door, GOLDEN, Maker, Ours, Url};
+
+/// What dropping a run's databases came to.
+#[derive(Clone, Debug, Default)]
+pub struct Disposed {
+    /// Dropped.
+    pub dropped: Vec<String>,
+    /// Called as this run calls its own, and without a marker: left alone.
+    pub unmarked: Vec<String>,
+}
+
+/// Drops every database that a run made.
+///
+/// # Errors
+/// A database carries another marker (63).
+pub async fn drop_clones(workflow: &Workflow, state: &RunState) -> Result<Disposed, Failure> {
+    let Binding { targets, .. } = bind(workflow).await?;
+    let mut disposed = Disposed::default();
+    // By the journal, not by the plan: the target may have been renamed since.
+    let mut names: Vec<(&str, String)> = Vec::new();
+    for (target, event) in &state.clones {
+        if let Event::CloneMade { database, .. } = event {
+            names.push((target, database.clone()));
+        }
+    }
+    for (target, clone) in &targets.clones {
+        names.push((target, clone.database.clone()));
+        for end in ["", "_copy", "_golden"] {
+            names.push((target, format!("engine_{}{end}", state.run)));
+        }
+    }
+    for (target, database) in names {
+        let Some(clone) = targets.clones.get(target).or_else(|| targets.clones.values().next()) else { continue };
+        let Some(found) = clone.maker.find(&database).await? else { continue };
+        match found.marker {
+            Some(marker) if marker.run == state.run => {
+                if clone.maker.drop_database(&database, &state.run).await? {
+                    disposed.dropped.push(database);
+                }
+            }
+            None if database.starts_with(&format!("engine_{}", state.run))
+                && !disposed.unmarked.contains(&database) =>
+            {
+                disposed.unmarked.push(database);
+            }
+            _ => {}
+        }
+    }
+    Ok(disposed)
+}
+
+/// Drops the golden copies that a workflow names: each name, and whether there was one.
+///
+/// # Errors
+/// A run uses it (60), or a database of that name is none (63).
+pub async fn drop_golden(workflow: &Workflow) -> Result<Vec<(String, bool)>, Failure> {
+    let Binding { targets, .. } = bind(workflow).await?;
+    let mut dropped = Vec::new();
+    for clone in targets.clones.values() {
+        let Some(name) = &clone.golden else { continue };
+        let holder = format!("engine drop pid {} on {}", std::process::id(), host());
+        let _held = clone.maker.hold_golden(name, holder.get(..63).unwrap_or(&holder)).await?;
+        dropped.push((name.clone(), clone.maker.drop_golden(name).await?));
+    }
+    Ok(dropped)
+}
+
+/// What becomes of a database that may be ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Expired and unused: dropped, or it would be.
+    Dropped,
+    /// Left alone, and why.
+    Kept(String),
+}
+
+/// A database that may be ours, and what becomes of it.
+#[derive(Clone, Debug)]
+pub struct Old {
+    /// The database.
+    pub found: Ours,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// Drops clones that have expired and that nobody uses, on every server where a workflow's clones are made, whichever
+/// plan made them; with `only_look` nothing is dropped.
+///
+/// # Errors
+/// A server cannot be reached, or its error. What was dropped before is gone.
+pub async fn gc(workflow: &Workflow, only_look: bool) -> Result<Vec<Old>, Failure> {
+    let mut all: Vec<Old> = Vec::new();
+    let mut servers: Vec<String> = Vec::new();
+    for target in workflow.plan.targets.iter().filter(|target| target.clone_of.is_some()) {
+        let name = target.name.value.as_str();
+        let reference = target.maker_url.as_ref().map_or(&target.url.value, |maker| &maker.value);
+        let maker = Maker::new(Door::new(name, &Url::read(name, reference)?, None, &maker_settings(workflow))?);
+        let identity = maker.identity().await?;
+        let server = format!("{} as {}", identity.system_identifier, identity.session_user);
+        if servers.contains(&server) {
+            continue;
+        }
+        servers.push(server);
+        for found in maker.ours().await? {
+            let fate = match reason_to_keep(&found) {
+                Some(why) => Fate::Kept(why),
+                None if only_look => Fate::Dropped,
+                None => collected(&maker, &found, &identity.system_identifier).await?,
+            };
+            all.push(Old { found, fate });
+        }
+    }
+    Ok(all)
+}
+
+/// Why it is not to be dropped; `None`: it is.
+fn reason_to_keep(found: &Ours) -> Option<String> {
+    let Some(marker) = &found.marker else { return Some("it carries no marker of this engine".to_owned()) };
+    // A comment can be copied; without an oid in it there is no telling.
+    if marker.oid != Some(found.oid) {
+        return Some("its marker was written for another database".to_owned());
+    }
+    if marker.role == GOLDEN {
+        return Some("a golden copy; engine drop --golden PLAN".to_owned());
+    }
+    let Some(expires) = &marker.expires else { return Some("it never expires".to_owned()) };
+    // Both clocks must say so: one that is wrong drops nothing.
+    let past = |now: &str| clock::seconds_between(expires, now).is_some_and(|seconds| seconds > 0.0);
+    if !past(&clock::now()) || !past(&found.server_time) {
+        return Some(format!("until {}", expires.get(..16).unwrap_or(expires).replace('T', " ")));
+    }
+    if found.sessions > 0 {
+        return Some(match found.sessions {
+            1 => "in use by 1 session".to_owned(),
+            n => format!("in use by {n} sessions"),
+        });
+    }
+    (!found.may_drop).then(|| "its owner is another role".to_owned())
+}
+
+/// Drops it unless a run holds it or somebody came in meanwhile.
+async fn collected(maker: &Maker, found: &Ours, server: &str) -> Result<Fate, Failure> {
+    let holder = format!("engine gc pid {} on {}", std::process::id(), host());
+    // The lock that runs take on the name of their clone.
+    let key = format!("{} of server {server}", found.name);
+    let held = match maker.hold(&key, holder.get(..63).unwrap_or(&holder)).await {
+        Ok(held) => held,
+        Err(failure) if failure.exit == Exit::Held => return Ok(Fate::Kept("a run is at work on it".to_owned())),
+        Err(failure) => return Err(failure),
+    };
+    let run = found.marker.as_ref().map_or("", |marker| marker.run.as_str());
+    let dropped = maker.drop_unused(&found.name, run).await?;
+    drop(held);
+    Ok(if dropped { Fate::Dropped } else { Fate::Kept("somebody came in meanwhile".to_owned()) })
+}

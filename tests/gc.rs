@@ -1,0 +1,159 @@
+//! `gc` drops clones of ours that have expired and that nobody uses, and nothing else; `drop` nothing without a marker.
+
+mod support;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use support::{Bench, Outcome};
+
+/// It looks at a whole server, so tests take turns.
+fn turn() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn bench(name: &str) -> Bench {
+    let bench = Bench::bare(name, "");
+    bench.psql(bench.production(), "CREATE TABLE t (id int); INSERT INTO t VALUES (1)");
+    bench
+}
+
+/// A clone that expires at once, or never.
+fn made(name: &str, expires: &str) -> Bench {
+    let bench = bench(name);
+    bench.clone_plan("stream", "");
+    let plan = bench.read(support::PLAN);
+    bench.write(support::PLAN, &plan.replacen("clone_of = ", &format!("{expires}\nclone_of = "), 1));
+    bench.engine(&["apply", support::PLAN]).expect(0);
+    bench
+}
+
+fn gc(bench: &Bench, more: &[&str]) -> Outcome {
+    bench.engine(&[&["gc", support::PLAN], more].concat()).expect(0)
+}
+
+/// The line about a database.
+fn line<'o>(outcome: &'o Outcome, database: &str) -> &'o str {
+    let starts = |line: &&str| line.split_whitespace().next() == Some(database);
+    outcome.stdout.lines().find(starts).unwrap_or_else(|| panic!("{database} is not in\n{}", outcome.stdout))
+}
+
+/// Our own clock's instant a second ahead must be past.
+fn a_moment() {
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+}
+
+#[test]
+fn what_has_expired_is_dropped_once_nobody_uses_it() {
+    let _turn = turn();
+    let bench = made("expired", "expires = \"1s\"");
+    let clone = bench.clone_name();
+    a_moment();
+    let dry = gc(&bench, &["--dry-run"]);
+    assert!(line(&dry, clone).ends_with("expired and unused, would be dropped"), "{}", dry.stdout);
+    assert!(bench.exists(clone) && dry.stdout.contains("next  engine gc "), "{}", dry.stdout);
+    let user = bench.session(clone, "SELECT 1");
+    let used = gc(&bench, &[]);
+    assert!(line(&used, clone).ends_with("kept: in use by 1 session"), "{}", used.stdout);
+    drop(user);
+    bench.wait_until("postgres", &format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{clone}'"), "0");
+    let run = bench.run_id();
+    let gone = gc(&bench, &[]);
+    assert!(line(&gone, clone).ends_with("expired and unused, dropped"), "{}", gone.stdout);
+    assert!(line(&gone, clone).contains(&format!("run {run} of only_clone")), "{}", gone.stdout);
+    assert!(!bench.exists(clone) && bench.exists(bench.production()));
+    assert!(!gc(&bench, &[]).stdout.contains(clone));
+}
+
+#[test]
+fn what_has_its_time_before_it_is_kept() {
+    let _turn = turn();
+    let bench = made("fresh", "expires = \"1d\"");
+    let kept = gc(&bench, &[]);
+    assert!(line(&kept, bench.clone_name()).contains("kept: until "), "{}", kept.stdout);
+    let forever = made("forever", "");
+    let kept = gc(&forever, &[]);
+    assert!(line(&kept, forever.clone_name()).ends_with("kept: it never expires"), "{}", kept.stdout);
+    assert!(bench.exists(bench.clone_name()) && forever.exists(forever.clone_name()));
+}
+
+/// A comment travels with `pg_dump -C`; what is said of a clone must not drop what became precious.
+#[test]
+fn a_copied_marker_drops_nothing() {
+    let _turn = turn();
+    let bench = made("copied", "expires = \"1s\"");
+    let comment = format!(
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{}'",
+        bench.clone_name()
+    );
+    let marker = bench.psql("postgres", &comment);
+    let precious = "precious_copied";
+    bench.psql("postgres", &format!("CREATE DATABASE {precious} OWNER engine_cloner"));
+    bench.psql("postgres", &format!("COMMENT ON DATABASE {precious} IS '{marker}'"));
+    a_moment();
+    let said = gc(&bench, &[]);
+    assert!(line(&said, precious).ends_with("kept: its marker was written for another database"), "{}", said.stdout);
+    assert!(bench.exists(precious) && !bench.exists(bench.clone_name()));
+    // Nor does a plan whose clone would bear that name.
+    let plan = bench.read(support::PLAN).replace(bench.clone_name(), precious);
+    bench.write(support::PLAN, &plan);
+    bench.engine(&["apply", support::PLAN, "--replace"]).expect(63);
+    assert!(bench.exists(precious));
+    bench.psql("postgres", &format!("DROP DATABASE {precious}"));
+}
+
+/// A name alone is no proof: what is open and unmarked is somebody's.
+#[test]
+fn what_carries_no_marker_is_never_dropped() {
+    let _turn = turn();
+    let bench = made("unmarked", "expires = \"1s\"");
+    let run = bench.run_id();
+    for name in [format!("engine_{run}"), format!("engine_{run}_copy"), format!("engine_{run}_precious")] {
+        bench.psql("postgres", &format!("CREATE DATABASE {name} OWNER engine_cloner"));
+    }
+    a_moment();
+    let said = gc(&bench, &["--dry-run"]);
+    assert!(
+        line(&said, &format!("engine_{run}")).ends_with("kept: it carries no marker of this engine"),
+        "{}",
+        said.stdout
+    );
+    let dropped = bench.engine(&["drop", &run]).expect(63);
+    assert!(dropped.stdout.contains(&format!("dropped {}", bench.clone_name())), "{}", dropped.all());
+    dropped.says(&["carries no marker of this engine", "it was left alone", "DROP DATABASE"]);
+    for end in ["", "_copy", "_precious"] {
+        assert!(bench.exists(&format!("engine_{run}{end}")), "{end}");
+        bench.psql("postgres", &format!("DROP DATABASE engine_{run}{end}"));
+    }
+}
+
+/// A run at work holds the name of its clone; what it has is not collected under it.
+#[test]
+fn what_a_run_is_at_work_on_is_kept() {
+    let _turn = turn();
+    let bench = made("held", "expires = \"1s\"");
+    a_moment();
+    let server = bench.psql("postgres", "SELECT system_identifier FROM pg_control_system()");
+    let key = format!("{} of server {server}", bench.clone_name());
+    let holder = bench.session("postgres", &format!("SELECT pg_advisory_lock(hashtextextended('{key}', 0));"));
+    let said = gc(&bench, &[]);
+    assert!(line(&said, bench.clone_name()).ends_with("kept: a run is at work on it"), "{}", said.stdout);
+    drop(holder);
+    bench.wait_until("postgres", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", "0");
+    let json = gc(&bench, &["--json"]);
+    let of = json.stdout.lines().find(|line| line.contains(bench.clone_name())).expect("a line");
+    let value: serde_json::Value = serde_json::from_str(of).expect("JSON");
+    assert_eq!((value["type"].as_str(), value["fate"].as_str()), (Some("old_clone"), Some("dropped")), "{of}");
+    assert!(!bench.exists(bench.clone_name()));
+}
+
+#[test]
+fn a_plan_without_a_clone_has_nowhere_to_look() {
+    let _turn = turn();
+    let bench = bench("nowhere");
+    bench.write(
+        "plans/none.toml",
+        "engine = 1\nplan.name = \"none\"\n[target.production]\nurl = \"env:SHOP_PRODUCTION_URL\"\naccess = \"read\"\n\
+         [stage.look]\nkind = \"fingerprint\"\non = \"production\"\nneeds = []\nno_guard = \"looks\"\n",
+    );
+    bench.engine(&["gc", "plans/none.toml"]).expect(2).says(&["makes no clone", "nothing was changed"]);
+}
