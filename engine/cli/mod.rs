@@ -90,6 +90,9 @@ enum Verb {
         /// Stages that are not committed yet may differ from what the run began with
         #[arg(long)]
         accept_changes: bool,
+        /// Stop before anything that depends on this stage
+        #[arg(long, value_name = "STAGE")]
+        until: Option<String>,
         /// Most stages at work at a time
         #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
         jobs: u16,
@@ -338,8 +341,8 @@ async fn run(verb: Verb) -> Exit {
                 command::apply::Args { plan: plan.into(), until, locked, jobs: jobs.into(), replace, sandbox, json };
             ended(command::apply::run(&args).await, json)
         }
-        Verb::Resume { run, accept_changes, jobs, json } => {
-            let args = command::resume::Args { run, accept_changes, jobs: jobs.into(), json };
+        Verb::Resume { run, accept_changes, until, jobs, json } => {
+            let args = command::resume::Args { run, accept_changes, until, jobs: jobs.into(), json };
             ended(command::resume::run(&args).await, json)
         }
         Verb::Status { run } => ended(command::status::run(&run), false),

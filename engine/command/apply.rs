@@ -46,10 +46,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
             return Ok(Exit::LockStale);
         }
     }
-    if let Some(until) = args.until.as_ref().filter(|until| workflow.index(until).is_none()) {
-        return Err(Failure::new(Exit::Usage, format!("--until {until}: this plan has no such stage"))
-            .changed("nothing was changed"));
-    }
+    known(&workflow, args.until.as_deref())?;
     let _sandbox: Option<Sandbox> = if args.sandbox { Some(sandbox::lend_for(&workflow.plan).await?) } else { None };
     let screen = Screen::new(Style::detect(args.json));
     let options = Options {
@@ -62,6 +59,15 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let (run, exit) = run::start(workflow, &options).await?;
     close(&screen, &run, exit, &plan)?;
     Ok(exit)
+}
+
+/// Demands that `--until` names a stage.
+pub(super) fn known(workflow: &compile::Workflow, until: Option<&str>) -> Result<(), Failure> {
+    if let Some(until) = until.filter(|until| workflow.index(until).is_none()) {
+        return Err(Failure::new(Exit::Usage, format!("--until {until}: this plan has no such stage"))
+            .changed("nothing was changed"));
+    }
+    Ok(())
 }
 
 /// The last lines: every failure with its story, and what to type.

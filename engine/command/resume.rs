@@ -13,6 +13,8 @@ pub struct Args {
     pub run: String,
     /// Later stages may differ.
     pub accept_changes: bool,
+    /// Stop before anything that depends on this stage.
+    pub until: Option<String>,
     /// Most stages at a time.
     pub jobs: usize,
     /// Events on stdout.
@@ -35,11 +37,12 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         Ok(workflow) => workflow,
         Err(exit) => return Ok(exit),
     };
+    super::apply::known(&workflow, args.until.as_deref())?;
     let screen = Screen::new(Style::detect(args.json));
     screen.say(&format!("{} · run {id} · {} events in its journal, whole", workflow.plan.name, history.lines.len()));
     screen.know(&id, &workflow.plan.name, &workflow.briefs);
-    let options =
-        Options { jobs: args.jobs, until: None, replace: false, sink: screen.sink(), progress: screen.progress() };
+    let (sink, progress) = (screen.sink(), screen.progress());
+    let options = Options { jobs: args.jobs, until: args.until.clone(), replace: false, sink, progress };
     let how = Resumption { accept_changes: args.accept_changes };
     let exit = run::resume(workflow, dir, history, how, &options).await?;
     super::apply::close(&screen, &id, exit, &plan_path)?;

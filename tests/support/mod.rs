@@ -22,5 +22,5 @@ pub use gate::Gate;
 pub use mini::{MINI, MINI_ROLLOUT, to_the_packet, to_the_rehearsal};
 pub use own::OwnServer;
 pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};
-pub use server::server;
+pub use server::{fail, server};
 pub use witness::{Session, assert_same};
