@@ -33,7 +33,7 @@ pub async fn run(word: &str) -> Result<Exit, Failure> {
     match unmarked.first() {
         None => Ok(Exit::Ok),
         Some(name) => Err(Failure::new(Exit::WrongDatabase, format!("`{name}` carries no marker of this engine"))
-            .fact("it is called as this run calls what it makes; a run that was killed at once may have left it so")
+            .fact("this run made one of that name; it is another one now, or a run that was killed at once left it so")
             .changed("it was left alone; a database without a marker is never dropped by this verb")
             .next("then", format!("engine resume {id}   makes its clone anew, in place of what it left"))
             .next("or", format!("look into it, and as its owner: DROP DATABASE {name}"))),

@@ -40,8 +40,9 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
             "a watermark is of use only when it is kept, or compared with a kept one",
         )
         .changed("nothing was read")
-        .next("first", format!("engine watermark {} -o FILE", args.url))
-        .next("later", format!("engine watermark {} --against FILE", args.url)));
+        // Not the one that was given: it may hold a password.
+        .next("first", "engine watermark URL -o FILE")
+        .next("later", "engine watermark URL --against FILE"));
     }
     keepable(args.output.as_deref(), "watermark")?;
     let place = database(&args.url)?;

@@ -25,15 +25,19 @@ pub async fn drop_clones(workflow: &Workflow, state: &RunState) -> Result<Dispos
     let mut disposed = Disposed::default();
     // By the journal, not by the plan: the target may have been renamed since.
     let mut names: Vec<(&str, String)> = Vec::new();
+    let mut made: Vec<String> = Vec::new();
     for (target, event) in &state.clones {
         if let Event::CloneMade { database, .. } = event {
             names.push((target, database.clone()));
+            made.push(database.clone());
         }
     }
     for (target, clone) in &targets.clones {
         names.push((target, clone.database.clone()));
         for end in ["", "_copy", "_golden"] {
-            names.push((target, format!("engine_{}{end}", state.run)));
+            let working = format!("engine_{}{end}", state.run);
+            names.push((target, working.clone()));
+            made.push(working);
         }
     }
     for (target, database) in names {
@@ -45,9 +49,7 @@ pub async fn drop_clones(workflow: &Workflow, state: &RunState) -> Result<Dispos
                     disposed.dropped.push(database);
                 }
             }
-            None if database.starts_with(&format!("engine_{}", state.run))
-                && !disposed.unmarked.contains(&database) =>
-            {
+            None if made.contains(&database) && !disposed.unmarked.contains(&database) => {
                 disposed.unmarked.push(database);
             }
             _ => {}
