@@ -99,11 +99,20 @@ const POWERS: &[(&str, &str, &str)] = &[
     ("GRANT pg_checkpoint TO ROLE", "could disturb others", "is a member of pg_checkpoint"),
 ];
 
+/// What only newer servers have: from which on.
+const NEWER: &[(u32, (&str, &str, &str))] = &[
+    (17, ("GRANT MAINTAIN ON s.a TO ROLE", "could disturb others", "may lock and rebuild s.a (granted to it)")),
+    (17, ("GRANT pg_maintain TO ROLE", "could disturb others", "is a member of pg_maintain")),
+    (16, ("GRANT pg_create_subscription TO ROLE", "could disturb others", "is a member of pg_create_subscription")),
+];
+
 /// Each alone: listed under its grade, refused by a run, and gone after the statements that were printed.
 #[test]
 fn each_power_is_graded_and_taken_away_by_what_is_printed() {
     let (bench, reader) = bench("each");
-    for (given, heading, words) in POWERS {
+    let major = support::server().major();
+    let newer = NEWER.iter().filter(|(since, _)| major >= *since).map(|(_, power)| power);
+    for (given, heading, words) in POWERS.iter().chain(newer) {
         let fill = |text: &str| {
             text.replace("\" BASE \"", bench.production())
                 .replace("ROLE ROLE", &format!("ROLE {reader}"))
@@ -301,5 +310,12 @@ fn a_stage_role_of_another_server_that_opens_production_is_refused() {
         "role engine_stage was let in when it was tried",
     ]);
     bench.psql(bench.production(), &format!("REVOKE CONNECT ON DATABASE {} FROM engine_stage", bench.production()));
+    // And what gets out of a database of its own server.
+    bench.psql("postgres", "GRANT pg_execute_server_program TO engine_stage; ALTER ROLE engine_cloner CREATEROLE");
+    let said = bench.engine(&["doctor", support::PLAN]).expect(1).stdout;
+    apply()
+        .expect(1)
+        .says(&["role engine_stage is a member of pg_execute_server_program", "role engine_cloner may create roles"]);
+    bench.psql("postgres", &statements(&said));
     apply().expect(0);
 }
