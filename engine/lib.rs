@@ -19,7 +19,7 @@
 //! | 3 | `copy`: rows in bulk, hashed where they pass |
 //! | 2 | `target`, `report`: the door to PostgreSQL, renderings of events |
 //! | 1 | `plan`, `event`, `render`, `sql`: paper, the vocabulary of what happened, templates, statements |
-//! | 0 | `name`, `digest`, `diag`, `clock`, `programs`: words and tools |
+//! | 0 | `name`, `digest`, `diag`, `clock`, `programs`, `crash`: words and tools |
 //!
 //! Start at `stage` to see what a stage does, at `run` to see how stages become a run.
 
@@ -28,6 +28,7 @@ pub mod clock;
 pub mod command;
 pub mod compile;
 pub mod copy;
+pub mod crash;
 pub mod diag;
 pub mod digest;
 pub mod event;

@@ -2,6 +2,7 @@
 
 use super::chunks::{Chunk, Source};
 use super::rows::{Rows, Torn};
+use crate::crash;
 use crate::digest::RowSum;
 use crate::event::{Exit, Failure};
 use crate::target::{Canceller, Loader, Streamer};
@@ -122,6 +123,7 @@ async fn as_binary(from: &mut Streamer, to: &mut Loader, source: &Source, loads:
         let before = rows.seen();
         let on = to.gather();
         from.give(|piece| rows.take(piece, Some(&mut *on)))?;
+        crash::point(|| "copy/piece".to_owned());
         loads.add(before, rows.seen());
         if let Some(why) = rows.torn() {
             return Err(torn(source, why));

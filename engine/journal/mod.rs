@@ -9,8 +9,8 @@ pub mod store;
 
 pub use read::{History, Trouble, read};
 
-use crate::digest;
 use crate::event::{Event, Exit, Failure, Line};
+use crate::{crash, digest};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -95,7 +95,17 @@ impl Journal {
         let mut bytes = serde_json::to_vec(&line).expect("invariant: an event is JSON");
         let head = link(&state.head, &bytes);
         bytes.push(b'\n');
-        let written = state.file.write_all(&bytes).and_then(|()| state.file.sync_data());
+        let place = |phase: &str| format!("journal/{}/{phase}", named(&line.event));
+        crash::point(|| place("before"));
+        if crash::chosen(|| place("half")) {
+            let _ = state.file.write_all(&bytes[..bytes.len() / 2]);
+            crash::now();
+        }
+        let written = state.file.write_all(&bytes).and_then(|()| {
+            crash::point(|| place("written"));
+            state.file.sync_data()
+        });
+        crash::point(|| place("synced"));
         if let Err(error) = written {
             state.broken = true;
             return Err(lost(&path, &error));
@@ -110,6 +120,12 @@ impl Journal {
         let state = self.state.lock().expect("invariant: no writer panics while it holds the journal");
         (state.seq, state.head.clone())
     }
+}
+
+/// `stage_done/a_seed`, for crash points.
+fn named(event: &Event) -> String {
+    let value = serde_json::to_value(event).unwrap_or_default();
+    format!("{}/{}", value["type"].as_str().unwrap_or_default(), event.stage().unwrap_or("-"))
 }
 
 /// Hash of a line: over the hash before it and its exact bytes, without the newline.

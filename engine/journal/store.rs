@@ -1,5 +1,6 @@
 //! Whole files in a run's folder: written aside, synced, renamed, folder synced.
 
+use crate::crash;
 use crate::event::{Exit, Failure};
 use std::fs::File;
 use std::io::Write;
@@ -20,7 +21,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(lost)?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(mode).map_err(lost)?;
+    crash::point(|| "store/aside".to_owned());
     file.persist(path).map_err(|e| lost(e.error))?;
+    crash::point(|| "store/renamed".to_owned());
     sync_dir(dir)
 }
 

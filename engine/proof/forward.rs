@@ -5,10 +5,10 @@ use super::measure::{self, Before, Delta};
 use super::meter::Meter;
 use super::{RunSettings, Script, Work, temporary};
 use crate::clock::Stopwatch;
-use crate::digest;
 use crate::event::evidence::Repetition;
 use crate::event::{Event, Executed, Failure, HeldLock, TableWrite};
 use crate::target::WriteTx;
+use crate::{crash, digest};
 use std::collections::BTreeMap;
 
 /// Statements of a script that are measured one by one; of more, only as many, each for those before it too.
@@ -151,6 +151,7 @@ async fn send_one(tx: &WriteTx, script: &Script, index: usize) -> Result<Execute
         failure.facts.insert(0, format!("{}, line {line} of the rendered text", script.template));
         failure
     })?;
+    crash::point(|| "statement/executed".to_owned());
     let sha256 = digest::hex(statement.text.as_bytes());
     let (verb, ms) = (statement.verb.clone(), watch.ms());
     Ok(Executed { verb, rows, ms, sha256, line: Some(line(0)), wrote: Vec::new() })

@@ -4,6 +4,7 @@
 //! transaction after a crash, and its status would then be a stranger's.
 
 use super::Cx;
+use crate::crash;
 use crate::event::{Event, Exit, Failure, StageState};
 use crate::target::{CommitOutcome, WriteTx, Writer, identify};
 use std::time::Duration;
@@ -39,7 +40,9 @@ pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Resul
     let xid = tx.xid().await?;
     if let Some(xid) = &xid {
         let identity = identify(&tx).await?;
+        crash::point(|| format!("commit/{stage}/xid"));
         writer.flush_wal().await?;
+        crash::point(|| format!("commit/{stage}/flushed"));
         cx.record(Event::CommitIntended {
             stage: stage.to_owned(),
             xid: xid.clone(),

@@ -7,6 +7,7 @@ use super::connect::give_back;
 use super::fault;
 use super::maker::{Maker, quoted};
 use super::wire::Canceller;
+use crate::crash;
 use crate::event::{Exit, Failure, Marker};
 use deadpool_postgres::Object;
 use std::time::Duration;
@@ -77,7 +78,9 @@ impl Maker {
         if !self.is_wreck(name).await? {
             self.shut(name).await?;
         }
+        crash::point(|| "drop/shut".to_owned());
         self.destroy(name).await?;
+        crash::point(|| "drop/dropped".to_owned());
         Ok(true)
     }
 

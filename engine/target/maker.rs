@@ -6,6 +6,7 @@
 use super::connect::{Door, give_back};
 use super::fault;
 use super::powers::Power;
+use crate::crash;
 use crate::event::{Exit, Failure, Identity, Marker};
 use crate::name::quote::{ident, literal};
 use deadpool_postgres::Object;
@@ -207,6 +208,7 @@ impl Maker {
             }
             None => self.copy(&name, &new.template).await?,
         }
+        crash::point(|| "create/made".to_owned());
         let Some(oid) = self.find(&new.name).await?.map(|found| found.oid) else {
             return Err(bug("a database that was just made is gone"));
         };
@@ -221,8 +223,9 @@ impl Maker {
             steps.push(format!("GRANT CREATE, TEMPORARY ON DATABASE {name} TO {owner}"));
             steps.push(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
         }
-        for step in steps {
+        for (n, step) in steps.into_iter().enumerate() {
             self.execute(&step).await?;
+            crash::point(|| format!("create/step{n}"));
         }
         Ok(oid)
     }
@@ -271,7 +274,10 @@ impl Maker {
     /// The server's (somebody connected, name taken).
     pub async fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
         self.rename_shut(from, to).await?;
-        self.open(to).await
+        crash::point(|| "rename/renamed".to_owned());
+        self.open(to).await?;
+        crash::point(|| "rename/opened".to_owned());
+        Ok(())
     }
 
     /// Gives a database its name, and lets nobody in.
@@ -280,6 +286,7 @@ impl Maker {
     /// As `rename`.
     pub async fn rename_shut(&self, from: &str, to: &str) -> Result<(), Failure> {
         self.shut(from).await?;
+        crash::point(|| "rename/shut".to_owned());
         self.execute(&format!("ALTER DATABASE {} RENAME TO {}", quoted(from)?, quoted(to)?)).await
     }
 

@@ -3,6 +3,7 @@
 use super::connect::{Door, give_back};
 use super::fault;
 use super::tx::Tx;
+use crate::crash;
 use crate::event::{Exit, Failure, Identity};
 use std::ops::Deref;
 
@@ -195,6 +196,7 @@ impl WriteTx {
             drop(deadpool_postgres::Object::take(session));
             return outcome;
         }
+        crash::point(|| "commit/answered".to_owned());
         let Some(xid) = xid else {
             give_back(session).await;
             return CommitOutcome::Committed;

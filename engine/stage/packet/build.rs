@@ -3,7 +3,6 @@
 use super::apply_sql::{self, Bounds, Sealing};
 use super::manifest::{Manifest, SealedBound, SealedPredicate, files_below};
 use super::{PACKETS, PacketStage};
-use crate::digest;
 use crate::event::{Event, Exit, Failure, Judgement, RunState, StageBrief};
 use crate::guard::Check;
 use crate::journal;
@@ -14,6 +13,7 @@ use crate::report::page;
 use crate::sql::Name;
 use crate::stage::Cx;
 use crate::target::{Isolation, identify};
+use crate::{crash, digest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -101,7 +101,9 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
         return Ok(Sealed { id, path, decision });
     }
     std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).map_err(lost)?;
+    crash::point(|| "packet/aside".to_owned());
     std::fs::rename(aside.keep(), &path).map_err(lost)?;
+    crash::point(|| "packet/renamed".to_owned());
     store::sync_dir(runs)?;
     Ok(Sealed { id, path, decision })
 }

@@ -3,6 +3,7 @@
 use super::super::fingerprint::taken;
 use super::{RehearseStage, jobs};
 use crate::clock::Stopwatch;
+use crate::crash;
 use crate::event::evidence::{self, Observation};
 use crate::event::{Event, Exit, Failure, Reading};
 use crate::fingerprint::{self, Compare, Comparison, Fingerprint};
@@ -136,6 +137,7 @@ impl Steps<'_> {
         let ran = forward::run(tx, script, &before).await?;
         proof::hold(tx, &resolved, &work.stage, &ran).await?;
         let (stage, purpose) = (self.stage.head.name.clone(), format!("rehearsal: {purpose} of {}", work.stage));
+        crash::point(|| "rehearse/ran".to_owned());
         self.cx.record(ran.measured(&stage, &purpose, resolved.writes(&ran.delta)))?;
         self.cx.record(Event::Statements { stage, purpose, statements: ran.statements.clone() })?;
         Ok(ran)
