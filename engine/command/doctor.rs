@@ -4,7 +4,7 @@ use super::{PlanArgs, compiled, print};
 use crate::event::{Exit, Failure};
 use crate::name::quote::ident;
 use crate::plan::{Access, Plan, Target};
-use crate::target::{Door, Isolation, Maker, Reader, Settings, Url, identify, powers};
+use crate::target::{Door, Isolation, Maker, Reader, Settings, Url, identify, powers, secured};
 use std::time::Duration;
 
 /// Examines every target of a plan.
@@ -50,10 +50,10 @@ fn settings(read_only: bool) -> Settings {
 
 async fn plain(target: &Target) -> Result<bool, Failure> {
     let name = &target.name.value;
-    let url = Url::read(name, &target.url.value)?;
-    let reader = Reader::new(Door::new(name, &url, None, &settings(true))?);
+    let reader = Reader::new(Door::new(name, &Url::of(target)?, None, &settings(true))?);
     let tx = reader.begin("examination", Isolation::Snapshot).await?;
     let identity = identify(&tx).await?;
+    let tls = secured(&tx).await?;
     let found = powers(&tx, &identity.session_user).await?;
     let public: bool = tx
         .query_one(
@@ -75,6 +75,7 @@ async fn plain(target: &Target) -> Result<bool, Failure> {
         "  {} (oid {}) of server {}, PostgreSQL {}\n",
         identity.database, identity.oid, identity.system_identifier, identity.version
     ));
+    print(&way(tls.as_deref(), reader.door()));
     print(&format!("  as {}{}\n", identity.session_user, if identity.in_recovery { ", on a standby" } else { "" }));
     for power in &found {
         print(&format!("  that role {power}\n"));
@@ -105,18 +106,23 @@ async fn plain(target: &Target) -> Result<bool, Failure> {
     Ok(right)
 }
 
+/// How a door is reached, as the server says it.
+fn way(tls: Option<&str>, door: &Door) -> String {
+    let waived = door.waived().map(|waived| format!("  {waived}\n")).unwrap_or_default();
+    format!("  {}\n{waived}", tls.map_or("without TLS".to_owned(), |tls| format!("over {tls}")))
+}
+
 async fn clone(target: &Target, plan: &Plan) -> Result<bool, Failure> {
     let name = &target.name.value;
-    let url = Url::read(name, &target.url.value)?;
-    let maker_ref = target.maker_url.as_ref().map_or(&target.url.value, |m| &m.value);
-    let maker = Maker::new(Door::new(name, &Url::read(name, maker_ref)?, None, &settings(false))?);
-    let stage_role = Door::new(name, &url, None, &settings(false))?.user().to_owned();
+    let maker = Maker::new(Door::new(name, &Url::of_maker(target)?, None, &settings(false))?);
+    let stage_role = Door::new(name, &Url::of(target)?, None, &settings(false))?.user().to_owned();
     let identity = maker.identity().await?;
     let owner = maker.owner_of(&stage_role).await?;
     print(&format!(
         "  made by {} at server {}, PostgreSQL {}\n",
         identity.session_user, identity.system_identifier, identity.version
     ));
+    print(&way(maker.secured().await?.as_deref(), maker.door()));
     print(&format!("  stages run as {stage_role}, everything in it will be owned by {owner}\n"));
     let mut right = true;
     if owner == stage_role {
@@ -129,8 +135,7 @@ async fn clone(target: &Target, plan: &Plan) -> Result<bool, Failure> {
     }
     let mut dangers = Vec::new();
     if let Some(source) = target.clone_of.as_ref().and_then(|s| plan.target(&s.value)) {
-        let url = Url::read(&source.name.value, &source.url.value)?;
-        let tx = Reader::new(Door::new(&source.name.value, &url, None, &settings(true))?)
+        let tx = Reader::new(Door::new(&source.name.value, &Url::of(source)?, None, &settings(true))?)
             .begin("what the clone's roles could do", Isolation::Snapshot)
             .await?;
         let production = identify(&tx).await?;

@@ -56,6 +56,9 @@ pub enum Event {
         clone: Option<String>,
         identity: Identity,
         powers: Vec<String>,
+        /// What the plan lets pass on the way there: a certificate that nobody checked, or plain text.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        waived: Vec<String>,
     },
     StageStarted {
         stage: String,

@@ -31,7 +31,7 @@ const BODY: [&str; 15] = [
 ];
 
 /// Keys of a target.
-pub(super) const TARGET: [&str; 12] = [
+pub(super) const TARGET: [&str; 13] = [
     "url",
     "access",
     "clone_of",
@@ -43,6 +43,7 @@ pub(super) const TARGET: [&str; 12] = [
     "never",
     "policy",
     "reader",
+    "tls",
     "parallel",
 ];
 
