@@ -257,6 +257,11 @@ fn a_file_that_could_be_somebody_elses_is_no_connection_string() {
     std::fs::remove_dir(&place).expect("the folder");
     let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&place).status();
     assert!(made.expect("mkfifo").success());
+    let (since, mut waiting) = (Instant::now(), bench.start(&["apply", "plans/of_file.toml"]));
+    while !waiting.over() {
+        assert!(since.elapsed() < Duration::from_secs(20), "it waits for somebody to write into a pipe");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     refused(&["it is a pipe or a device"]);
     std::fs::remove_file(&place).expect("the pipe");
     symlink("/dev/null", &place).expect("a link");
