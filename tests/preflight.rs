@@ -289,7 +289,7 @@ fn no_pg_dump() {
 #[test]
 fn too_few_locks_for_so_many_tables() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = Options { dir: Some(folder.path().join("data")), fsync: false };
+    let options = Options { dir: Some(folder.path().join("data")), fsync: false, ..Options::default() };
     let production = Server::start(&options).expect("a server");
     Sample::Shop.load(&production, "shop", 0).expect("a sample");
     let many = "SELECT format('CREATE TABLE public.t%s ()', n) FROM generate_series(1, 3000) AS n \\gexec\n
@@ -312,7 +312,7 @@ fn too_few_locks_for_so_many_tables() {
 fn a_standby_that_takes_no_heed_and_a_collation_of_another_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    let options = Options { dir: Some(data.clone()), fsync: false };
+    let options = Options { dir: Some(data.clone()), fsync: false, ..Options::default() };
     let primary = Server::start(&options).expect("a server");
     Sample::Shop.load(&primary, "first", 0).expect("a sample");
     // A provider whose collations have a version; not every build has ICU.

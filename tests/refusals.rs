@@ -217,3 +217,53 @@ fn words_that_make_no_sense_are_a_usage_error() {
     }
     nothing_was_made(&bench);
 }
+
+/// A connection string in a file: ours alone, and a file.
+#[test]
+fn a_file_that_could_be_somebody_elses_is_no_connection_string() {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    let bench = Bench::new("file");
+    let url = bench.url("engine_reader", bench.production());
+    let plan = bench.read("plans/hello.toml").replace("\"hello\"", "\"of_file\"");
+    let reference = plan.split('"').find(|text| text.starts_with("env:")).expect("a reference").to_owned();
+    bench.write("plans/of_file.toml", &plan.replace(&reference, "file:secrets/url"));
+    let secret = bench.write("secrets/real", &format!("{url}\n"));
+    let place = bench.home().join("secrets/url");
+    let mode = |mode: u32| std::fs::set_permissions(&secret, PermissionsExt::from_mode(mode)).expect("a mode");
+    let refused = |said: &[&str]| {
+        let outcome = soon(&bench, "apply", "plans/of_file.toml", Duration::from_secs(20)).expect(1);
+        outcome.says(&["secrets/url", "nothing was changed"]).says(said);
+        assert!(bench.runs().is_empty(), "a run was begun");
+    };
+    refused(&["No such file"]);
+    symlink("real", &place).expect("a link");
+    for open in [0o644, 0o640, 0o602] {
+        mode(open);
+        refused(&[&format!("its mode is {open:04o}"), "chmod 0600 secrets/url"]);
+    }
+    mode(0o600);
+    bench.engine(&["apply", "plans/of_file.toml"]).expect(0);
+    std::fs::remove_dir_all(bench.home().join(".engine")).expect("the run");
+    bench.write("secrets/real", " \n\n");
+    refused(&["it is empty"]);
+    bench.write("secrets/real", &url);
+    // Only root can give a file away, and then nobody's file is not ours.
+    if chown(&secret, Some(65_534), None).is_ok() {
+        refused(&["belongs to user 65534", "chown"]);
+    }
+    std::fs::remove_file(&place).expect("the link");
+    std::fs::create_dir(&place).expect("a folder");
+    refused(&["it is a folder"]);
+    std::fs::remove_dir(&place).expect("the folder");
+    let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&place).status();
+    assert!(made.expect("mkfifo").success());
+    let (since, mut waiting) = (Instant::now(), bench.start(&["apply", "plans/of_file.toml"]));
+    while !waiting.over() {
+        assert!(since.elapsed() < Duration::from_secs(20), "it waits for somebody to write into a pipe");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    refused(&["it is a pipe or a device"]);
+    std::fs::remove_file(&place).expect("the pipe");
+    symlink("/dev/null", &place).expect("a link");
+    refused(&["it is a pipe or a device"]);
+}

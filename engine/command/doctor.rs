@@ -7,7 +7,7 @@ mod reader;
 
 use super::{PlanArgs, compiled, print};
 use crate::event::{Exit, Failure, Identity};
-use crate::target::{Grade, Power, Remedy, Settings, statements};
+use crate::target::{Door, Grade, Power, Remedy, Settings, statements};
 use std::time::Duration;
 
 /// Powers of one grade that are listed; the statements are always complete.
@@ -50,6 +50,12 @@ fn settings(read_only: bool) -> Settings {
 fn place(identity: &Identity) -> String {
     let Identity { database, oid, system_identifier, version, .. } = identity;
     format!("{database} (oid {oid}) of server {system_identifier}, PostgreSQL {version}")
+}
+
+/// How a door is reached, as the server says it.
+fn way(tls: Option<&str>, door: &Door) -> String {
+    let waived = door.waived().map(|waived| format!("  {waived}\n")).unwrap_or_default();
+    format!("  {}\n{waived}", tls.map_or("without TLS".to_owned(), |tls| format!("over {tls}")))
 }
 
 /// Powers under a heading each grade.

@@ -55,7 +55,7 @@ pub async fn run(args: &PlanArgs, json: bool) -> Result<Exit, Failure> {
 
 fn targets(out: Out, binding: &Binding) {
     for event in &binding.events {
-        let Event::TargetBound { target, place, clone, identity, powers, .. } = event else { continue };
+        let Event::TargetBound { target, place, clone, identity, powers, waived, .. } = event else { continue };
         if let Some(database) = clone {
             out.people(&format!("{target:<12} {database} at {place}, would be made by {}\n", identity.session_user));
         } else {
@@ -68,6 +68,9 @@ fn targets(out: Out, binding: &Binding) {
                 "{target:<12} {} at {place}, PostgreSQL {}, as {}, which {could}\n",
                 identity.database, identity.version, identity.session_user
             ));
+        }
+        for waived in waived {
+            out.people(&format!("{target:<12} {waived}\n"));
         }
     }
 }

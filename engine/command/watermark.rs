@@ -35,14 +35,16 @@ pub struct Args {
 /// no failure: it is exit 20.
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     if args.against.is_none() && args.output.is_none() {
+        // A connection string can hold a password.
+        let named = ["env:", "file:"].iter().any(|start| args.url.starts_with(start));
+        let url = if named { args.url.as_str() } else { "URL" };
         return Err(Failure::new(
             Exit::Usage,
             "a watermark is of use only when it is kept, or compared with a kept one",
         )
         .changed("nothing was read")
-        // Not the one that was given: it may hold a password.
-        .next("first", "engine watermark URL -o FILE")
-        .next("later", "engine watermark URL --against FILE"));
+        .next("first", format!("engine watermark {url} -o FILE"))
+        .next("later", format!("engine watermark {url} --against FILE")));
     }
     keepable(args.output.as_deref(), "watermark")?;
     let place = database(&args.url)?;

@@ -27,6 +27,9 @@ pub struct Identity {
     pub in_recovery: bool,
     /// The database's comment, when it is one of our markers.
     pub marker: Option<Marker>,
+    /// Version and cipher as `pg_stat_ssl` has them, where a target was bound over TLS: `TLSv1.3 TLS_AES_256_GCM_SHA384`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
 }
 
 impl Identity {

@@ -59,6 +59,9 @@ pub enum Event {
         /// Powers that are listed and not refused: what PUBLIC may do, functions that run as their owner.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         residual: Vec<String>,
+        /// What the plan lets pass on the way there: a certificate that nobody checked, or plain text.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        waived: Vec<String>,
     },
     /// A door that must be shut was tried: `role`, which is there for another target, at this one. `stage` where a
     /// stage tried it.

@@ -250,6 +250,7 @@ mod tests {
             current_user: "r".into(),
             in_recovery: false,
             marker: None,
+            tls: None,
         }
     }
 

@@ -324,6 +324,7 @@ mod tests {
             current_user: "r".into(),
             in_recovery: false,
             marker: None,
+            tls: None,
         }
     }
 

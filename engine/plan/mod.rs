@@ -191,6 +191,28 @@ pub enum ReaderPolicy {
     Attested,
 }
 
+/// How a target is reached where TLS is possible: anywhere but over a local socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Encrypted, the certificate and the name in it checked; also on this machine.
+    VerifyFull,
+    /// Encrypted, with whom nobody checks.
+    Unverified,
+    /// As plain text, over a network too.
+    Plain,
+}
+
+impl Tls {
+    /// As a plan writes it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Tls::VerifyFull => "verify-full",
+            Tls::Unverified => "unverified",
+            Tls::Plain => "plain",
+        }
+    }
+}
+
 /// A named database.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -200,6 +222,8 @@ pub struct Target {
     pub url: Spot<UrlRef>,
     /// For a clone: who creates, loads, copies and drops it.
     pub maker_url: Option<Spot<UrlRef>>,
+    /// `None`: verified over a network, without TLS on this machine.
+    pub tls: Option<Tls>,
     /// Read or write; a clone is always `Write`.
     pub access: Access,
     /// The target it is a clone of.

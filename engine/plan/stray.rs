@@ -31,7 +31,7 @@ const BODY: [&str; 15] = [
 ];
 
 /// Keys of a target.
-pub(super) const TARGET: [&str; 13] = [
+pub(super) const TARGET: [&str; 14] = [
     "url",
     "access",
     "clone_of",
@@ -43,6 +43,7 @@ pub(super) const TARGET: [&str; 13] = [
     "never",
     "policy",
     "reader",
+    "tls",
     "parallel",
     "watch",
 ];

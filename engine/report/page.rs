@@ -118,6 +118,9 @@ pub fn left_out(events: &[Event]) -> String {
                     lines.extend(stage.reasons.iter().map(|r| format!("`{}`: {r}", stage.name)));
                 }
             }
+            Event::TargetBound { target, waived, .. } => {
+                lines.extend(waived.iter().map(|w| format!("`{target}` was {w}")));
+            }
             Event::RunResumed { accepted, torn, .. } => {
                 lines.extend(accepted.iter().map(|a| format!("changed while the run was stopped, and accepted: {a}")));
                 lines.extend(torn.iter().map(|b| format!("{b} bytes of a half-written journal line were cut")));
@@ -137,6 +140,7 @@ pub fn source(events: &[Event]) -> String {
     let shown = |i: &Identity| {
         format!("{} (oid {}) of server {}, PostgreSQL {}", i.database, i.oid, i.system_identifier, i.version)
     };
+    let way = |i: &Identity| i.tls.as_ref().map_or(String::new(), |tls| format!(", over {tls}"));
     let mut text = String::new();
     for event in events {
         match event {
@@ -145,10 +149,12 @@ pub fn source(events: &[Event]) -> String {
             }
             Event::TargetBound { target, clone: Some(database), identity, .. } => {
                 let version = &identity.version;
-                text.push_str(&format!("- `{target}`: {database}, made by {}, PostgreSQL {version}\n", identity.session_user));
+                let (maker, way) = (&identity.session_user, way(identity));
+                text.push_str(&format!("- `{target}`: {database}, made by {maker}, PostgreSQL {version}{way}\n"));
             }
             Event::TargetBound { target, identity, powers, residual, .. } => {
-                text.push_str(&format!("- `{target}`: {}, as {}\n", shown(identity), identity.session_user));
+                let (reader, way) = (&identity.session_user, way(identity));
+                text.push_str(&format!("- `{target}`: {}, as {reader}{way}\n", shown(identity)));
                 for power in powers {
                     text.push_str(&format!("  - that role {power}\n"));
                 }

@@ -5,7 +5,7 @@ use crate::event::{Event, Exit, Failure, Identity};
 use crate::plan::{Access, ReaderPolicy, Target};
 use crate::target::{
     Called, CloneTarget, Confined, Door, Isolation, Maker, Plain, Reader, Settings, Targets, TxRecord, Url, Writer,
-    identify, powers, told,
+    identify, powers, secured, told,
 };
 use std::time::Duration;
 
@@ -71,12 +71,13 @@ pub(super) fn maker_settings(workflow: &Workflow) -> Settings {
 
 async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Vec<Event>), Failure> {
     let name = target.name.value.as_str();
-    let url = Url::read(name, &target.url.value)?;
+    let url = Url::of(target)?;
     let door = Door::new(name, &url, None, &settings(workflow, true))?;
+    let waived = door.waived().map(str::to_owned).into_iter().collect();
     let place = door.address();
     let reader = Reader::new(door);
     let tx = reader.begin("who is there", Isolation::Snapshot).await?;
-    let identity = identify(&tx).await?;
+    let identity = Identity { tls: secured(&tx).await?, ..identify(&tx).await? };
     let (found, residual) = told(&powers(&tx, &identity.session_user).await?);
     let record = TxRecord { powers: Some(found.len() as u64), ..tx.finish().await? };
     let reader = reader.confined(Confined { role: identity.session_user.clone(), known: found.clone() });
@@ -94,6 +95,7 @@ async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Vec<Event
         identity: identity.clone(),
         powers: found,
         residual,
+        waived,
     };
     Ok((Plain { reader, writer, identity }, vec![event, Event::Transaction { record }]))
 }
@@ -123,13 +125,15 @@ fn confine(target: &Target, identity: &Identity, found: &[String]) -> Result<(),
 async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Result<(CloneTarget, Vec<Event>), Failure> {
     let name = target.name.value.as_str();
     let source = target.clone_of.as_ref().map(|s| s.value.clone()).unwrap_or_default();
-    let url = Url::read(name, &target.url.value)?;
-    let maker_ref = target.maker_url.as_ref().map_or(&target.url.value, |m| &m.value);
-    let maker_url = Url::read(name, maker_ref)?;
+    let (url, maker_url) = (Url::of(target)?, Url::of_maker(target)?);
     let maker_settings = maker_settings(workflow);
     let maker = Maker::new(Door::new(name, &maker_url, None, &maker_settings)?);
-    let identity = maker.identity().await?;
-    let stage_role = Door::new(name, &url, None, &maker_settings)?.user().to_owned();
+    let identity = Identity { tls: maker.secured().await?, ..maker.identity().await? };
+    let stage = Door::new(name, &url, None, &maker_settings)?;
+    let mut waived: Vec<String> =
+        [&stage, maker.door()].iter().filter_map(|door| door.waived().map(str::to_owned)).collect();
+    waived.dedup();
+    let stage_role = stage.user().to_owned();
     let owner_role = maker.owner_of(&stage_role).await?;
     let database = workflow.databases.get(name).cloned().unwrap_or_default();
     let production = targets.plain(&source)?;
@@ -176,7 +180,7 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
         (url, settings),
     );
     let (target, powers, residual) = (name.to_owned(), Vec::new(), Vec::new());
-    events.insert(0, Event::TargetBound { target, place, clone: known, identity, powers, residual });
+    events.insert(0, Event::TargetBound { target, place, clone: known, identity, powers, residual, waived });
     Ok((clone, events))
 }
 

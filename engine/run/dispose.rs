@@ -102,8 +102,7 @@ pub async fn gc(workflow: &Workflow, only_look: bool) -> Result<Vec<Old>, Failur
     let mut servers: Vec<String> = Vec::new();
     for target in workflow.plan.targets.iter().filter(|target| target.clone_of.is_some()) {
         let name = target.name.value.as_str();
-        let reference = target.maker_url.as_ref().map_or(&target.url.value, |maker| &maker.value);
-        let maker = Maker::new(Door::new(name, &Url::read(name, reference)?, None, &maker_settings(workflow))?);
+        let maker = Maker::new(Door::new(name, &Url::of_maker(target)?, None, &maker_settings(workflow))?);
         let identity = maker.identity().await?;
         let server = format!("{} as {}", identity.system_identifier, identity.session_user);
         if servers.contains(&server) {

@@ -37,6 +37,8 @@ pub struct Options {
     pub dir: Option<PathBuf>,
     /// Wait for the disk, as a real server does.
     pub fsync: bool,
+    /// More settings, `NAME=VALUE` as on the command line of `postgres`; they count before those of every sandbox.
+    pub settings: Vec<String>,
 }
 
 /// A running PostgreSQL; dropping it stops it.
@@ -59,7 +61,7 @@ impl Server {
         let account = Account::choose()?;
         let place = Place::make(options.dir.as_deref(), &account)?;
         same_major(&place, &binaries)?;
-        let supervisor = supervise(&binaries, &place, &account, options.fsync)?;
+        let supervisor = supervise(&binaries, &place, &account, options)?;
         let mut server = Server { supervisor, binaries, place };
         server.wait_until_ready().map_err(|failure| match account.hint() {
             Some(hint) => failure.fact(hint),
@@ -186,14 +188,17 @@ fn same_major(place: &Place, binaries: &Binaries) -> Result<(), Failure> {
 }
 
 /// Starts the supervisor, in a process group of its own: a Ctrl-C at our terminal is ours alone.
-fn supervise(binaries: &Binaries, place: &Place, account: &Account, fsync: bool) -> Result<Child, Failure> {
+fn supervise(binaries: &Binaries, place: &Place, account: &Account, options: &Options) -> Result<Child, Failure> {
     let cannot = |e: std::io::Error| io("cannot start a server", &e);
     let log = std::fs::File::create(place.log()).map_err(cannot)?;
     let mut command = Command::new("sh");
     command.args(["-c", SUPERVISOR, "supervisor"]).arg(binaries.folder()).arg(&place.data).arg(place.private());
     command.arg(if place.kept { "INT" } else { "QUIT" });
-    let careless: &[&str] = if fsync { &[] } else { &CARELESS };
+    let careless: &[&str] = if options.fsync { &[] } else { &CARELESS };
     for setting in SETTINGS.iter().chain(careless) {
+        command.args(["-c", setting]);
+    }
+    for setting in &options.settings {
         command.args(["-c", setting]);
     }
     command.arg("-c").arg(format!("unix_socket_directories={}", place.private().display()));

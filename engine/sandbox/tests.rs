@@ -51,14 +51,14 @@ fn a_statement_that_fails_says_what_and_where() {
 fn data_stays_in_a_folder_that_is_named_and_nowhere_else() {
     let home = tempfile::Builder::new().prefix("engine-test-").tempdir_in("/tmp").expect("a folder");
     open(home.path());
-    let options = Options { dir: Some(home.path().join("kept")), fsync: true };
+    let options = Options { dir: Some(home.path().join("kept")), fsync: true, ..Options::default() };
     let server = Server::start(&options).expect("a new server");
     server.psql("postgres", "CREATE TABLE stays AS SELECT 7 AS n").expect("a table");
     server.stop().expect("an end");
     let server = Server::start(&options).expect("the same server");
     assert_eq!(server.psql("postgres", "SELECT n, current_setting('fsync') FROM stays").expect("the row"), "7|on");
     server.stop().expect("an end");
-    let foreign = Options { dir: Some(home.path().to_path_buf()), fsync: true };
+    let foreign = Options { dir: Some(home.path().to_path_buf()), fsync: true, ..Options::default() };
     let failure = Server::start(&foreign).expect_err("a folder with something else in it");
     assert!(failure.what.ends_with("is no sandbox: it holds `kept`"), "{}", failure.what);
 }

@@ -1,15 +1,16 @@
 //! Connecting: parse, decide on TLS, pin the session's settings in the start-up packet, keep a pool.
 
-use super::fault;
 use super::identity::Expected;
 use super::powers::Confined;
+use super::tls::{Mode, Reach, Refusal, Tls};
 use super::url::Url;
+use super::{asked, fault};
 use crate::event::{Exit, Failure};
+use crate::plan::Tls as Word;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
 use std::time::Duration;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{ChannelBinding, Host, SslMode};
 use tokio_postgres::{Config, NoTls};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// What every session of a door is pinned to, beside the fixed settings that make output comparable.
 #[derive(Clone, Debug)]
@@ -64,8 +65,12 @@ pub struct Door {
     pub(super) expected: Option<Expected>,
     /// What its role may be able to do, asked on each new connection.
     pub(super) confined: Option<std::sync::Arc<Confined>>,
+    /// A plan names the target; else there is no plan to say anything in.
+    pub(super) planned: bool,
     config: Config,
-    tls: bool,
+    tls: Tls,
+    /// What the plan lets pass on the way there, for the evidence.
+    waived: Option<String>,
     pool: Pool,
 }
 
@@ -79,36 +84,41 @@ impl Door {
     /// Prepares a pool; connects only when a session is asked for.
     ///
     /// # Errors
-    /// The connection string cannot be understood, or would go over a network without TLS (exit 1).
+    /// The connection string cannot be understood, or asks for less of TLS than the plan (exit 1).
     pub fn new(target: &str, url: &Url, database: Option<&str>, settings: &Settings) -> Result<Door, Failure> {
-        let refuse = |why: String| {
-            Failure::new(Exit::Io, format!("the connection string of `{target}` (from {}) {why}", url.origin))
-                .changed("nothing was changed")
+        let refuse = |refusal: Refusal| {
+            let what = format!("the connection string of `{target}` (from {}) {}", url.origin, refusal.why);
+            let failure = Failure::new(Exit::Io, what).changed("nothing was changed");
+            refusal.next.into_iter().fold(failure, |failure, (word, next)| failure.next(word, next))
         };
+        let (text, asked) = asked::part(&url.text).map_err(|why| refuse(why.into()))?;
         // The driver's own message can quote parts of the string, so only its kind is shown.
-        let mut config: Config =
-            url.text.parse().map_err(|_| refuse("cannot be understood: neither a URL nor key=value pairs".into()))?;
+        let not_understood = |_| refuse("cannot be understood: neither a URL nor key=value pairs".to_owned().into());
+        let mut config: Config = text.parse().map_err(not_understood)?;
         if let Some(name) = database {
             config.dbname(name);
         }
         if config.get_hosts().is_empty() {
-            return Err(refuse("names no host: give a host name, an address or a socket directory".into()));
+            let why = "names no host: give a host name, an address or a socket directory";
+            return Err(refuse(why.to_owned().into()));
         }
-        let local = is_local(&config);
-        let tls = !local || config.get_ssl_mode() == SslMode::Require;
-        config.ssl_mode(if tls { SslMode::Require } else { SslMode::Disable });
+        let reach = reach(&config);
+        let tls = Tls::new(url.tls, &asked, reach).map_err(|mut refusal| {
+            if reach == Reach::Network && url.planned && url.tls.is_none() && !refusal.next.is_empty() {
+                let says = format!("say in [target.{target}]: tls = \"plain\", where nobody on the way can listen");
+                refusal.next.push(("or", says));
+            }
+            refuse(refusal)
+        })?;
+        config.ssl_mode(if tls.mode() == Mode::Off { SslMode::Disable } else { SslMode::Require });
         config.application_name("engine").options(settings.options());
         config.connect_timeout(config.get_connect_timeout().copied().unwrap_or(Duration::from_secs(10)));
         config.keepalives(true).keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(Duration::from_secs(30));
         let place = format!("{} ({})", shown_address(&config), url.origin);
-        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = if tls {
-            Manager::from_config(config.clone(), tls_connector().map_err(refuse)?, manager_config)
-        } else {
-            Manager::from_config(config.clone(), NoTls, manager_config)
-        };
-        let pool = Pool::builder(manager).max_size(16).build().map_err(|e| refuse(format!("makes no pool: {e}")))?;
-        Ok(Door { target: target.to_owned(), place, expected: None, confined: None, config, tls, pool })
+        let pool = pool(&config, &tls).map_err(|why| refuse(format!("makes no pool: {why}").into()))?;
+        let waived = waived(url, tls.mode(), reach);
+        let (target, planned) = (target.to_owned(), url.planned);
+        Ok(Door { target, place, expected: None, confined: None, planned, config, tls, waived, pool })
     }
 
     /// The same door, each of whose sessions must first prove that it leads to `expected`.
@@ -155,9 +165,26 @@ impl Door {
         &self.config
     }
 
-    /// How TLS is spoken; `None`: it is not.
-    pub(super) fn tls(&self) -> Result<Option<MakeRustlsConnect>, String> {
-        if self.tls { tls_connector().map(Some) } else { Ok(None) }
+    pub(super) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    /// The host that a certificate must be for; empty for a socket.
+    pub(super) fn host(&self) -> &str {
+        match self.config.get_hosts().first() {
+            Some(Host::Tcp(host)) => host,
+            _ => "",
+        }
+    }
+
+    /// What the plan lets pass on the way there: a certificate that nobody checked, or plain text.
+    pub fn waived(&self) -> Option<&str> {
+        self.waived.as_deref()
+    }
+
+    /// Has the connection string a password?
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
     }
 
     /// The role of the connection string.
@@ -175,14 +202,24 @@ impl Door {
         shown_address(&self.config)
     }
 
-    /// Environment of a child such as `pg_dump` that connects as this door does. Holds the password: never log it.
-    pub fn child_environment(&self) -> Vec<(String, String)> {
+    /// Environment of a child such as `pg_dump`, of PostgreSQL `major`, that connects as this door does, and no less
+    /// safely. Holds the password: never log it.
+    ///
+    /// # Errors
+    /// That version cannot check a certificate as this door does (exit 1).
+    pub fn child_environment(&self, major: u32) -> Result<Vec<(String, String)>, Failure> {
         let mut env = vec![
             ("PGUSER".to_owned(), self.user().to_owned()),
             ("PGDATABASE".to_owned(), self.database().to_owned()),
             ("PGAPPNAME".to_owned(), "engine".to_owned()),
-            ("PGSSLMODE".to_owned(), if self.tls { "verify-full" } else { "disable" }.to_owned()),
         ];
+        env.extend(self.tls.environment(major)?.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        if self.config.get_channel_binding() == ChannelBinding::Require {
+            env.push(("PGCHANNELBINDING".into(), "require".into()));
+        }
+        if let Some(address) = self.config.get_hostaddrs().first() {
+            env.push(("PGHOSTADDR".into(), address.to_string()));
+        }
         match self.config.get_hosts().first() {
             Some(Host::Tcp(host)) => env.push(("PGHOST".into(), host.clone())),
             Some(Host::Unix(path)) => env.push(("PGHOST".into(), path.display().to_string())),
@@ -194,13 +231,13 @@ impl Door {
         if let Some(password) = self.config.get_password() {
             env.push(("PGPASSWORD".into(), String::from_utf8_lossy(password).into_owned()));
         }
-        env
+        Ok(env)
     }
 
     /// A session from the pool, its identity proven if the door expects one.
     pub(super) async fn session(&self) -> Result<Object, Failure> {
         let session = self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => fault::connecting(&self.target, &self.place, &error),
+            PoolError::Backend(error) => fault::connecting(self, &error),
             other => Failure::new(Exit::Temporary, format!("cannot reach `{}`: {other}, {}", self.target, self.place)),
         })?;
         if let Some(expected) = &self.expected
@@ -234,14 +271,8 @@ impl Door {
     /// # Errors
     /// As `new`.
     pub fn reopened(&self) -> Result<Door, Failure> {
-        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let refuse = |why: String| Failure::new(Exit::Io, format!("cannot reopen `{}`: {why}", self.target));
-        let manager = if self.tls {
-            Manager::from_config(self.config.clone(), tls_connector().map_err(refuse)?, manager_config)
-        } else {
-            Manager::from_config(self.config.clone(), NoTls, manager_config)
-        };
-        let pool = Pool::builder(manager).max_size(16).build().map_err(|e| refuse(e.to_string()))?;
+        let pool = pool(&self.config, &self.tls).map_err(refuse)?;
         Ok(Door { pool, ..self.clone() })
     }
 }
@@ -255,13 +286,37 @@ pub(super) async fn give_back(session: Object) {
     }
 }
 
-fn is_local(config: &Config) -> bool {
+fn pool(config: &Config, tls: &Tls) -> Result<Pool, String> {
+    let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = match tls.connector() {
+        Some(connector) => Manager::from_config(config.clone(), connector.clone(), fast),
+        None => Manager::from_config(config.clone(), NoTls, fast),
+    };
+    Pool::builder(manager).max_size(16).build().map_err(|e| e.to_string())
+}
+
+fn reach(config: &Config) -> Reach {
     let loopback = |host: &str| host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-    let hosts_local = config.get_hosts().iter().all(|host| match host {
+    let local = |host: &Host| match host {
         Host::Unix(_) => true,
         Host::Tcp(name) => loopback(name),
-    });
-    hosts_local && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback)
+    };
+    if !config.get_hosts().iter().all(local) || !config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback) {
+        return Reach::Network;
+    }
+    let socket =
+        config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+    if socket { Reach::Socket } else { Reach::Loopback }
+}
+
+fn waived(url: &Url, mode: Mode, reach: Reach) -> Option<String> {
+    let said = url.tls.map(Word::text).unwrap_or_default();
+    let how = match (mode, url.tls) {
+        (Mode::Unverified, _) => "over TLS whose certificate nobody checked",
+        (Mode::Off, Some(Word::Plain)) if reach != Reach::Socket => "as plain text",
+        _ => return None,
+    };
+    Some(format!("reached {how}, by {}: the plan says tls = \"{said}\"", url.origin))
 }
 
 fn shown_address(config: &Config) -> String {
@@ -271,30 +326,4 @@ fn shown_address(config: &Config) -> String {
         None => String::new(),
     };
     format!("{host}:{}", config.get_ports().first().copied().unwrap_or(5432))
-}
-
-/// verify-full against the system's certificate authorities, or those of `PGSSLROOTCERT`.
-fn tls_connector() -> Result<MakeRustlsConnect, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    if let Ok(path) = std::env::var("PGSSLROOTCERT") {
-        use rustls::pki_types::pem::PemObject;
-        let certificates = rustls::pki_types::CertificateDer::pem_file_iter(&path)
-            .map_err(|e| format!("needs PGSSLROOTCERT, which cannot be read: {e}"))?;
-        for certificate in certificates {
-            let certificate = certificate.map_err(|e| format!("needs PGSSLROOTCERT, which is no PEM file: {e}"))?;
-            roots.add(certificate).map_err(|e| format!("needs PGSSLROOTCERT, which holds a bad certificate: {e}"))?;
-        }
-    } else {
-        for certificate in rustls_native_certs::load_native_certs().certs {
-            // One broken certificate of the system's store does not make the others unusable.
-            let _ = roots.add(certificate);
-        }
-    }
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| format!("finds no TLS: {e}"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
 }

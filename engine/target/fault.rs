@@ -1,5 +1,7 @@
 //! Driver errors as failures: SQLSTATE kept, DETAIL kept apart, temporary told from final.
 
+use super::connect::Door;
+use super::distrust;
 use crate::event::{Exit, Failure};
 use tokio_postgres::error::{DbError, ErrorPosition};
 
@@ -22,15 +24,15 @@ pub fn statement(what: &str, error: &tokio_postgres::Error) -> Failure {
     }
 }
 
-/// What an error while connecting means. `place` names host and variable, never a secret.
-pub fn connecting(target: &str, place: &str, error: &tokio_postgres::Error) -> Failure {
+/// What an error while connecting means. The door's place names host and variable, never a secret.
+pub(super) fn connecting(door: &Door, error: &tokio_postgres::Error) -> Failure {
+    let (target, place) = (&door.target, &door.place);
     let Some(db) = error.as_db_error() else {
+        if let Some(failure) = distrust::failure(door, error) {
+            return failure;
+        }
         let text = chain(error);
-        let exit = if text.contains("tls") || text.contains("certificate") || text.contains("password missing") {
-            Exit::Io
-        } else {
-            Exit::Temporary
-        };
+        let exit = if text.contains("password missing") { Exit::Io } else { Exit::Temporary };
         return Failure::new(exit, format!("cannot reach `{target}`: {text}, {place}"));
     };
     let exit = match db.code().code() {

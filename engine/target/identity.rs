@@ -21,6 +21,24 @@ pub async fn identify(tx: &Tx) -> Result<Identity, Failure> {
     Ok(identity_of(&tx.query_one(IDENTITY, &[]).await?))
 }
 
+/// Of this very session. Not part of an identity everywhere: it looks at all sessions, and the same database may be
+/// reached in two ways.
+const SECURED: &str = "SELECT pg_catalog.concat_ws(' ', s.version, s.cipher) FROM pg_catalog.pg_stat_ssl AS s \
+    WHERE s.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND s.ssl";
+
+/// TLS version and cipher as the server says them; `None`: no TLS is spoken.
+///
+/// # Errors
+/// The server's.
+pub async fn secured(tx: &Tx) -> Result<Option<String>, Failure> {
+    Ok(tx.query(SECURED, &[]).await?.first().map(|row| row.get(0)))
+}
+
+pub(super) async fn secured_session(session: &Object) -> Result<Option<String>, Failure> {
+    let row = session.query_opt(SECURED, &[]).await.map_err(|e| super::fault::statement("who is there", &e))?;
+    Ok(row.map(|row| row.get(0)))
+}
+
 pub(super) async fn identify_session(session: &Object) -> Result<Identity, Failure> {
     let row = session.query_one(IDENTITY, &[]).await.map_err(|e| super::fault::statement("who is there", &e))?;
     Ok(identity_of(&row))
@@ -39,6 +57,7 @@ fn identity_of(row: &super::Row) -> Identity {
         current_user: row.get(8),
         in_recovery: row.get(9),
         marker: row.get::<_, Option<String>>(10).as_deref().and_then(Marker::parse),
+        tls: None,
     }
 }
 
@@ -62,6 +81,7 @@ pub(super) fn of_text(rows: &[Vec<Option<String>>]) -> Result<Identity, Failure>
         current_user: text(current),
         in_recovery: text(recovery) == "t",
         marker: comment.as_deref().and_then(Marker::parse),
+        tls: None,
     })
 }
 

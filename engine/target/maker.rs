@@ -112,6 +112,17 @@ impl Maker {
         identity
     }
 
+    /// TLS version and cipher as the server says them; `None`: no TLS is spoken.
+    ///
+    /// # Errors
+    /// As `identity`.
+    pub async fn secured(&self) -> Result<Option<String>, Failure> {
+        let session = self.door.session().await?;
+        let secured = super::identity::secured_session(&session).await;
+        give_back(session).await;
+        secured
+    }
+
     /// Holds the advisory lock of this target for as long as the answer lives.
     ///
     /// # Errors

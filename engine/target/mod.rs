@@ -6,15 +6,18 @@
 //! only `WriteTx` can execute statements. COMMIT is sent once and never retried. `Streamer` and `Loader` move rows in
 //! bulk, out of a reader and into a database that is being made.
 
+mod asked;
 mod bound;
 mod connect;
 mod copy_out;
 mod dispose;
+mod distrust;
 mod fault;
 mod identity;
 mod maker;
 mod powers;
 mod reader;
+mod tls;
 mod tx;
 mod url;
 mod wire;
@@ -24,7 +27,7 @@ pub use bound::{Called, CloneTarget, Live, Plain, Targets};
 pub use connect::{Door, Settings};
 pub use dispose::Ours;
 pub use fault::RETRYABLE;
-pub use identity::{Expected, identify};
+pub use identity::{Expected, identify, secured};
 pub use maker::{Doors, Found, GOLDEN, Locale, Maker, NewDatabase, RunLock};
 pub use powers::{Confined, Grade, Power, Remedy, Unseen, powers, statements, told, unseen};
 pub use reader::Reader;

@@ -1,10 +1,15 @@
 //! Connection strings: read from the environment or a 0600 file, never shown.
 
 use crate::event::{Exit, Failure};
-use crate::plan::UrlRef;
+use crate::plan::{Target, Tls, UrlRef};
+use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
+
+/// No connection string is longer; a file that is, is something else.
+const LONGEST: u64 = 64 << 10;
 
 /// A connection string that was read; its `Debug` shows only where it came from.
 #[derive(Clone)]
@@ -12,6 +17,10 @@ pub struct Url {
     /// `ENGINE_PRODUCTION_URL` or the file's path.
     pub origin: String,
     pub(super) text: String,
+    /// What the plan says of TLS.
+    pub(super) tls: Option<Tls>,
+    /// It is a plan's.
+    pub(super) planned: bool,
 }
 
 /// Connection strings lent by a throw-away server; they come before the environment's.
@@ -29,6 +38,23 @@ impl std::fmt::Debug for Url {
 }
 
 impl Url {
+    /// Who reads a target of the plan or, for a clone, who runs its stages.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn of(target: &Target) -> Result<Url, Failure> {
+        Ok(Url { tls: target.tls, planned: true, ..Url::read(&target.name.value, &target.url.value)? })
+    }
+
+    /// Who makes a clone of the plan.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn of_maker(target: &Target) -> Result<Url, Failure> {
+        let reference = &target.maker_url.as_ref().unwrap_or(&target.url).value;
+        Ok(Url { tls: target.tls, planned: true, ..Url::read(&target.name.value, reference)? })
+    }
+
     /// Reads it from where the plan says it is.
     ///
     /// # Errors
@@ -37,10 +63,10 @@ impl Url {
         match reference {
             UrlRef::Env(name) if LENT.get().is_some_and(|lent| lent.contains_key(name)) => {
                 let text = LENT.get().and_then(|lent| lent.get(name)).cloned().unwrap_or_default();
-                Ok(Url { origin: name.clone(), text })
+                Ok(Url::literal(name, text))
             }
             UrlRef::Env(name) => match std::env::var(name) {
-                Ok(text) if !text.trim().is_empty() => Ok(Url { origin: name.clone(), text: text.trim().to_owned() }),
+                Ok(text) if !text.trim().is_empty() => Ok(Url::literal(name, text.trim())),
                 Ok(_) => Err(missing(target, name, "is empty")),
                 Err(std::env::VarError::NotPresent) => Err(missing(target, name, "is not set")),
                 Err(std::env::VarError::NotUnicode(_)) => Err(missing(target, name, "is not UTF-8")),
@@ -51,7 +77,7 @@ impl Url {
 
     /// A connection string that is not a plan's: an argument of `engine fingerprint`, the sandbox.
     pub fn literal(origin: impl Into<String>, text: impl Into<String>) -> Url {
-        Url { origin: origin.into(), text: text.into() }
+        Url { origin: origin.into(), text: text.into(), tls: None, planned: false }
     }
 
     fn from_file(target: &str, path: &str) -> Result<Url, Failure> {
@@ -59,14 +85,34 @@ impl Url {
             Failure::new(Exit::Io, format!("cannot read the connection string of `{target}` from {path}: {why}"))
                 .changed("nothing was changed; no run was started")
         };
-        let meta = std::fs::metadata(path).map_err(|e| refuse(e.to_string()))?;
+        // A link leads where it leads; a pipe that nobody writes to must not be waited for.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file =
+            rustix::fs::open(path, flags, Mode::empty()).map_err(|e| refuse(std::io::Error::from(e).to_string()))?;
+        let file = std::fs::File::from(file);
+        let meta = file.metadata().map_err(|e| refuse(e.to_string()))?;
+        if !meta.is_file() {
+            let what = if meta.is_dir() { "a folder" } else { "a pipe or a device" };
+            return Err(refuse(format!("it is {what}, no file")));
+        }
         if meta.mode() & 0o077 != 0 {
             let mode = meta.mode() & 0o777;
             return Err(refuse(format!("its mode is {mode:04o}, others may read it"))
                 .next("then", format!("chmod 0600 {path}")));
         }
-        let text = std::fs::read_to_string(path).map_err(|e| refuse(e.to_string()))?;
-        Ok(Url { origin: path.to_owned(), text: text.trim().to_owned() })
+        let (owner, us) = (meta.uid(), rustix::process::geteuid().as_raw());
+        if owner != us {
+            return Err(refuse(format!("it belongs to user {owner}, who may change it, and we are user {us}"))
+                .next("then", format!("chown {us} {path}")));
+        }
+        let mut text = String::new();
+        let read = file.take(LONGEST).read_to_string(&mut text);
+        read.map_err(|e| refuse(e.to_string()))?;
+        match text.trim() {
+            "" => Err(refuse("it is empty".to_owned())
+                .next("then", format!("write postgresql://user@host:5432/database into {path}"))),
+            text => Ok(Url::literal(path, text)),
+        }
     }
 }
 

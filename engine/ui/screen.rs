@@ -66,6 +66,14 @@ impl Screen {
         Screen(Arc::new(Inner { style, state: Mutex::default() }))
     }
 
+    /// What the plan lets pass on the way to a target.
+    fn waived(&self, target: &str, waived: &[String]) {
+        let lead = if self.0.style == Style::Terminal { "  " } else { "engine: " };
+        for waived in waived {
+            self.say(&format!("{lead}{target} is {waived}"));
+        }
+    }
+
     /// For a run: told every durable line.
     pub fn sink(&self) -> Arc<dyn Fn(&Line) + Send + Sync> {
         let screen = self.clone();
@@ -96,11 +104,13 @@ impl Screen {
                 state.begin(run, plan, stages.iter().map(|s| s.name.clone()));
                 self.say(&state.head(self.0.style, stages.len()));
             }
-            Event::TargetBound { target, place, clone: None, identity, powers, .. } => {
-                self.say(&bound(self.0.style, target, place, identity, powers));
+            Event::TargetBound { target, place, clone: None, identity, powers, waived, .. } => {
+                self.say(&bound(self.0.style, target, &way(place, identity), identity, powers));
+                self.waived(target, waived);
             }
-            Event::TargetBound { target, place, clone: Some(database), identity, .. } => {
-                self.say(&bound_clone(self.0.style, target, place, database, identity));
+            Event::TargetBound { target, place, clone: Some(database), identity, waived, .. } => {
+                self.say(&bound_clone(self.0.style, target, &way(place, identity), database, identity));
+                self.waived(target, waived);
             }
             Event::StageStarted { stage } => {
                 state.started.insert(stage.clone(), Instant::now());
@@ -236,6 +246,14 @@ impl State {
             text.push_str(&format!("\nengine: dossier {dossier}"));
         }
         text
+    }
+}
+
+/// The place, and the TLS that leads there.
+fn way(place: &str, identity: &Identity) -> String {
+    match identity.tls.as_deref().and_then(|tls| tls.split(' ').next()) {
+        Some(version) => format!("{place} over {version}"),
+        None => place.to_owned(),
     }
 }
 

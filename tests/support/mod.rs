@@ -9,18 +9,22 @@
 
 mod bench;
 mod cloned;
+mod fake;
 mod gate;
 mod mini;
 mod own;
 mod run;
 mod server;
+mod tcp;
 mod witness;
 
 pub use bench::{Bench, Outcome};
 pub use cloned::{METHODS, PLAN, objects_of, rows_of, unlike};
+pub use fake::{Answer, Fake, SSL_REQUEST};
 pub use gate::Gate;
 pub use mini::{MINI, MINI_ROLLOUT, to_the_packet, to_the_rehearsal};
 pub use own::OwnServer;
 pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};
 pub use server::{fail, server};
+pub use tcp::{Authority, Issued, PASSWORD, TcpServer, through, write};
 pub use witness::{Session, assert_same};

@@ -87,6 +87,6 @@ impl Drop for OwnServer {
 
 /// Never dropped, like the shared one: its supervisor sees the end of the server, or of this process.
 fn start(data: &Path) -> &'static Server {
-    let options = Options { dir: Some(data.to_path_buf()), fsync: false };
+    let options = Options { dir: Some(data.to_path_buf()), fsync: false, ..Options::default() };
     Box::leak(Box::new(Server::start(&options).unwrap_or_else(|failure| fail(&failure))))
 }

@@ -1,6 +1,6 @@
 //! A clone: are its roles what they must be, and is production shut to them?
 
-use super::{graded, print, settings, typed};
+use super::{graded, print, settings, typed, way};
 use crate::event::{Failure, Identity};
 use crate::name::quote::ident;
 use crate::plan::{Plan, Target};
@@ -9,10 +9,8 @@ use crate::target::{Door, Grade, Isolation, Maker, Power, Reader, Remedy, Url, i
 /// Prints all about it. Is it right as it is?
 pub(super) async fn examined(target: &Target, plan: &Plan) -> Result<bool, Failure> {
     let name = &target.name.value;
-    let url = Url::read(name, &target.url.value)?;
-    let maker_ref = target.maker_url.as_ref().map_or(&target.url.value, |m| &m.value);
-    let maker = Maker::new(Door::new(name, &Url::read(name, maker_ref)?, None, &settings(false))?);
-    let stages = Door::new(name, &url, None, &settings(false))?;
+    let maker = Maker::new(Door::new(name, &Url::of_maker(target)?, None, &settings(false))?);
+    let stages = Door::new(name, &Url::of(target)?, None, &settings(false))?;
     let stage_role = stages.user().to_owned();
     let identity = maker.identity().await?;
     let owner = maker.owner_of(&stage_role).await?;
@@ -20,6 +18,7 @@ pub(super) async fn examined(target: &Target, plan: &Plan) -> Result<bool, Failu
         "  made by {} at server {}, PostgreSQL {}\n",
         identity.session_user, identity.system_identifier, identity.version
     ));
+    print(&way(maker.secured().await?.as_deref(), maker.door()));
     print(&format!("  stages run as {stage_role}, everything in it will be owned by {owner}\n"));
     let mut right = true;
     if owner == stage_role {
@@ -27,8 +26,7 @@ pub(super) async fn examined(target: &Target, plan: &Plan) -> Result<bool, Failu
         own_owner(&stage_role, &identity.session_user);
     }
     let Some(source) = target.clone_of.as_ref().and_then(|s| plan.target(&s.value)) else { return Ok(right) };
-    let url = Url::read(&source.name.value, &source.url.value)?;
-    let reader = Reader::new(Door::new(&source.name.value, &url, None, &settings(true))?);
+    let reader = Reader::new(Door::new(&source.name.value, &Url::of(source)?, None, &settings(true))?);
     let doors = doors(&maker, &reader, (&stage_role, &identity)).await?;
     graded(&doors);
     typed(

@@ -1,10 +1,10 @@
 //! A target that is no clone: may its role read all of it, and nothing else?
 
-use super::{graded, place, print, settings, typed};
+use super::{graded, place, print, settings, typed, way};
 use crate::event::{Failure, Identity};
 use crate::name::quote::ident;
 use crate::plan::{Access, ReaderPolicy, Target};
-use crate::target::{Door, Grade, Isolation, Power, Reader, Tx, Unseen, Url, identify, powers, unseen};
+use crate::target::{Door, Grade, Isolation, Power, Reader, Tx, Unseen, Url, identify, powers, secured, unseen};
 
 /// A rollout may not write the approvals, so it cannot lock them; this function only locks.
 const HOLD: &str =
@@ -30,12 +30,12 @@ const CAN_HOLD: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc AS p \
 /// Prints all about it. Is it right as it is?
 pub(super) async fn examined(target: &Target) -> Result<bool, Failure> {
     let name = &target.name.value;
-    let url = Url::read(name, &target.url.value)?;
-    let reader = Reader::new(Door::new(name, &url, None, &settings(true))?);
+    let reader = Reader::new(Door::new(name, &Url::of(target)?, None, &settings(true))?);
     let tx = reader.begin("examination", Isolation::Snapshot).await?;
-    let seen = Seen::read(&tx).await?;
+    let (seen, tls) = (Seen::read(&tx).await?, secured(&tx).await?);
     tx.finish().await?;
     print(&format!("  {}\n", place(&seen.identity)));
+    print(&way(tls.as_deref(), reader.door()));
     let standby = if seen.identity.in_recovery { ", on a standby, where nobody can write" } else { "" };
     print(&format!("  as {}{standby}\n", seen.identity.session_user));
     let right = match target.access {

@@ -2,7 +2,7 @@
 
 use super::super::keys::Keys;
 use super::super::stray::{self, quoted};
-use super::super::{Access, Policy, ReaderPolicy, Spot, Target, UrlRef};
+use super::super::{Access, Policy, ReaderPolicy, Spot, Target, Tls, UrlRef};
 use super::{Tables, words};
 use crate::diag::{Diagnostic, Diagnostics, Place};
 use crate::name;
@@ -35,6 +35,7 @@ struct Common {
     never: Vec<Spot<String>>,
     policy: Policy,
     reader: ReaderPolicy,
+    tls: Option<Tls>,
     parallel: bool,
 }
 
@@ -47,11 +48,13 @@ impl Common {
         words::doubled(&never, "never", out);
         let policies = [("attributed", Policy::Attributed), ("strict", Policy::Strict)];
         let readers = [("confined", ReaderPolicy::Confined), ("attested", ReaderPolicy::Attested)];
+        let ways = [Tls::VerifyFull, Tls::Unverified, Tls::Plain].map(|way| (way.text(), way));
         Common {
             gates: keys.predicates("gate", out),
             never,
             policy: words::one_of(keys, "policy", &policies, out).unwrap_or(Policy::Attributed),
             reader: words::one_of(keys, "reader", &readers, out).unwrap_or(ReaderPolicy::Confined),
+            tls: words::one_of(keys, "tls", &ways, out),
             parallel: keys.flag("parallel", out).is_some_and(|flag| flag.value),
         }
     }
@@ -85,13 +88,14 @@ fn original(name: Spot<String>, mut keys: Keys, out: &mut Diagnostics) -> Option
         );
     }
     keys.finish(&stray::TARGET, out);
-    let Common { gates, never, policy, reader, parallel } = common;
+    let Common { gates, never, policy, reader, tls, parallel } = common;
     let (maker_url, clone_of, database, expires, golden) = (None, None, None, None, None);
     let (url, access) = (url?, access?);
     Some(Target {
         name,
         url,
         maker_url,
+        tls,
         access,
         clone_of,
         database,
@@ -138,7 +142,7 @@ fn clone(name: Spot<String>, mut keys: Keys, is_clone: &HashMap<&str, bool>, out
         let found = Diagnostic::new("watch-clone", message, place).label("a clone is written by the stages");
         out.push(found.help("write it at the target that it is a clone of, or remove it"));
     }
-    let Common { gates, never, policy, reader, parallel } = Common::read(&mut keys, out);
+    let Common { gates, never, policy, reader, tls, parallel } = Common::read(&mut keys, out);
     keys.finish(&stray::TARGET, out);
     let (url, maker_url, database) = (url?, Some(maker_url?), Some(database?));
     let (access, clone_of) = (Access::Write, Some(clone_of?));
@@ -146,6 +150,7 @@ fn clone(name: Spot<String>, mut keys: Keys, is_clone: &HashMap<&str, bool>, out
         name,
         url,
         maker_url,
+        tls,
         access,
         clone_of,
         database,

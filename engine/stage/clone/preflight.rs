@@ -173,6 +173,11 @@ fn programs(asked: &Asked<'_>, report: &mut Report) {
         }
         Ok(programs) => {
             report.note(format!("pg_dump {} in {}", programs.major(), programs.folder().display()));
+            let source = asked.cx.targets.plain(&asked.target.source).map(|plain| plain.reader.door());
+            let source = source.and_then(|door| door.child_environment(programs.major()));
+            let target = asked.target.maker.door().child_environment(programs.major());
+            // Both say the same, of the same programs.
+            report.problems.extend(source.and(target).err());
         }
     }
 }

@@ -67,16 +67,16 @@ impl Restore<'_> {
             .map_err(|e| Failure::new(Exit::Io, e.to_string()).changed("nothing was created; production was only read"))
     }
 
-    fn command(program: &Path, door: &Door, options: &str) -> Command {
-        let mut command = Command::new(program);
+    fn command(programs: &Programs, program: &str, door: &Door, options: &str) -> Result<Command, Failure> {
+        let mut command = Command::new(programs.path(program));
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        for name in ["PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "PGSSLROOTCERT"] {
+        for name in ["PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
             if let Ok(value) = std::env::var(name) {
                 command.env(name, value);
             }
         }
-        command.env("PGOPTIONS", options).envs(door.child_environment());
-        command
+        command.env("PGOPTIONS", options).envs(door.child_environment(programs.major())?);
+        Ok(command)
     }
 
     /// `pg_dump -Fc` of pre-data and post-data in the snapshot, and the list of entries that a clone may hold.
@@ -86,7 +86,7 @@ impl Restore<'_> {
             .map_err(|e| Failure::new(Exit::Io, format!("no temporary folder in {}: {e}", self.cx.dir.display())))?;
         let archive = dir.path().join("schema.dump");
         self.cx.say(self.stage, "dumping the schema");
-        let mut dump = Self::command(&programs.path("pg_dump"), self.source, READING);
+        let mut dump = Self::command(&programs, "pg_dump", self.source, READING)?;
         dump.args([
             "--no-password",
             "--section=pre-data",
@@ -99,7 +99,7 @@ impl Restore<'_> {
         .arg(format!("--lock-wait-timeout={}", self.lock_timeout.as_millis()))
         .arg(format!("--file={}", archive.display()));
         self.on_production(dump, "pg_dump", "schema").await?;
-        let mut lister = Self::command(&programs.path("pg_restore"), self.into, "");
+        let mut lister = Self::command(&programs, "pg_restore", self.into, "")?;
         lister.arg("--list").arg(&archive).stdout(Stdio::piped());
         let listed = self.finish(lister, "pg_restore --list").await?;
         let entries = Entries::of(&listed, &self.facts.extensions_out, &self.facts.publications_out);
@@ -112,7 +112,7 @@ impl Restore<'_> {
     /// Default privileges as the archive prints them; empty when there are none.
     pub async fn default_privileges(&self, toc: &Toc) -> Result<String, Failure> {
         let Some(list) = &toc.defaults else { return Ok(String::new()) };
-        let mut printer = Self::command(&self.programs()?.path("pg_restore"), self.into, "");
+        let mut printer = Self::command(&self.programs()?, "pg_restore", self.into, "")?;
         printer
             .arg(format!("--use-list={}", list.display()))
             .args(["--file=-"])
@@ -145,7 +145,7 @@ impl Restore<'_> {
         }
         let path = toc.dir.path().join("list");
         write_list(&path, list)?;
-        let mut restore = Self::command(&self.programs()?.path("pg_restore"), self.into, RESTORING);
+        let mut restore = Self::command(&self.programs()?, "pg_restore", self.into, RESTORING)?;
         restore
             .args(["--no-password", "--no-owner", "--exit-on-error"])
             .arg(format!("--role={}", self.owner_role))
@@ -171,7 +171,7 @@ impl Restore<'_> {
     async fn piped(&self, snapshot: &str, purpose: &str, options: &[&str]) -> Result<(), Failure> {
         let programs = self.programs()?;
         let watch = Stopwatch::start();
-        let mut dump = Self::command(&programs.path("pg_dump"), self.source, READING);
+        let mut dump = Self::command(&programs, "pg_dump", self.source, READING)?;
         dump.args(["--no-password", "--section=data", "--format=plain", "--no-owner"])
             .args(options)
             .arg(format!("--lock-wait-timeout={}", self.lock_timeout.as_millis()))
@@ -185,7 +185,7 @@ impl Restore<'_> {
             .ok_or_else(|| Failure::new(Exit::Io, "pg_dump has no output to read"))?;
         let options =
             format!("-c role={} -c statement_timeout=0 -c synchronous_commit=off", self.owner_role.replace(' ', "\\ "));
-        let mut load = Self::command(&programs.path("psql"), self.into, &options);
+        let mut load = Self::command(&programs, "psql", self.into, &options)?;
         load.args([
             "--no-password",
             "--no-psqlrc",
@@ -209,7 +209,7 @@ impl Restore<'_> {
     pub async fn analyze(&self) -> Result<(), Failure> {
         self.cx.say(self.stage, "analysing");
         let options = format!("-c role={} -c statement_timeout=0", self.owner_role.replace(' ', "\\ "));
-        let mut analyze = Self::command(&self.programs()?.path("psql"), self.into, &options);
+        let mut analyze = Self::command(&self.programs()?, "psql", self.into, &options)?;
         analyze.args(["--no-password", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "--command=ANALYZE"]);
         self.finish(analyze, "psql").await.map(drop)
     }

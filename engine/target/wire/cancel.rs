@@ -26,13 +26,12 @@ impl Canceller {
     /// session after a while in any case, so that it cannot be reached is no failure.
     pub async fn cancel(&self) {
         let Ok(socket) = tap::socket(self.door.config()).await else { return };
-        let _ = match self.door.tls() {
-            Ok(None) => self.token.cancel_query_raw(socket, NoTls).await,
-            Ok(Some(tls)) => match tap::handshake(&self.door, tls) {
+        let _ = match self.door.tls().connector().cloned() {
+            None => self.token.cancel_query_raw(socket, NoTls).await,
+            Some(tls) => match tap::handshake(&self.door, tls) {
                 Ok(tls) => self.token.cancel_query_raw(socket, tls).await,
                 Err(_) => return,
             },
-            Err(_) => return,
         };
     }
 }

@@ -157,11 +157,11 @@ pub(super) async fn open(door: &Door) -> Result<(Box<dyn Duplex>, CancelToken), 
     let socket = socket(config)
         .await
         .map_err(|e| Failure::new(Exit::Temporary, format!("cannot reach `{}`: {e}, {}", door.target, door.place)))?;
-    let (tap, token) = match door.tls().map_err(|why| Failure::new(Exit::Io, format!("`{}` {why}", door.target)))? {
+    let (tap, token) = match door.tls().connector().cloned() {
         None => {
             let tap = Tap::over(Box::new(socket));
             let session = config.connect_raw(tap.clone(), NoTls).await;
-            let (driver, _connection) = session.map_err(|e| fault::connecting(&door.target, &door.place, &e))?;
+            let (driver, _connection) = session.map_err(|e| fault::connecting(door, &e))?;
             (Some(tap), driver.cancel_token())
         }
         Some(tls) => secured(door, socket, tls).await?,
@@ -178,17 +178,13 @@ async fn secured(door: &Door, socket: Socket, tls: MakeRustlsConnect) -> Result<
     let out = Arc::new(Mutex::new(None));
     let tapping = Tapping { inner, out: Arc::clone(&out) };
     let session = config.connect_raw(socket, tapping).await;
-    let (driver, _connection) = session.map_err(|e| fault::connecting(&door.target, &door.place, &e))?;
+    let (driver, _connection) = session.map_err(|e| fault::connecting(door, &e))?;
     Ok((out.lock().expect("invariant: no holder of a tap panics").take(), driver.cancel_token()))
 }
 
 /// The TLS handshake with the host of a door.
 pub(super) fn handshake(door: &Door, mut tls: MakeRustlsConnect) -> Result<Handshake, Failure> {
-    let host = match door.config().get_hosts().first() {
-        Some(Host::Tcp(host)) => host.clone(),
-        _ => String::new(),
-    };
-    MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, &host)
+    MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, door.host())
         .map_err(|e| Failure::new(Exit::Io, format!("cannot reach `{}`: {e}, {}", door.target, door.place)))
 }
 
