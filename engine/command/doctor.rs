@@ -64,8 +64,16 @@ async fn plain(target: &Target) -> Result<bool, Failure> {
         )
         .await?
         .get(0);
-    let can_hold: bool =
-        tx.query_one("SELECT pg_catalog.to_regprocedure('engine_gate.hold()') IS NOT NULL", &[]).await?.get(0);
+    // By the catalogs: a role that may not use the schema could not name the function.
+    let can_hold: bool = tx
+        .query_one(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc AS p \
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace \
+             WHERE n.nspname = 'engine_gate' AND p.proname = 'hold' AND p.pronargs = 0)",
+            &[],
+        )
+        .await?
+        .get(0);
     tx.finish().await?;
     let unheld = target.access == Access::Write && !target.gates.is_empty() && !can_hold;
     if unheld {

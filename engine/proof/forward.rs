@@ -8,7 +8,7 @@ use crate::clock::Stopwatch;
 use crate::digest;
 use crate::event::evidence::Repetition;
 use crate::event::{Event, Executed, Failure, HeldLock, TableWrite};
-use crate::target::WriteTx;
+use crate::target::{Says, WriteTx};
 use std::collections::BTreeMap;
 
 /// Statements of a script that are measured one by one; of more, only as many, each for those before it too.
@@ -161,6 +161,8 @@ async fn send_one(tx: &WriteTx, script: &Script, index: usize) -> Result<Execute
 /// # Errors
 /// The constraint that does not hold.
 pub async fn force_constraints(tx: &WriteTx) -> Result<(), Failure> {
+    // Their triggers are the plan's.
+    tx.look_up(Says::Plan).await?;
     tx.control(FORCE).await
 }
 

@@ -24,14 +24,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The whole path, `pg_temp` last.
+    fn path(&self) -> String {
+        if self.search_path.is_empty() { "pg_temp".into() } else { format!("{}, pg_temp", self.search_path) }
+    }
+
     /// Options of the start-up packet, so that a reset keeps them.
     fn options(&self) -> String {
         let read_only = if self.read_only { "on" } else { "off" };
         let row_security = if self.read_only { "off" } else { "on" };
-        let path =
-            if self.search_path.is_empty() { "pg_temp".into() } else { format!("{}, pg_temp", self.search_path) };
         let pairs = [
-            ("search_path", path),
+            ("search_path", self.path()),
             ("TimeZone", "UTC".into()),
             ("DateStyle", "ISO, YMD".into()),
             ("IntervalStyle", "postgres".into()),
@@ -61,6 +64,8 @@ pub struct Door {
     pub(super) target: String,
     pub(super) place: String,
     pub(super) expected: Option<Expected>,
+    /// Where its sessions look names up that have no schema.
+    pub(super) path: String,
     config: Config,
     tls: bool,
     pool: Pool,
@@ -105,7 +110,7 @@ impl Door {
             Manager::from_config(config.clone(), NoTls, manager_config)
         };
         let pool = Pool::builder(manager).max_size(16).build().map_err(|e| refuse(format!("makes no pool: {e}")))?;
-        Ok(Door { target: target.to_owned(), place, expected: None, config, tls, pool })
+        Ok(Door { target: target.to_owned(), place, expected: None, path: settings.path(), config, tls, pool })
     }
 
     /// The same door, each of whose sessions must first prove that it leads to `expected`.

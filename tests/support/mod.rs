@@ -23,4 +23,4 @@ pub use mini::{MINI, MINI_ROLLOUT, to_the_packet, to_the_rehearsal};
 pub use own::OwnServer;
 pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};
 pub use server::server;
-pub use witness::{Session, assert_same};
+pub use witness::{Session, assert_same, dump};

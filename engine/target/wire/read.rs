@@ -34,9 +34,9 @@ impl Reader {
             let (rows, _) = wire.ask(super::super::identity::IDENTITY).await?;
             expected.demand(&super::super::identity::of_text(&rows)?, &wire.target)?;
         }
-        // Bytes of a database that has no encoding pass as they are.
+        // All it says is the engine's. Bytes of a database that has no encoding pass as they are.
         wire.ask(
-            "SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false) \
+            "SET search_path = pg_catalog, pg_temp; SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false) \
                   WHERE pg_catalog.current_setting('server_encoding') OPERATOR(pg_catalog.=) 'SQL_ASCII'",
         )
         .await?;
