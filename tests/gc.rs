@@ -126,6 +126,23 @@ fn what_carries_no_marker_is_never_dropped() {
     }
 }
 
+/// Nor by a run that would make its clone under that name: it is open, so it is no half clone.
+#[test]
+fn a_run_does_not_take_an_unmarked_name_for_its_own() {
+    let _turn = turn();
+    let bench = Bench::mini("foreign", "");
+    bench.mini_plan("");
+    bench.mini_apply(&["--until", "pre"]).expect(0);
+    let working = format!("engine_{}", bench.run_id());
+    bench.psql("postgres", &format!("CREATE DATABASE {working} OWNER engine_cloner"));
+    bench.engine(&["resume"]).expect(63).says(&[&working, "carries no marker of this engine"]);
+    assert!(bench.exists(&working));
+    // Shut, as a run that was killed before it could mark it leaves it, it is.
+    bench.psql("postgres", &format!("ALTER DATABASE {working} ALLOW_CONNECTIONS false"));
+    bench.engine(&["resume"]).expect(0);
+    assert!(!bench.exists(&working) && bench.exists(bench.clone_name()));
+}
+
 /// A run at work holds the name of its clone; what it has is not collected under it.
 #[test]
 fn what_a_run_is_at_work_on_is_kept() {

@@ -16,7 +16,7 @@ struct Pair {
 }
 
 fn server(data: &Path) -> Server {
-    let options = Options { dir: Some(data.to_path_buf()), fsync: false };
+    let options = Options { dir: Some(data.to_path_buf()), fsync: false, ..Options::default() };
     Server::start(&options).unwrap_or_else(|failure| support::fail(&failure))
 }
 

@@ -351,7 +351,7 @@ async fn run(verb: Verb) -> Exit {
         Verb::Verify { what } => ended(command::verify::run(&what), false),
         Verb::Fingerprint(arg) => {
             let json = arg.json;
-            ended(command::fingerprint::run(&(*arg).into()).await, json)
+            ended(Box::pin(command::fingerprint::run(&(*arg).into())).await, json)
         }
         Verb::Watermark { url, against, output, json } => {
             let args = command::watermark::Args { url, against, output, json };

@@ -11,13 +11,13 @@ pub fn unordered(plan: &Plan, built: &BTreeMap<String, Built>, out: &mut Diagnos
     for index in plan.graph.order() {
         let Some(one) = built.get(&plan.stages[*index].name.value) else { continue };
         let (Some(work), Some(on)) = (&one.work, &one.head.on) else { continue };
-        let mut tables: Vec<&str> =
-            work.writes.iter().map(|b| b.table.as_str()).chain(work.alters.iter().map(String::as_str)).collect();
+        let named = work.writes.iter().map(|b| b.table.as_str()).chain(work.alters.iter().map(String::as_str));
+        // However it is written: a stage that writes and alters one table is one writer.
+        let mut tables: Vec<&str> = named.map(|table| table.strip_prefix("public.").unwrap_or(table)).collect();
         tables.sort_unstable();
         tables.dedup();
         for table in tables {
-            let bare = table.strip_prefix("public.").unwrap_or(table);
-            by_table.entry((on.clone(), bare.to_owned())).or_default().push(*index);
+            by_table.entry((on.clone(), table.to_owned())).or_default().push(*index);
         }
     }
     for ((_, table), writers) in by_table {

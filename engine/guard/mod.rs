@@ -6,7 +6,7 @@
 use crate::event::{Exit, Failure, Judgement, Reading, Role, Truth};
 use crate::name::quote::literal;
 use crate::sql::{Name, Predicate, Use};
-use crate::target::Tx;
+use crate::target::{Says, Tx};
 use std::collections::BTreeMap;
 
 /// A predicate of the plan and where it stands.
@@ -68,7 +68,8 @@ impl Values {
     }
 }
 
-/// Evaluates predicates within a transaction (any database will do: they read nothing but constants).
+/// Evaluates predicates within a transaction (any database will do: they read nothing but constants, and call nothing
+/// but what the system brings).
 ///
 /// # Errors
 /// The connection was lost. A predicate that cannot be evaluated is a judgement, not an error.
@@ -135,7 +136,7 @@ async fn evaluate(tx: &Tx, checks: &[&Check], values: &Values) -> Result<Vec<Opt
     let sql = statement(checks, values)?;
     tx.enter_read_only().await?;
     let answer = async {
-        let kinds = tx.column_types(&sql).await?;
+        let kinds = tx.column_types(Says::Engine, &sql).await?;
         if let Some(other) = kinds.iter().find(|kind| *kind != "bool") {
             let mut failure = Failure::new(Exit::NotEvaluable, format!("the predicate is {other}, not boolean"));
             failure.sqlstate = Some("42804".to_owned());

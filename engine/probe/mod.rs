@@ -5,7 +5,7 @@
 //! (no row, two rows, an error) is a reading with a problem, never an error of ours.
 
 use crate::event::{Failure, Reading};
-use crate::target::Tx;
+use crate::target::{Says, Tx};
 
 /// A probe ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub async fn read(tx: &Tx, queries: &[&Query]) -> Result<Vec<Reading>, Failure> 
 async fn read_together(tx: &Tx, queries: &[&Query]) -> Result<Vec<Reading>, Failure> {
     let mut kinds = Vec::with_capacity(queries.len());
     for query in queries {
-        kinds.push(tx.column_types(&query.sql).await?);
+        kinds.push(tx.column_types(Says::Plan, &query.sql).await?);
     }
     let usable = |kind: &[String]| kind.len() == 1 && TYPES.contains(&kind[0].as_str());
     // Two rows are enough to know that there is more than one; an array tells no row from a NULL.
@@ -87,7 +87,7 @@ async fn read_together(tx: &Tx, queries: &[&Query]) -> Result<Vec<Reading>, Fail
     let row = if columns.is_empty() {
         None
     } else {
-        Some(tx.query_one(&format!("SELECT {}", columns.join(",\n")), &[]).await?)
+        Some(tx.query_one_as(Says::Plan, &format!("SELECT {}", columns.join(",\n")), &[]).await?)
     };
     let mut column = 0;
     let mut readings = Vec::with_capacity(queries.len());

@@ -3,7 +3,7 @@
 use super::measure::{self, Delta};
 use super::{Bound, Work};
 use crate::event::{Exit, Failure, TableWrite};
-use crate::target::Tx;
+use crate::target::{Says, Tx};
 use std::collections::BTreeMap;
 
 /// A work's bounds with names resolved in the database it runs on.
@@ -29,6 +29,20 @@ impl Breach {
         Breach { table: None, text }
     }
 }
+
+/// Catalogs of the whole server; `pg_shdepend` moves with every object that has an owner.
+const SHARED: [&str; 10] = [
+    "pg_auth_members",
+    "pg_authid",
+    "pg_database",
+    "pg_db_role_setting",
+    "pg_parameter_acl",
+    "pg_replication_origin",
+    "pg_shdescription",
+    "pg_shseclabel",
+    "pg_subscription",
+    "pg_tablespace",
+];
 
 const RESOLVE: &str = include_str!("../../sql/engine/measure/resolve.sql");
 
@@ -71,7 +85,7 @@ pub async fn find(tx: &Tx, name: &str) -> Result<Option<String>, Failure> {
     if name.contains('(') {
         return Ok(None);
     }
-    Ok(tx.query(RESOLVE, &[&name]).await?.first().map(|row| row.get(0)))
+    Ok(tx.query_as(Says::Plan, RESOLVE, &[&name]).await?.first().map(|row| row.get(0)))
 }
 
 /// A name as written, in `public` when it has no schema: for what does not exist yet.
@@ -187,6 +201,18 @@ impl Resolved {
             .collect();
         if !large.is_empty() {
             return large;
+        }
+        // A role may set its own password and settings, whatever else it may not; they outlive the clone.
+        let shared: Vec<String> = delta
+            .catalogs
+            .iter()
+            .filter(|(name, _)| SHARED.contains(&name.as_str()))
+            .map(|(name, rows)| {
+                format!("the server beyond this database was changed: {name} {rows}, nothing can declare that")
+            })
+            .collect();
+        if !shared.is_empty() {
+            return shared;
         }
         if self.only_declared_rewrites(delta) {
             return Vec::new();

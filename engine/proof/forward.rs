@@ -7,7 +7,7 @@ use super::{RunSettings, Script, Work, temporary};
 use crate::clock::Stopwatch;
 use crate::event::evidence::Repetition;
 use crate::event::{Event, Executed, Failure, HeldLock, TableWrite};
-use crate::target::WriteTx;
+use crate::target::{Says, WriteTx};
 use crate::{crash, digest};
 use std::collections::BTreeMap;
 
@@ -162,6 +162,8 @@ async fn send_one(tx: &WriteTx, script: &Script, index: usize) -> Result<Execute
 /// # Errors
 /// The constraint that does not hold.
 pub async fn force_constraints(tx: &WriteTx) -> Result<(), Failure> {
+    // Their triggers are the plan's.
+    tx.look_up(Says::Plan).await?;
     tx.control(FORCE).await
 }
 

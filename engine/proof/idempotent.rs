@@ -52,7 +52,7 @@ pub async fn prove(
     let before = fingerprint::sequences(&tx).await?;
     let mut after_it = AfterIt::default();
     let seen = repeat(&tx, work, &settings, again, &mut after_it).await;
-    tx.control("ROLLBACK").await?;
+    tx.control("ROLLBACK; BEGIN READ ONLY").await?;
     // After the rollback: what moved by then is what stays moved.
     let after = fingerprint::sequences(&tx).await?;
     tx.rollback().await;

@@ -5,7 +5,7 @@
 
 use super::Work;
 use crate::event::Failure;
-use crate::target::WriteTx;
+use crate::target::{Says, WriteTx};
 
 const MOVABLE: &str = include_str!("../../sql/engine/measure/movable.sql");
 
@@ -109,6 +109,8 @@ async fn moved(tx: &WriteTx, table: &Movable) -> Result<Option<String>, Failure>
         if !off.is_empty() {
             tx.control(&format!("ALTER TABLE {name} {}", off.join(", "))).await?;
         }
+        // Triggers that always fire are the plan's.
+        tx.look_up(Says::Plan).await?;
         tx.control(&again).await?;
         if !on.is_empty() {
             tx.control(&format!("ALTER TABLE {name} {}", on.join(", "))).await?;

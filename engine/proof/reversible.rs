@@ -63,7 +63,7 @@ pub async fn prove(writer: &Writer, work: &Work, settings: &RunSettings, first: 
     let before = fingerprint::sequences(&tx).await?;
     let mut observations = vec![Observation::Ran(first.run.clone())];
     let tried = there_and_back(&tx, work, settings, first, &mut observations).await;
-    tx.control("ROLLBACK").await?;
+    tx.control("ROLLBACK; BEGIN READ ONLY").await?;
     let after = fingerprint::sequences(&tx).await?;
     tx.rollback().await;
     if let Err((step, failure)) = tried {

@@ -1,13 +1,14 @@
 //! Templates become SQL text: the same template and values always give the same bytes.
 //!
 //! Start at `Renderer`. `files` reads templates under the rules of the safety page, `values` is the only
-//! way from a value to SQL, `problem` turns the template engine's errors into diagnostics, `lock` is the
+//! way from a value to SQL, `inside` sees where that SQL came to stand, `problem` turns the template engine's errors into diagnostics, `lock` is the
 //! lock's folder. No clock, no random, no environment, no network; nothing here knows a plan.
 
 // Diagnostics are made once per mistake; callers collect them as they are.
 #![allow(clippy::result_large_err)]
 
 mod files;
+mod inside;
 pub mod lock;
 mod problem;
 mod values;
@@ -116,6 +117,9 @@ impl Renderer {
         let known: BTreeMap<&str, &Value> =
             self.vars.iter().chain(extra).map(|(name, value)| (name.as_str(), value)).collect();
         let problem = |error: minijinja::Error| problem::Problem::of(&error, template, &known);
+        if template.text.contains(inside::MARK) {
+            return Err(problem::Problem::nul(template));
+        }
         let environment = environment(bare).map_err(problem)?;
         let parsed = environment.template_from_named_str(&template.path, &template.text).map_err(problem)?;
         if let Some(problem) = problem::undefined(&parsed.undeclared_variables(true), &known, template) {
@@ -124,7 +128,13 @@ impl Renderer {
         let mut out = Bounded(Vec::new());
         let rendered = parsed.render_captured_to(values::context(&known), &mut out);
         rendered.map_err(problem)?;
-        String::from_utf8(out.0).map_err(|_| problem::Problem::long())
+        let text = String::from_utf8(out.0).map_err(|_| problem::Problem::long())?;
+        match bare {
+            Bare::Numbers => {
+                inside::placed(&text).map_err(|misplaced| problem::Problem::misplaced(template, misplaced))
+            }
+            Bare::Strings => Ok(text),
+        }
     }
 }
 

@@ -68,6 +68,25 @@ impl Problem {
         }
     }
 
+    /// What a filter made stands where it is no value.
+    pub(super) fn misplaced(template: &Source, misplaced: super::inside::Misplaced) -> Self {
+        let filtered = |inner: &str| ["literal", "ident", "qualified", "list"].iter().any(|name| inner.ends_with(name));
+        let all = 0..template.text.len();
+        // Loops make more of them than the text has.
+        let places: Vec<Range<usize>> =
+            braces(&template.text, &all).filter(|(_, inner)| filtered(inner)).map(|(span, _)| span).collect();
+        let span = places.get(misplaced.piece).or(places.last()).cloned().unwrap_or(0..0);
+        let help = "leave the quotes out, build longer texts with `||`, and keep values out of comments";
+        Problem { code: "template-value", message: misplaced.why, span, help: Some(help.to_owned()) }
+    }
+
+    /// A template that holds a NUL.
+    pub(super) fn nul(template: &Source) -> Self {
+        let at = template.text.find(super::inside::MARK).unwrap_or(0);
+        let message = "a template may not hold a NUL".to_owned();
+        Problem { code: "template-encoding", message, span: at..at + 1, help: None }
+    }
+
     /// At its place in the template file; the plan's place is said as well.
     pub(super) fn in_file(self, template: &Arc<Source>, plan: &Place) -> Diagnostic {
         let place = Place::new(template, self.span.clone());

@@ -1,5 +1,6 @@
 //! From a value to SQL text: the filters, and the formatter that refuses what did not go through one.
 
+use super::inside::MARK;
 use crate::name::quote;
 use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output};
@@ -67,11 +68,15 @@ fn to_template(value: &Value) -> minijinja::Value {
 pub(super) fn write(out: &mut Output<'_>, value: &minijinja::Value, strings: bool) -> Result<(), Error> {
     let refuse = |what: &str| Err(Error::new(ErrorKind::InvalidOperation, format!("{BARE}{what}")));
     if let Some(sql) = value.downcast_object_ref::<Sql>() {
-        return out.write_str(&sql.0).map_err(Error::from);
+        let mark = if strings { String::new() } else { MARK.to_string() };
+        return write!(out, "{mark}{}{mark}", sql.0).map_err(Error::from);
     }
     match value.kind() {
         ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
         ValueKind::Bool => write!(out, "{}", value.is_true()).map_err(Error::from),
+        ValueKind::Number if value.is_integer() && !strings && value.to_string().starts_with('-') => {
+            write!(out, "{MARK}{value}{MARK}").map_err(Error::from)
+        }
         ValueKind::Number if value.is_integer() => write!(out, "{value}").map_err(Error::from),
         ValueKind::Number => refuse("a number with a fraction"),
         ValueKind::String if strings => out.write_str(value.as_str().unwrap_or_default()).map_err(Error::from),

@@ -250,9 +250,10 @@ fn watched(events: &[Event]) -> Option<Criterion> {
     let what = "production was looked at after each stage".to_owned();
     // By others is no fault of this run; under a strict policy it would have ended it.
     let said = if others.is_empty() { String::new() } else { format!("; changed by others: {}", others.join("; ")) };
-    Some(match ours.is_empty() {
-        true => criterion(what, "PASS", format!("{looks} looks{said}")),
-        false => criterion(what, "FAIL", format!("changed by us: {}", ours.join("; "))),
+    Some(if ours.is_empty() {
+        criterion(what, "PASS", format!("{looks} looks{said}"))
+    } else {
+        criterion(what, "FAIL", format!("changed by us: {}", ours.join("; ")))
     })
 }
 

@@ -43,16 +43,11 @@ pub async fn drop_clones(workflow: &Workflow, state: &RunState) -> Result<Dispos
     for (target, database) in names {
         let Some(clone) = targets.clones.get(target).or_else(|| targets.clones.values().next()) else { continue };
         let Some(found) = clone.maker.find(&database).await? else { continue };
-        match found.marker {
-            Some(marker) if marker.run == state.run => {
-                if clone.maker.drop_database(&database, &state.run).await? {
-                    disposed.dropped.push(database);
-                }
-            }
-            None if made.contains(&database) && !disposed.unmarked.contains(&database) => {
-                disposed.unmarked.push(database);
-            }
-            _ => {}
+        let ours = found.marker.as_ref().is_some_and(|marker| marker.run == state.run);
+        if ours && clone.maker.drop_database(&database, &state.run).await? {
+            disposed.dropped.push(database);
+        } else if found.marker.is_none() && made.contains(&database) && !disposed.unmarked.contains(&database) {
+            disposed.unmarked.push(database);
         }
     }
     Ok(disposed)

@@ -67,6 +67,7 @@ pub fn nondeterministic(statement: &Statement) -> Vec<(Range<usize>, String)> {
 fn of_statement(node: &SyntaxNode, at: Where) -> Vec<Refusal> {
     let mut found: Vec<Refusal> = by_kind(node).into_iter().chain(concurrently(node)).chain(temporary(node)).collect();
     found.extend(settings(node));
+    found.extend(escaped_name(node));
     found.extend(node.descendants().filter_map(|n| call(&n)));
     if found.is_empty() && at == Where::Read {
         found.extend(not_reading(node));
@@ -76,6 +77,14 @@ fn of_statement(node: &SyntaxNode, at: Where) -> Vec<Refusal> {
 
 fn refusal(code: &'static str, message: impl Into<String>, span: Range<usize>, help: &'static str) -> Refusal {
     Refusal { code, message: message.into(), span, help }
+}
+
+/// `U&"pg_read\005Ffile"`: a name that nobody can read, and that the lists of names would not know.
+fn escaped_name(node: &SyntaxNode) -> Option<Refusal> {
+    let escaped = |text: &str| text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("u&\""));
+    let name = tokens(node).find(|token| escaped(token.text()))?;
+    let help = "write the name as it is, in double quotes";
+    Some(refusal("sql-escaped-name", "a name is written in escapes", token_span(&name), help))
 }
 
 /// Statements refused whatever they say.

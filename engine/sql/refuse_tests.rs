@@ -50,6 +50,7 @@ sql-guarded-setting | SELECT set_config('ro' || 'le', 'x', false)
 sql-guarded-setting | SELECT set_config(setting_name => 'x', new_value => 'y', is_local => true)
 sql-guarded-setting | INSERT INTO t SELECT set_config(E'role', 'x', false)
 sql-guarded-setting | UPDATE pg_settings SET setting = 'x' WHERE name = 'role'
+sql-escaped-name | SELECT U&\"pg_read\\005Ffile\"('x')
 sql-copy | COPY t FROM PROGRAM 'x'
 sql-copy | COPY t TO '/tmp/x'
 sql-copy | COPY (SELECT 1) TO STDOUT

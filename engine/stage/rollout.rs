@@ -127,7 +127,7 @@ impl RolloutStage {
                 ))
                 .changed(unchanged(&self.on)));
         }
-        let tx = writer.session("rollout").await?;
+        let tx = writer.session("rollout").await?.in_path(&packet.manifest.search_path);
         cx.record(Event::AttemptStarted {
             stage: self.head.name.clone(),
             attempt: known.attempts + 1,
@@ -214,9 +214,6 @@ impl RolloutStage {
         let manifest = &packet.manifest;
         let name = self.head.name.as_str();
         tx.begin(Duration::from_millis(manifest.timeout_ms), Duration::from_millis(manifest.lock_timeout_ms)).await?;
-        // A temporary table must not shadow the approvals.
-        let path = format!("{}, pg_temp", manifest.search_path);
-        tx.query("SELECT pg_catalog.set_config('search_path', $1, true)", &[&path]).await?;
         commit::stage_lock(tx, &self.on, false, &self.head.name).await?;
         forward::settle(tx, &crate::proof::RunSettings { run: manifest.run.clone(), as_of: manifest.as_of.clone() })
             .await?;

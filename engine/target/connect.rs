@@ -26,14 +26,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The whole path, `pg_temp` last.
+    fn path(&self) -> String {
+        if self.search_path.is_empty() { "pg_temp".into() } else { format!("{}, pg_temp", self.search_path) }
+    }
+
     /// Options of the start-up packet, so that a reset keeps them.
     fn options(&self) -> String {
         let read_only = if self.read_only { "on" } else { "off" };
         let row_security = if self.read_only { "off" } else { "on" };
-        let path =
-            if self.search_path.is_empty() { "pg_temp".into() } else { format!("{}, pg_temp", self.search_path) };
         let pairs = [
-            ("search_path", path),
+            ("search_path", self.path()),
             ("TimeZone", "UTC".into()),
             ("DateStyle", "ISO, YMD".into()),
             ("IntervalStyle", "postgres".into()),
@@ -67,6 +70,8 @@ pub struct Door {
     pub(super) confined: Option<std::sync::Arc<Confined>>,
     /// A plan names the target; else there is no plan to say anything in.
     pub(super) planned: bool,
+    /// Where its sessions look names up that have no schema.
+    pub(super) path: String,
     config: Config,
     tls: Tls,
     /// What the plan lets pass on the way there, for the evidence.
@@ -117,8 +122,8 @@ impl Door {
         let place = format!("{} ({})", shown_address(&config), url.origin);
         let pool = pool(&config, &tls).map_err(|why| refuse(format!("makes no pool: {why}").into()))?;
         let waived = waived(url, tls.mode(), reach);
-        let (target, planned) = (target.to_owned(), url.planned);
-        Ok(Door { target, place, expected: None, confined: None, planned, config, tls, waived, pool })
+        let (target, planned, path) = (target.to_owned(), url.planned, settings.path());
+        Ok(Door { target, place, expected: None, confined: None, planned, path, config, tls, waived, pool })
     }
 
     /// The same door, each of whose sessions must first prove that it leads to `expected`.

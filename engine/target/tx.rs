@@ -2,6 +2,7 @@
 
 use super::connect::{Door, give_back};
 use super::fault;
+use super::names::{Path, Says};
 use super::wire::Canceller;
 use crate::event::{Exit, Failure, TxRecord};
 use deadpool_postgres::Object;
@@ -51,6 +52,7 @@ pub struct Tx {
     session: Option<Object>,
     door: Door,
     purpose: String,
+    path: Path,
     watched: Option<Witness>,
     /// On a new connection of a confined reader: powers it should not have, and was bound with.
     powers: Option<u64>,
@@ -73,6 +75,7 @@ impl Tx {
         tx.batch(&begin(&isolation)).await?;
         tx.watched = Some(tx.witness().await?);
         if let Some(confined) = door.confined.as_ref().filter(|_| new) {
+            tx.look_up(Says::Engine).await?;
             tx.powers = Some(confined.demand(tx.session(), &door.target).await?);
         }
         Ok(tx)
@@ -84,6 +87,7 @@ impl Tx {
             session: Some(session),
             door: door.clone(),
             purpose: purpose.to_owned(),
+            path: Path::new(&door.path),
             watched: None,
             powers: None,
             statements: AtomicU32::new(0),
@@ -110,11 +114,20 @@ impl Tx {
         self.session.as_ref().expect("invariant: the session is there until the transaction ends")
     }
 
-    /// Runs one query. In a read-only transaction its identity is checked afterwards.
+    /// Runs one query of the engine. In a read-only transaction its identity is checked afterwards.
     ///
     /// # Errors
     /// The server's error with its SQLSTATE; or the transaction is not the one that was begun (exit 45).
     pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
+        self.query_as(Says::Engine, sql, params).await
+    }
+
+    /// The same, with names looked up for whoever says it.
+    ///
+    /// # Errors
+    /// As `query`.
+    pub async fn query_as(&self, says: Says, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
+        self.look_up(says).await?;
         self.statements.fetch_add(1, Ordering::Relaxed);
         let rows = self
             .session()
@@ -130,7 +143,15 @@ impl Tx {
     /// # Errors
     /// As `query`; or there is not exactly one row.
     pub async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Failure> {
-        let mut rows = self.query(sql, params).await?;
+        self.query_one_as(Says::Engine, sql, params).await
+    }
+
+    /// The same, with names looked up for whoever says it.
+    ///
+    /// # Errors
+    /// As `query_one`.
+    pub async fn query_one_as(&self, says: Says, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Failure> {
+        let mut rows = self.query_as(says, sql, params).await?;
         match (rows.pop(), rows.len()) {
             (Some(row), 0) => Ok(row),
             (last, more) => Err(Failure::new(
@@ -149,7 +170,8 @@ impl Tx {
     ///
     /// # Errors
     /// The server's error: syntax, unknown table or column, missing right.
-    pub async fn column_types(&self, sql: &str) -> Result<Vec<String>, Failure> {
+    pub async fn column_types(&self, says: Says, sql: &str) -> Result<Vec<String>, Failure> {
+        self.look_up(says).await?;
         let statement = self
             .session()
             .prepare(sql)
@@ -164,7 +186,23 @@ impl Tx {
         failure.what.strip_prefix(&prefix).unwrap_or(&failure.what)
     }
 
+    /// From here on names are looked up for whoever has the word; nothing is sent when he had it before.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn look_up(&self, says: Says) -> Result<(), Failure> {
+        let Some(change) = self.path.change(says) else { return Ok(()) };
+        self.batch(&change).await?;
+        self.path.is(says);
+        Ok(())
+    }
+
+    pub(super) fn set_path(&mut self, plan: &str) {
+        self.path = Path::new(plan);
+    }
+
     pub(super) async fn batch(&self, sql: &str) -> Result<(), Failure> {
+        self.path.unknown();
         self.session()
             .batch_execute(sql)
             .await

@@ -2,6 +2,7 @@
 
 use super::connect::{Door, give_back};
 use super::fault;
+use super::names::Says;
 use super::tx::Tx;
 use crate::crash;
 use crate::event::{Exit, Failure, Identity};
@@ -160,11 +161,19 @@ impl WriteTx {
             .await
     }
 
-    /// Executes one statement (extended protocol: two in one text are an error). Answers the rows it reports.
+    /// Looks the plan's names up in another path than the door's: a packet brings its own.
+    #[must_use]
+    pub fn in_path(mut self, search_path: &str) -> WriteTx {
+        self.tx.set_path(&format!("{search_path}, pg_temp"));
+        self
+    }
+
+    /// Executes one statement of the plan (extended protocol: two in one text are an error). Answers the rows it reports.
     ///
     /// # Errors
     /// The server's.
     pub async fn execute(&self, sql: &str) -> Result<u64, Failure> {
+        self.tx.look_up(Says::Plan).await?;
         self.tx.session().execute(sql, &[]).await.map_err(|e| fault::statement("statement", &e))
     }
 
@@ -186,6 +195,9 @@ impl WriteTx {
 
     /// Sends COMMIT once, then asks in the same session what became of `xid`.
     pub async fn commit(self, xid: Option<&str>) -> CommitOutcome {
+        // Deferred triggers fire at COMMIT, and they are the plan's. A transaction that cannot take this is aborted: then
+        // COMMIT answers so.
+        let _ = self.tx.look_up(Says::Plan).await;
         let session = self.tx.into_session();
         if let Err(error) = session.batch_execute("COMMIT").await {
             let outcome = match (error.as_db_error(), xid) {

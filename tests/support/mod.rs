@@ -27,4 +27,4 @@ pub use own::OwnServer;
 pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};
 pub use server::{fail, server};
 pub use tcp::{Authority, Issued, PASSWORD, TcpServer, through, write};
-pub use witness::{Session, assert_same};
+pub use witness::{Session, assert_same, dump};

@@ -157,27 +157,7 @@ fn evidence(event: &Event) -> String {
                 .collect();
             format!("\n## {label}: {word}\n\n{lines}")
         }
-        Event::ProductionChecked { verdict, tables, transactions, by_watermark, read, .. } => {
-            let differences = tables.iter().map(|t| format!("- {t}\n"));
-            let lines: String = differences.chain(read.iter().map(|t| format!("- content was read: {t}\n"))).collect();
-            format!(
-                "\n## Production: {}\n\nOur {transactions} transactions had no id. {by_watermark} tables are proved by their watermark.\n\n{lines}",
-                verdict.word()
-            )
-        }
-        Event::Watched { target, since, verdict, tables, by_watermark, read, ms, .. } => {
-            let differences = tables.iter().map(|t| format!("- {t}\n"));
-            let lines: String = differences.chain(read.iter().map(|t| format!("- content was read: {t}\n"))).collect();
-            format!(
-                "\n## A look at `{target}` afterwards: {}\n\nSince `{since}`; {by_watermark} tables by their watermark, in {}.\n\n{lines}",
-                verdict.word(),
-                clock::show_ms(*ms)
-            )
-        }
-        Event::LookFailed { failure, .. } => {
-            let facts: String = failure.facts.iter().map(|fact| format!("- {fact}\n")).collect();
-            format!("\n## The look afterwards ended the run\n\n{}\n\n{facts}", failure.what)
-        }
+        Event::ProductionChecked { .. } | Event::Watched { .. } | Event::LookFailed { .. } => production(event),
         Event::Rehearsed { back, forward, back_ms, forward_ms, passed, .. } => format!(
             "\n## Rehearsal: {}\n\nBack over {} in {}, forward over {} in {}, each step committed on a copy that was dropped.\n",
             if *passed { "PASS" } else { "FAIL" },
@@ -206,6 +186,38 @@ fn evidence(event: &Event) -> String {
         Event::StageBlocked { failure, .. } | Event::StageFailed { failure, .. } => {
             let facts: String = failure.facts.iter().map(|f| format!("    {f}\n")).collect();
             format!("\n## {}\n\n{facts}\n{}\n", failure.what, failure.changed.as_deref().unwrap_or(""))
+        }
+        _ => String::new(),
+    }
+}
+
+/// Differences, and tables whose content was read.
+fn looked(tables: &[String], read: &[String]) -> String {
+    let differences = tables.iter().map(|t| format!("- {t}\n"));
+    differences.chain(read.iter().map(|t| format!("- content was read: {t}\n"))).collect()
+}
+
+/// What became of production, as the evidence says it.
+fn production(event: &Event) -> String {
+    match event {
+        Event::ProductionChecked { verdict, tables, transactions, by_watermark, read, .. } => {
+            let lines = looked(tables, read);
+            format!(
+                "\n## Production: {}\n\nOur {transactions} transactions had no id. {by_watermark} tables are proved by their watermark.\n\n{lines}",
+                verdict.word()
+            )
+        }
+        Event::Watched { target, since, verdict, tables, by_watermark, read, ms, .. } => {
+            let lines = looked(tables, read);
+            format!(
+                "\n## A look at `{target}` afterwards: {}\n\nSince `{since}`; {by_watermark} tables by their watermark, in {}.\n\n{lines}",
+                verdict.word(),
+                clock::show_ms(*ms)
+            )
+        }
+        Event::LookFailed { failure, .. } => {
+            let facts: String = failure.facts.iter().map(|fact| format!("- {fact}\n")).collect();
+            format!("\n## The look afterwards ended the run\n\n{}\n\n{facts}", failure.what)
         }
         _ => String::new(),
     }

@@ -1,7 +1,8 @@
 //! The text of `apply.sql` and `rollback.sql`: one file, its own transaction, safe whatever options psql is given.
 //!
 //! A closed gate raises inside the transaction, everything after it fails, and COMMIT rolls back. Readings that a
-//! later predicate needs (`before.x`, `STAGE.x`) travel in settings local to the transaction.
+//! later predicate needs (`before.x`, `STAGE.x`) travel in settings local to the transaction. Probes and templates look
+//! names up in the plan's path, everything else among the system's alone: no operator of production's opens a gate.
 
 use super::PacketStage;
 use crate::event::{Exit, Failure, Role};
@@ -31,6 +32,8 @@ pub struct Sealing<'s> {
     pub bounds: &'s Bounds,
     /// Definitions may change.
     pub alters: bool,
+    /// The plan's path, `pg_temp` not in it.
+    pub search_path: &'s str,
 }
 
 /// SQLSTATEs that the packet raises, so that the engine can tell them apart.
@@ -51,7 +54,7 @@ fn state(role: Role) -> &'static str {
 /// # Errors
 /// A text that cannot be written as a constant.
 pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failure> {
-    let mut body = run(&frame(stage, sealing)?);
+    let mut body = run(&frame(sealing)?);
     body.push_str(&run(&alone()?));
     if let Some(done_when) = &stage.done_when {
         body.push_str(&run(&refuse_if_done(done_when, sealing)?));
@@ -70,10 +73,11 @@ pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failu
         body.push_str(&one_stage(&built.head.guards, &built.ensures, work, stage, sealing)?);
     }
     body.push_str("\n-- ---------------------------------------------------------------- the end\n");
-    body.push_str(&run("SET CONSTRAINTS ALL IMMEDIATE;\n"));
+    body.push_str(&of_plan("SET CONSTRAINTS ALL IMMEDIATE;\n", sealing)?);
     body.push_str(&run(&all_bounds(sealing)?));
     body.push_str(&run(&files_and_definitions(sealing)?));
     body.push_str(&gates.concat());
+    body.push_str(&path_of_plan(sealing)?);
     Ok(framed(stage, sealing, "apply.sql", &body))
 }
 
@@ -82,17 +86,18 @@ pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failu
 /// # Errors
 /// As `apply`.
 pub fn rollback(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failure> {
-    let mut body = run(&frame(stage, sealing)?);
+    let mut body = run(&frame(sealing)?);
     body.push_str(&run(&alone()?));
     for work in stage.of.iter().rev().filter_map(|built| built.work.as_ref()) {
         let rule = "-- ----------------------------------------------------------------";
         body.push_str(&format!("\n{rule} back over {}\n", work.stage));
         body.push_str(&match &work.rollback {
-            Some(script) => run(&closed(script)),
+            Some(script) => of_plan(&closed(script), sealing)?,
             None => format!("RAISE EXCEPTION 'stage {} has no rollback';\n", work.stage),
         });
     }
-    body.push_str(&run("SET CONSTRAINTS ALL IMMEDIATE;\n"));
+    body.push_str(&of_plan("SET CONSTRAINTS ALL IMMEDIATE;\n", sealing)?);
+    body.push_str(&path_of_plan(sealing)?);
     Ok(framed(stage, sealing, "rollback.sql", &body))
 }
 
@@ -103,6 +108,20 @@ fn run(sql: &str) -> String {
     }
     let tag = tag(sql);
     format!("EXECUTE {tag}\n{sql}{tag};\n")
+}
+
+/// The path of all that the engine says itself.
+const OWN_PATH: &str = "PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);\n";
+
+/// The path of probes and templates; with `pg_temp` last, so that no temporary table shadows the approvals.
+fn path_of_plan(sealing: &Sealing<'_>) -> Result<String, Failure> {
+    let path = quoted(&format!("{}, pg_temp", sealing.search_path))?;
+    Ok(format!("PERFORM pg_catalog.set_config('search_path', {path}, true);\n"))
+}
+
+/// Statements that the plan says, under its path.
+fn of_plan(sql: &str, sealing: &Sealing<'_>) -> Result<String, Failure> {
+    Ok(format!("{}{}{OWN_PATH}", path_of_plan(sealing)?, run(sql)))
 }
 
 fn framed(stage: &PacketStage, sealing: &Sealing<'_>, name: &str, body: &str) -> String {
@@ -119,11 +138,10 @@ fn framed(stage: &PacketStage, sealing: &Sealing<'_>, name: &str, body: &str) ->
     )
 }
 
-/// Settings first; the search path with pg_temp last, so that no temporary table shadows the approvals.
-fn frame(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failure> {
-    let path = quoted(&format!("{}, pg_temp", stage.search_path))?;
+/// Settings first.
+fn frame(sealing: &Sealing<'_>) -> Result<String, Failure> {
     Ok(block(&format!(
-        "    PERFORM pg_catalog.set_config('search_path', {path}, true);\n    \
+        "    {OWN_PATH}    \
          PERFORM pg_catalog.set_config('TimeZone', 'UTC', true);\n    \
          PERFORM pg_catalog.set_config('engine.run_id', coalesce(nullif(current_setting('engine.run_id', true), ''), {}), true);\n    \
          PERFORM pg_catalog.set_config('engine.as_of', coalesce(nullif(current_setting('engine.as_of', true), ''), {}), true);\n",
@@ -151,7 +169,7 @@ fn one_stage(
     out.push_str(&run(&keep_readings(&format!("before.{}", work.stage), &before, sealing)?));
     out.push_str(&run(&keep_counts(&work.stage)));
     out.push_str(&format!("-- {} sha256 {}\n", work.forward.template, work.forward.sha256));
-    out.push_str(&run(&closed(&work.forward)));
+    out.push_str(&of_plan(&closed(&work.forward), sealing)?);
     out.push_str(&run(&bound(&work.stage, sealing)?));
     for ensure in ensures {
         out.push_str(&run(&demand(ensure, Role::Ensure, &owner, &work.stage, sealing)?));
@@ -189,7 +207,7 @@ fn keep_readings(label: &str, probes: &BTreeSet<String>, sealing: &Sealing<'_>) 
             probe_sql(probe, sealing)
         ));
     }
-    Ok(if body.is_empty() { body } else { block(&body) })
+    Ok(if body.is_empty() { body } else { block(&format!("{}{body}{OWN_PATH}", path_of_plan(sealing)?)) })
 }
 
 /// A custom setting of its own for each reading; names of stages and probes cannot run into each other.
@@ -234,11 +252,11 @@ fn judging(sql: &str, then: &str) -> String {
     let body = format!("    {sql}\n        INTO engine_ok, engine_seen FROM r;\n    {then}\n");
     let tag = tag(&body);
     format!(
-        "DO {tag}\n#variable_conflict use_column\nDECLARE engine_ok boolean; engine_seen text;\nBEGIN\n{body}END {tag};\n"
+        "DO {tag}\n#variable_conflict use_column\nDECLARE engine_ok boolean; engine_seen text; engine_now record;\nBEGIN\n{body}END {tag};\n"
     )
 }
 
-/// `WITH r AS MATERIALIZED (...) SELECT (predicate), 'gap is ' || ...`.
+/// Probes under the plan's path, then `WITH r AS MATERIALIZED (...) SELECT (predicate), 'gap is ' || ...`.
 fn judged(check: &Check, stage: &str, sealing: &Sealing<'_>) -> Result<String, Failure> {
     let mut distinct: Vec<(&Name, &str)> = Vec::new();
     for Use { name, span } in &check.predicate.uses {
@@ -248,8 +266,12 @@ fn judged(check: &Check, stage: &str, sealing: &Sealing<'_>) -> Result<String, F
     }
     let mut columns = Vec::new();
     let mut shown = Vec::new();
+    let mut now = Vec::new();
     for (index, (name, written)) in distinct.iter().enumerate() {
-        columns.push(format!("({}) AS v{index}", operand(name, stage, sealing)?));
+        if let Name::Now(probe) = name {
+            now.push(format!("(\n{}\n) AS v{index}", probe_sql(probe, sealing)));
+        }
+        columns.push(format!("({}) AS v{index}", operand((name, index), stage, sealing)?));
         shown.push(format!("{} || coalesce(r.v{index}::pg_catalog.text, 'NULL')", quoted(&format!("{written} is "))?));
     }
     let alias = |name: &Name| {
@@ -257,14 +279,24 @@ fn judged(check: &Check, stage: &str, sealing: &Sealing<'_>) -> Result<String, F
         format!("r.v{index}")
     };
     let seen = if shown.is_empty() { "''".to_owned() } else { shown.join(" || ', ' || ") };
+    // All in one statement, hence in one snapshot.
+    let readings = if now.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "{}    SELECT {}\n        INTO engine_now;\n    {OWN_PATH}    ",
+            path_of_plan(sealing)?,
+            now.join(",\n        ")
+        )
+    };
     Ok(format!(
-        "WITH r AS MATERIALIZED (SELECT {})\n    SELECT (\n{}\n), {seen}",
+        "{readings}WITH r AS MATERIALIZED (SELECT {})\n    SELECT (\n{}\n), {seen}",
         columns.join(",\n        "),
         check.predicate.sql(alias)
     ))
 }
 
-fn operand(name: &Name, stage: &str, sealing: &Sealing<'_>) -> Result<String, Failure> {
+fn operand((name, index): (&Name, usize), stage: &str, sealing: &Sealing<'_>) -> Result<String, Failure> {
     let kept = |label: String, probe: &String| {
         let kind = sealing.kinds.get(probe).map_or("text", String::as_str);
         let key = quoted(&setting(&label, probe))?;
@@ -273,7 +305,7 @@ fn operand(name: &Name, stage: &str, sealing: &Sealing<'_>) -> Result<String, Fa
         ))
     };
     match name {
-        Name::Now(probe) => Ok(format!("\n{}\n", probe_sql(probe, sealing))),
+        Name::Now(_) => Ok(format!("engine_now.v{index}")),
         Name::Before(probe) => kept(format!("before.{stage}"), probe),
         Name::At { stage, probe } if sealing.bounds.contains_key(stage) => kept(format!("at.{stage}"), probe),
         Name::At { probe, .. } => kept(String::new(), probe),

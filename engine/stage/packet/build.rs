@@ -50,6 +50,7 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
         vars: &cx.vars,
         bounds: &bounds,
         alters: !manifest.alters.is_empty(),
+        search_path: &stage.search_path,
     };
 
     let runs = Path::new(PACKETS);

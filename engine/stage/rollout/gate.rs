@@ -8,7 +8,7 @@ use crate::probe::{self, Query};
 use crate::sql::{Name, Predicate};
 use crate::stage::packet::manifest::{Packet, SealedPredicate};
 use crate::stage::{Cx, packet, readings};
-use crate::target::WriteTx;
+use crate::target::{Says, WriteTx};
 use std::collections::{BTreeMap, BTreeSet};
 
 const GATE_TABLES: &str = include_str!("../../../sql/engine/gate_tables.sql");
@@ -66,7 +66,7 @@ impl RolloutStage {
         // The judged readings were taken in a savepoint that was rolled back, and their locks with it: each probe is
         // read once more outside, so that its tables stay locked and can be told. It was proved to only read.
         for (_, sql) in gates.iter().flat_map(|gate| &gate.probes) {
-            tx.query(&format!("SELECT pg_catalog.count(*) FROM (\n{sql}\n) AS p"), &[]).await?;
+            tx.query_as(Says::Plan, &format!("SELECT pg_catalog.count(*) FROM (\n{sql}\n) AS p"), &[]).await?;
         }
         let rows = tx.query(GATE_TABLES, &[]).await?;
         let forgeable: Vec<String> = rows.iter().filter(|r| r.get::<_, bool>(2)).map(|r| r.get(1)).collect();

@@ -32,16 +32,16 @@ impl Reader {
     /// Cannot connect (75 or 1), or the server's.
     pub async fn stream(&self, purpose: &str, isolation: &Isolation) -> Result<Streamer, Failure> {
         let mut wire = Wire::open(self.door(), purpose).await?;
+        // All it says is the engine's. Bytes of a database that has no encoding pass as they are.
+        wire.ask(
+            "SET search_path = pg_catalog, pg_temp; SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false) \
+                  WHERE pg_catalog.current_setting('server_encoding') OPERATOR(pg_catalog.=) 'SQL_ASCII'",
+        )
+        .await?;
         if let Some(expected) = &self.door().expected {
             let (rows, _) = wire.ask(super::super::identity::IDENTITY).await?;
             expected.demand(&super::super::identity::of_text(&rows)?, &wire.target)?;
         }
-        // Bytes of a database that has no encoding pass as they are.
-        wire.ask(
-            "SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false) \
-                  WHERE pg_catalog.current_setting('server_encoding') OPERATOR(pg_catalog.=) 'SQL_ASCII'",
-        )
-        .await?;
         wire.ask(&begin(isolation)).await?;
         let begun = witness(&mut wire).await?;
         let powers = match &self.door().confined {
