@@ -4,13 +4,14 @@
 CARGO ?= cargo
 ENGINE := target/debug/engine
 
-.PHONY: help demo test setup build fmt lint test-matrix directus bench clean
+.PHONY: help demo test setup build fmt lint test-matrix crash-matrix directus bench clean
 
 help:
 	@echo "make demo      the pipeline A to G on a throw-away PostgreSQL with the sample production"
 	@echo "make test      formatting, lints and all tests"
 	@echo "make test-matrix  the tests on PostgreSQL 15, 16, 17 and 18, and clones from older into newer (fetches what is"
 	@echo "               missing with npm and pip, into target/majors); MAJORS='15 16 17 18'"
+	@echo "make crash-matrix  the engine killed at every place where it could be, also in the main job, and resumed"
 	@echo "make bench     clones and fingerprints against those of others, into docs/benchmarks.md (installs pgcopydb)"
 	@echo "               SCALE=60 ROUNDS=5 JOBS=cores CLONE_METHOD=stream; see tests/bench/run.sh"
 	@echo "make directus  the same pipeline on a database that Directus itself created (installs directus from npm)"
@@ -28,13 +29,16 @@ fmt:
 	$(CARGO) fmt --check
 
 lint:
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features crash-points -- -D warnings
 
 test: setup fmt lint
-	$(CARGO) test --locked
+	$(CARGO) test --locked --features crash-points
 
 test-matrix:
 	@CARGO='$(CARGO)' sh tests/matrix/run.sh
+
+crash-matrix: setup
+	CRASH_MATRIX=all $(CARGO) test --locked --features crash-points --test crashes -- --nocapture
 
 directus: setup build
 	$(ENGINE) sandbox -- bash tests/directus/run.sh $(ENGINE)

@@ -9,7 +9,7 @@ use engine::fingerprint::{
     tables, take, unchanged_since, watermark,
 };
 use engine::sandbox::Binaries;
-use engine::target::{Door, Isolation, Reader, Settings, Tx, Url};
+use engine::target::{Door, Isolation, Reader, Says, Settings, Tx, Url};
 use std::process::Command;
 use std::time::Duration;
 use support::{Bench, server};
@@ -87,8 +87,8 @@ async fn begin(database: &str) -> Tx {
 async fn print(database: &str) -> Fingerprint {
     let tx = begin(database).await;
     let taken = take(&tx, &Scope::all(Level::Content)).await.expect("a fingerprint");
-    let path: String = tx.query_one("SHOW search_path", &[]).await.expect("the path").get(0);
-    assert_eq!(path, "public, pg_temp", "the path is put back");
+    let path: String = tx.query_one_as(Says::Plan, "SHOW search_path", &[]).await.expect("the path").get(0);
+    assert_eq!(path, "public, pg_temp", "what the plan says is looked up in its path");
     let record = tx.finish().await.expect("still itself");
     assert!(record.xid.is_none() && record.read_only);
     taken

@@ -4,6 +4,7 @@ use super::print;
 use crate::event::{Event, Exit, Failure, RunState, evidence};
 use crate::journal::{self, store};
 use crate::stage::packet::manifest::Packet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Verifies a run or a packet.
@@ -82,16 +83,16 @@ fn sums(dir: &Path) -> Result<(), Failure> {
 }
 
 fn fingerprints<'e>(dir: &Path, events: impl Iterator<Item = &'e Event>) -> Result<(), Failure> {
-    let mut count = 0;
-    let mut wrong = Vec::new();
+    // A stage that was interrupted takes its fingerprint again, in place of the one before.
+    let mut last: BTreeMap<&str, &str> = BTreeMap::new();
     for event in events {
         if let Event::FingerprintTaken { file, file_sha256, .. } = event {
-            count += 1;
-            if std::fs::read(dir.join(file)).map_or(true, |bytes| crate::digest::hex(&bytes) != *file_sha256) {
-                wrong.push(file.clone());
-            }
+            last.insert(file, file_sha256);
         }
     }
+    let is = |file: &str| std::fs::read(dir.join(file)).map(|bytes| crate::digest::hex(&bytes)).unwrap_or_default();
+    let wrong = last.iter().filter(|(file, sha256)| is(file) != **sha256).map(|(file, _)| (*file).to_owned()).collect();
+    let count = last.len();
     refuse(wrong, "fingerprints are not what the journal says")?;
     print(&format!("  prints   {count} fingerprints as the journal says\n"));
     Ok(())

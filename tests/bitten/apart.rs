@@ -59,7 +59,7 @@ fn large_objects_come_along() {
          -- A hole: the first bytes were never written.
          SELECT lo_create(90002); SELECT lo_put(90002, 1000000, 'end');
          COMMENT ON LARGE OBJECT 7 IS 'seven';
-         GRANT SELECT ON LARGE OBJECT 7 TO engine_reader; GRANT SELECT, UPDATE ON LARGE OBJECT 8 TO PUBLIC;
+         GRANT SELECT ON LARGE OBJECT 7 TO engine_reader; GRANT SELECT ON LARGE OBJECT 8 TO PUBLIC; GRANT SELECT, UPDATE ON LARGE OBJECT 8 TO bare_other;
          CREATE TABLE points (at oid); INSERT INTO points VALUES (90000);
          DO $$ BEGIN FOR n IN 1 .. 400 LOOP EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO engine_reader', n); END LOOP; END $$;
          GRANT SELECT ON LARGE OBJECT 90000, 90001, 90002 TO engine_reader;

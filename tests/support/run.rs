@@ -100,7 +100,9 @@ impl Bench {
         let mut runs: Vec<(String, String)> = entries
             .filter_map(|entry| {
                 let entry = entry.expect("an entry");
-                let text = std::fs::read_to_string(entry.path().join("journal.jsonl")).ok()?;
+                // A last line that was cut off may end within a character.
+                let bytes = std::fs::read(entry.path().join("journal.jsonl")).ok()?;
+                let text = String::from_utf8_lossy(&bytes);
                 let first: Line = serde_json::from_str(text.lines().next()?).ok()?;
                 Some((first.at, entry.file_name().to_string_lossy().into_owned()))
             })
