@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use support::{Bench, Outcome};
+use support::{Bench, Outcome, OwnServer};
 
 /// It looks at a whole server, so tests take turns.
 fn turn() -> MutexGuard<'static, ()> {
@@ -19,7 +19,10 @@ fn bench(name: &str) -> Bench {
 
 /// A clone that expires at once, or never.
 fn made(name: &str, expires: &str) -> Bench {
-    let bench = bench(name);
+    expiring(bench(name), expires)
+}
+
+fn expiring(bench: Bench, expires: &str) -> Bench {
     bench.clone_plan("stream", "");
     let plan = bench.read(support::PLAN);
     bench.write(support::PLAN, &plan.replacen("clone_of = ", &format!("{expires}\nclone_of = "), 1));
@@ -161,6 +164,78 @@ fn what_a_run_is_at_work_on_is_kept() {
     let value: serde_json::Value = serde_json::from_str(of).expect("JSON");
     assert_eq!((value["type"].as_str(), value["fate"].as_str()), (Some("old_clone"), Some("dropped")), "{of}");
     assert!(!bench.exists(bench.clone_name()));
+}
+
+/// What a run makes under other names is its own as long as it is at work: it holds a lock of its id.
+#[test]
+fn what_a_run_is_making_is_kept() {
+    let _turn = turn();
+    let bench = Bench::mini("making", "");
+    let stage = bench.mini_stage("a", "\"base\"", "writes.u = 1", "INSERT INTO u VALUES (1, 'a')", None);
+    bench.mini_plan_with("", "expires = \"1s\"", &stage);
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let run = bench.run_id();
+    let holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE u;");
+    let mut engine = bench.start(&["resume"]);
+    bench.wait_for(&mut engine, |event| matches!(event, engine::event::Event::AttemptStarted { .. }));
+    let held = format!(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+         AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('engine run {run}', 0)"
+    );
+    assert_eq!(bench.psql("postgres", &held), "1", "the run holds its id");
+    drop(holder);
+    assert_eq!(engine.end(), Some(0));
+    // As if it were at work elsewhere: its clone's name is free, its id is not.
+    let lock = format!("SELECT pg_advisory_lock(hashtextextended('engine run {run}', 0));");
+    let holder = bench.session("postgres", &lock);
+    a_moment();
+    let said = bench.engine(&["gc", support::MINI]).expect(0);
+    assert!(line(&said, bench.clone_name()).ends_with("kept: a run is at work on it"), "{}", said.stdout);
+    drop(holder);
+}
+
+/// What cannot be dropped is as open as it was, and the others are not forgotten over it.
+#[test]
+fn what_cannot_be_dropped_stays_open_and_hides_no_other() {
+    let _turn = turn();
+    let own = OwnServer::new(&["max_prepared_transactions = 5"]);
+    let made_there = |name: &str| {
+        let bench = Bench::bare_on(support::server(), own.server(), name, "");
+        bench.psql(bench.production(), "CREATE TABLE t (id int)");
+        expiring(bench, "expires = \"1s\"")
+    };
+    let (bench, other) = (made_there("prepared"), made_there("unprepared"));
+    a_moment();
+    bench.psql(bench.clone_name(), "BEGIN; CREATE TABLE p (); PREPARE TRANSACTION 'kept'");
+    let said = bench.engine(&["gc", support::PLAN]).expect(1);
+    assert!(line(&said, bench.clone_name()).contains("COULD NOT BE DROPPED"), "{}", said.stdout);
+    assert!(line(&said, other.clone_name()).ends_with("expired and unused, dropped"), "{}", said.stdout);
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT 1"), "1", "it is as open as it was");
+    bench.psql(bench.clone_name(), "ROLLBACK PREPARED 'kept'");
+    bench.engine(&["gc", support::PLAN]).expect(0);
+    assert!(!bench.exists(bench.clone_name()));
+}
+
+/// A database that took the clone's place is never marked as ours, whatever comment it bears.
+#[test]
+fn what_took_the_clones_place_is_not_marked() {
+    let _turn = turn();
+    let bench = Bench::mini("placed", "");
+    bench.mini_plan_with("", "expires = \"1s\"", "");
+    let holder = bench.session(bench.production(), "SELECT 1;");
+    bench.mini_apply(&["--until", "clone"]).expect(0);
+    drop(holder);
+    let (clone, run) = (bench.clone_name(), bench.run_id());
+    let comment = format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{clone}'");
+    let marker = bench.psql("postgres", &comment);
+    bench.psql("postgres", &format!("DROP DATABASE {clone}"));
+    bench.psql("postgres", &format!("CREATE DATABASE {clone} OWNER engine_cloner"));
+    bench.psql("postgres", &format!("COMMENT ON DATABASE {clone} IS '{marker}'"));
+    bench.engine(&["resume", &run]).expect(63);
+    assert_eq!(bench.psql("postgres", &comment), marker, "it was not marked anew");
+    a_moment();
+    let said = bench.engine(&["gc", support::MINI]).expect(0);
+    assert!(line(&said, clone).ends_with("kept: its marker was written for another database"), "{}", said.stdout);
 }
 
 #[test]

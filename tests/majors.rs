@@ -74,6 +74,11 @@ impl Server {
         let server = Server { process, major, programs: programs.to_owned(), doors, superuser };
         server.psql("postgres", ROLES);
         server.psql("postgres", "CREATE DATABASE matrix");
+        // The stage role is in every sandbox, and must not get into production's.
+        server.psql(
+            "postgres",
+            "REVOKE CONNECT ON DATABASE matrix FROM PUBLIC; GRANT CONNECT ON DATABASE matrix TO engine_reader",
+        );
         for sql in CONTENTS {
             server.psql("matrix", sql);
         }

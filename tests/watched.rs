@@ -78,7 +78,7 @@ fn a_quiet_production_is_looked_at_after_each_stage() {
     bench.engine(&["apply", "plans/watched.toml"]).expect(0);
     let looks = looks(&bench);
     let order: Vec<(&str, &str)> = looks.iter().map(|(stage, since, ..)| (stage.as_str(), since.as_str())).collect();
-    assert_eq!(order, [("make", "pre"), ("a", "make"), ("b", "a")]);
+    assert_eq!(order, [("make", "pre"), ("a", "make"), ("b", "a"), ("post", "b")]);
     assert!(
         looks.iter().all(|(_, _, verdict, _)| matches!(verdict, Unchanged::ByWatermark | Unchanged::ByContent)),
         "{looks:?}"
@@ -94,7 +94,7 @@ fn a_change_is_told_between_two_stages() {
     let said = bench.engine(&["resume"]).expect(0);
     // A resumed run begins with what a stage has seen whole.
     let looks = looks(&bench);
-    let (stage, since, verdict, tables) = looks.last().expect("a look");
+    let (stage, since, verdict, tables) = &looks[looks.len() - 2];
     assert_eq!((stage.as_str(), since.as_str(), *verdict), ("b", "make", Unchanged::ChangedByOthers), "{looks:?}");
     assert_eq!(tables.len(), 2, "{tables:?}");
     assert!(tables.iter().any(|t| t.starts_with("table public.w: content differs")), "{tables:?}");
@@ -117,7 +117,49 @@ fn a_strict_policy_stops_the_run_where_it_was_seen() {
         "policy = \"attributed\"",
     ]);
     assert_eq!(bench.journal().done(), ["pre", "make", "a"]);
+    // Time does not undo it: the same run does not go on.
+    bench.engine(&["resume"]).expect(46).says(&["was changed by others between `make` and the end of `a`"]);
+    assert_eq!(bench.journal().done(), ["pre", "make", "a"]);
     assert_eq!(bench.psql(bench.clone_name(), "SELECT v FROM t WHERE id = 1"), "a");
+}
+
+/// A stage that reads all of it anew does not make what was changed before it the way it was; nor does a resume.
+#[test]
+fn a_stage_that_reads_it_whole_hides_no_change() {
+    let before_the_clone = bench("hidden", "policy = \"strict\"");
+    before_the_clone.engine(&["apply", "plans/watched.toml", "--until", "pre"]).expect(0);
+    before_the_clone.psql(before_the_clone.production(), "DELETE FROM w");
+    before_the_clone.engine(&["resume"]).expect(46).says(&["between `pre` and the end of `make`", "rows 1 -> 0"]);
+    let again = bench("hidden_again", "policy = \"strict\"");
+    let plan = again.read("plans/watched.toml");
+    let mid =
+        "[stage.mid]\nkind = \"fingerprint\"\non = \"production\"\nneeds = [\"a\"]\nno_guard = \"looks\"\n[stage.b]";
+    again.write(
+        "plans/watched.toml",
+        &plan
+            .replace("[stage.b]", mid)
+            .replace("needs = [\"a\"]\nno_guard = \"writes\"", "needs = [\"mid\"]\nno_guard = \"writes\""),
+    );
+    again.engine(&["apply", "plans/watched.toml", "--until", "a"]).expect(0);
+    again.psql(again.production(), "DELETE FROM w");
+    again.engine(&["resume"]).expect(46).says(&["and the end of `mid`", "rows 1 -> 0"]);
+}
+
+/// A look that could not be made ends the run, and is made before anything else when it goes on.
+#[test]
+fn a_look_that_failed_is_made_up_for() {
+    let bench = bench("made_up", "");
+    bench.engine(&["apply", "plans/watched.toml", "--until", "make"]).expect(0);
+    bench.psql(bench.production(), "REVOKE SELECT ON w FROM engine_reader; UPDATE w SET v = 'q'");
+    let code = bench.engine(&["resume"]).code;
+    assert!(code != 0 && code != 46, "{code}");
+    assert_eq!(bench.journal().done(), ["pre", "make", "a"]);
+    bench.engine(&["resume"]).code;
+    assert_eq!(bench.journal().done(), ["pre", "make", "a"], "nothing starts before the look is made");
+    bench.psql(bench.production(), "GRANT SELECT ON w TO engine_reader");
+    bench.engine(&["resume"]).expect(0);
+    let told: Vec<_> = looks(&bench).into_iter().filter(|(stage, ..)| stage == "a").collect();
+    assert!(told.iter().any(|(_, _, verdict, _)| *verdict == Unchanged::ChangedByOthers), "{told:?}");
 }
 
 /// Within one run each change is told once, where it happened; the next look goes on from there.
@@ -133,8 +175,8 @@ fn a_change_is_told_once() {
     assert_eq!(engine.end(), Some(0));
     let looks = looks(&bench);
     let told: Vec<(&str, Unchanged)> = looks.iter().map(|(stage, _, verdict, _)| (stage.as_str(), *verdict)).collect();
-    assert_eq!(told[told.len() - 2], ("a", Unchanged::ChangedByOthers), "{looks:?}");
-    assert!(matches!(told[told.len() - 1], ("b", Unchanged::ByWatermark | Unchanged::ByContent)), "{looks:?}");
+    assert_eq!(told[told.len() - 3], ("a", Unchanged::ChangedByOthers), "{looks:?}");
+    assert!(matches!(told[told.len() - 2], ("b", Unchanged::ByWatermark | Unchanged::ByContent)), "{looks:?}");
     let post = bench.journal().events.into_iter().find_map(|event| match event {
         Event::ProductionChecked { verdict, tables, .. } => Some((verdict, tables)),
         _ => None,

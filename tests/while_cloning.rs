@@ -208,7 +208,7 @@ fn what_arrives_while_rows_are_copied_waits_and_then_happens() {
         for (other, change) in others.into_iter().zip(&all) {
             assert!(other.end(), "{method}: {change} failed in production");
         }
-        assert_eq!(code, Some(0), "{method}");
+        assert_eq!(code, Some(0), "{method}: {:?}", bench.journal().events.iter().rev().take(4).collect::<Vec<_>>());
         right_or_refused(&bench, method, code, &then);
     }
 }

@@ -22,11 +22,13 @@ pub async fn run(args: &PlanArgs, dry_run: bool, json: bool) -> Result<Exit, Fai
             ));
     }
     let all = run::gc(&workflow, dry_run).await?;
+    let failed = all.iter().any(|old| matches!(old.fate, Fate::Failed(_)));
+    let exit = if failed { Exit::Io } else { Exit::Ok };
     if json {
         for old in &all {
             print(&format!("{}\n", as_json(old, dry_run)));
         }
-        return Ok(Exit::Ok);
+        return Ok(exit);
     }
     if all.is_empty() {
         print("there is no database of this engine\n");
@@ -41,6 +43,7 @@ pub async fn run(args: &PlanArgs, dry_run: bool, json: bool) -> Result<Exit, Fai
             Fate::Dropped if dry_run => "expired and unused, would be dropped".to_owned(),
             Fate::Dropped => "expired and unused, dropped".to_owned(),
             Fate::Kept(why) => format!("kept: {why}"),
+            Fate::Failed(why) => format!("COULD NOT BE DROPPED: {why}"),
         };
         print(&format!("{:<width$}{made}  {fate}\n", old.found.name));
     }
@@ -48,7 +51,7 @@ pub async fn run(args: &PlanArgs, dry_run: bool, json: bool) -> Result<Exit, Fai
     if dry_run && gone > 0 {
         print(&format!("next  engine gc {}\n", args.plan.display()));
     }
-    Ok(Exit::Ok)
+    Ok(exit)
 }
 
 fn as_json(old: &Old, dry_run: bool) -> serde_json::Value {
@@ -56,6 +59,7 @@ fn as_json(old: &Old, dry_run: bool) -> serde_json::Value {
         Fate::Dropped if dry_run => ("would be dropped", None),
         Fate::Dropped => ("dropped", None),
         Fate::Kept(why) => ("kept", Some(why)),
+        Fate::Failed(why) => ("failed", Some(why)),
     };
     serde_json::json!({
         "v": 1, "type": "old_clone", "database": old.found.name, "oid": old.found.oid, "marker": old.found.marker,

@@ -86,6 +86,10 @@ pub struct RunState {
     pub clones: BTreeMap<String, Event>,
     /// Databases begun and not finished: target, name.
     pub half_made: BTreeMap<String, String>,
+    /// The look after a stage that ended the run, and has not been made up for.
+    pub look_failed: Option<(String, Failure)>,
+    /// Stages whose own fingerprint of a target was taken after this run had rolled out to it.
+    pub seen_after_rollout: std::collections::BTreeSet<String>,
     /// Targets this run has rolled out to.
     pub rolled_out: std::collections::BTreeSet<String>,
     /// Watched transactions so far, by target.
@@ -136,6 +140,16 @@ impl RunState {
                 self.clones.insert(target.clone(), event.clone());
             }
             Event::RolledOut { target, already: false, .. } => drop(self.rolled_out.insert(target.clone())),
+            Event::LookFailed { stage, failure } => self.look_failed = Some((stage.clone(), failure.clone())),
+            // The one that ends the run under a strict policy comes after the look that it is about.
+            Event::Watched { stage, .. } if self.look_failed.as_ref().is_some_and(|(of, _)| of == stage) => {
+                self.look_failed = None;
+            }
+            Event::FingerprintTaken { stage, target, label, .. }
+                if label == "own" && self.rolled_out.contains(target) =>
+            {
+                self.seen_after_rollout.insert(stage.clone());
+            }
             Event::Transaction { record } => *self.transactions.entry(record.target.clone()).or_default() += 1,
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! GO or NO-GO: a conjunction over an explicit list of criteria, each with its evidence. NO-GO is the default.
 
-use crate::event::{Event, Judgement, RunState, StageBrief, Status, Truth, Unchanged};
+use crate::event::{Event, Exit, Judgement, RunState, StageBrief, Status, Truth, Unchanged};
 use serde::{Deserialize, Serialize};
 
 /// One criterion.
@@ -235,6 +235,11 @@ fn watched(events: &[Event]) -> Option<Criterion> {
     let mut looks = 0u64;
     let (mut ours, mut others) = (Vec::new(), Vec::new());
     for event in events {
+        if let Event::LookFailed { stage, failure } = event
+            && failure.exit == Exit::ChangedByOthers
+        {
+            ours.push(format!("after `{stage}`, which a strict policy forbids: {}", failure.what));
+        }
         let Event::Watched { target, since, stage, verdict, tables, .. } = event else { continue };
         looks += 1;
         let line = || format!("`{target}` between `{since}` and `{stage}`: {}", tables.join("; "));
@@ -253,7 +258,7 @@ fn watched(events: &[Event]) -> Option<Criterion> {
     Some(if ours.is_empty() {
         criterion(what, "PASS", format!("{looks} looks{said}"))
     } else {
-        criterion(what, "FAIL", format!("changed by us: {}", ours.join("; ")))
+        criterion(what, "FAIL", format!("changed: {}", ours.join("; ")))
     })
 }
 

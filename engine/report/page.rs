@@ -147,10 +147,13 @@ pub fn source(events: &[Event]) -> String {
             Event::RunStarted { run, plan, engine_version, as_of, .. } => {
                 text.push_str(&format!("- run {run} of {plan}, engine {engine_version}, as of {as_of}\n"));
             }
-            Event::TargetBound { target, clone: Some(database), identity, .. } => {
+            Event::TargetBound { target, clone: Some(database), identity, powers, .. } => {
                 let version = &identity.version;
                 let (maker, way) = (&identity.session_user, way(identity));
                 text.push_str(&format!("- `{target}`: {database}, made by {maker}, PostgreSQL {version}{way}\n"));
+                for power in powers {
+                    text.push_str(&format!("  - ATTESTED: {power}\n"));
+                }
             }
             Event::TargetBound { target, identity, powers, residual, .. } => {
                 let (reader, way) = (&identity.session_user, way(identity));

@@ -80,7 +80,8 @@ async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Vec<Event
     let identity = Identity { tls: secured(&tx).await?, ..identify(&tx).await? };
     let (found, residual) = told(&powers(&tx, &identity.session_user).await?);
     let record = TxRecord { powers: Some(found.len() as u64), ..tx.finish().await? };
-    let reader = reader.confined(Confined { role: identity.session_user.clone(), known: found.clone() });
+    let strict = target.access == Access::Read && target.reader == ReaderPolicy::Confined;
+    let reader = reader.confined(Confined { role: identity.session_user.clone(), strict });
     let writer = match target.access {
         Access::Read => {
             confine(target, &identity, &found)?;
@@ -179,7 +180,8 @@ async fn clone(workflow: &Workflow, target: &Target, targets: &Targets) -> Resul
         (stage_role, owner_role),
         (url, settings),
     );
-    let (target, powers, residual) = (name.to_owned(), Vec::new(), Vec::new());
+    // Of an attested plan: what its roles could do to production.
+    let (target, powers, residual) = (name.to_owned(), doors, Vec::new());
     events.insert(0, Event::TargetBound { target, place, clone: known, identity, powers, residual, waived });
     Ok((clone, events))
 }

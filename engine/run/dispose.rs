@@ -1,7 +1,7 @@
 //! Disposing of databases: those of a run, golden copies, and clones that have had their time.
 
 use super::bind::{Binding, bind, maker_settings};
-use super::life::host;
+use super::life::{host, run_key};
 use crate::clock;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState};
@@ -76,6 +76,8 @@ pub enum Fate {
     Dropped,
     /// Left alone, and why.
     Kept(String),
+    /// It was to be dropped and could not be.
+    Failed(String),
 }
 
 /// A database that may be ours, and what becomes of it.
@@ -143,16 +145,22 @@ fn reason_to_keep(found: &Ours) -> Option<String> {
 
 /// Drops it unless a run holds it or somebody came in meanwhile.
 async fn collected(maker: &Maker, found: &Ours, server: &str) -> Result<Fate, Failure> {
+    let Some(marker) = &found.marker else { return Ok(Fate::Kept("it carries no marker of this engine".to_owned())) };
     let holder = format!("engine gc pid {} on {}", std::process::id(), host());
-    // The lock that runs take on the name of their clone.
-    let key = format!("{} of server {server}", found.name);
-    let held = match maker.hold(&key, holder.get(..63).unwrap_or(&holder)).await {
-        Ok(held) => held,
-        Err(failure) if failure.exit == Exit::Held => return Ok(Fate::Kept("a run is at work on it".to_owned())),
-        Err(failure) => return Err(failure),
-    };
-    let run = found.marker.as_ref().map_or("", |marker| marker.run.as_str());
-    let dropped = maker.drop_unused(&found.name, run).await?;
+    // The locks that runs take: on the name of their clone, and on all that they make under other names.
+    let mut held = Vec::new();
+    for key in [format!("{} of server {server}", found.name), run_key(&marker.run)] {
+        match maker.hold(&key, holder.get(..63).unwrap_or(&holder)).await {
+            Ok(lock) => held.push(lock),
+            Err(failure) if failure.exit == Exit::Held => return Ok(Fate::Kept("a run is at work on it".to_owned())),
+            Err(failure) => return Err(failure),
+        }
+    }
+    let dropped = maker.drop_unused(&found.name, marker).await;
     drop(held);
-    Ok(if dropped { Fate::Dropped } else { Fate::Kept("somebody came in meanwhile".to_owned()) })
+    Ok(match dropped {
+        Ok(true) => Fate::Dropped,
+        Ok(false) => Fate::Kept("somebody came in meanwhile".to_owned()),
+        Err(failure) => Fate::Failed(failure.what),
+    })
 }

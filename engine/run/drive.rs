@@ -4,6 +4,7 @@ use super::schedule::{Ready, ready};
 use crate::clock::Stopwatch;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, Status};
+use crate::plan::Policy;
 use crate::stage::{self, Cx, Done, Head};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,6 +68,7 @@ impl Machine {
         let occupied: Arc<BTreeMap<String, Occupation>> =
             Arc::new(plan.targets.iter().map(|t| (t.name.value.clone(), Occupation::default())).collect());
         let mut outcome = Outcome { left_aside, ..Outcome::default() };
+        self.make_up_for_the_last_look(&mut outcome).await?;
         let mut running: JoinSet<Ended> = JoinSet::new();
         let mut signals = Signals::new()?;
         let mut heartbeat = tokio::time::interval(Duration::from_secs(20));
@@ -108,6 +110,28 @@ impl Machine {
         outcome.done = states.iter().filter(|s| **s == Ready::Done).count();
         outcome.not_started = states.iter().filter(|s| **s == Ready::Waiting).count();
         Ok(outcome)
+    }
+
+    /// A look that ended the run before is made again before anything starts. One that found what a strict policy forbids
+    /// has found it for good: time does not undo it.
+    async fn make_up_for_the_last_look(&self, outcome: &mut Outcome) -> Result<(), Failure> {
+        let Some((stage, failure)) = self.cx.with_state(|state| state.look_failed.clone()) else { return Ok(()) };
+        let plan = &self.workflow.plan;
+        let strict = plan.targets.iter().any(|target| target.watch && target.policy == Policy::Strict);
+        let again = match (failure.exit, self.workflow.index(&stage)) {
+            (Exit::ChangedByOthers, _) if strict => Err(failure),
+            (_, Some(index)) => {
+                let ended = self.workflow.stages[index].as_ref();
+                stage::look(&self.cx, plan, &self.workflow.stages, ended).await
+            }
+            (_, None) => Ok(()),
+        };
+        if let Err(failure) = again {
+            outcome.stopped = true;
+            self.cx.record(Event::LookFailed { stage: stage.clone(), failure: failure.clone() })?;
+            outcome.failures.push((stage, failure));
+        }
+        Ok(())
     }
 
     fn known(&self, stage: &str) -> Ready {

@@ -226,11 +226,13 @@ async fn anchor(cx: &Cx, exit: Exit) {
     for clone in cx.targets.clones.values() {
         let Ok(live) = clone.live() else { continue };
         let Ok(Some(found)) = clone.maker.find(&live.expected.database).await else { continue };
-        let Some(mut marker) = found.marker else { continue };
+        // By name alone it could be another one by now, that a copied comment calls ours.
+        let same = found.oid == live.expected.oid && found.marker.as_ref().is_some_and(|m| m.is_of(found.oid));
+        let Some(mut marker) = found.marker.filter(|_| same) else { continue };
         marker.head = Some(cx.journal.head());
         marker.finished = exit == Exit::Ok || exit == Exit::NoGo;
         // An anchor that cannot be written makes the journal less anchored, which `verify` says; it fails nothing.
-        let _ = clone.maker.mark(&live.expected.database, &marker).await;
+        let _ = clone.maker.mark(&live.expected.database, live.expected.oid, &marker).await;
     }
 }
 
@@ -242,8 +244,15 @@ async fn hold(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
         let identity = clone.maker.identity().await?;
         let key = format!("{} of server {}", clone.database, identity.system_identifier);
         locks.push(clone.maker.hold(&key, holder.get(..63).unwrap_or(&holder)).await?);
+        // What it makes under other names is its own as long as it is at work.
+        locks.push(clone.maker.hold(&run_key(run), holder.get(..63).unwrap_or(&holder)).await?);
     }
     Ok(locks)
+}
+
+/// What a run at work holds, for whoever finds a database of its.
+pub(super) fn run_key(run: &str) -> String {
+    format!("engine run {run}")
 }
 
 /// Opens the doors of clones that history says are there, each proven to be the one.

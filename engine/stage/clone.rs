@@ -274,7 +274,7 @@ impl CloneStage {
             source_owners: facts.owners.clone(),
             snapshot_ms: open_ms,
         })?;
-        target.maker.mark(&target.database, &marker(cx, &identity, expires)).await?;
+        target.maker.mark(&target.database, expected.oid, &marker(cx, &identity, expires)).await?;
         target.came_alive(&expected)?;
         let disarmed = facts.left_out.len();
         Ok(Done {

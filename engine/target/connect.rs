@@ -139,7 +139,11 @@ impl Door {
     /// As `new`.
     pub fn at(&self, place: &Door) -> Result<Door, Failure> {
         let mut other = Door { expected: None, confined: None, place: place.place.clone(), ..place.clone() };
+        other.config.dbname(place.database());
         other.config.user(self.user());
+        other.tls = place.tls.with_own(&self.tls).map_err(|refusal| {
+            Failure::new(Exit::Io, format!("`{}` cannot be tried: {}", place.target, refusal.why))
+        })?;
         // The driver has no way to take a password back; an empty one opens nothing.
         other.config.password(self.config.get_password().unwrap_or_default());
         other.reopened()

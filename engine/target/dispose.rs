@@ -85,23 +85,29 @@ impl Maker {
     }
 
     /// Drops a marked database unless somebody is in it: it is shut first, so that nobody comes in meanwhile, and opened
-    /// again when it is in use. Was it dropped?
+    /// again when it is in use or cannot be dropped. Was it dropped? Not, too, when its marker is another one by now.
     ///
     /// # Errors
-    /// As `drop_database`.
-    pub async fn drop_unused(&self, name: &str, run: &str) -> Result<bool, Failure> {
-        let wreck = self.is_wreck(name).await?;
-        let was_shut = self.find(name).await?.is_none_or(|found| found.shut);
-        if !wreck {
-            self.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", quoted(name)?)).await?;
+    /// As `drop_database`; it is open again if it was.
+    pub async fn drop_unused(&self, name: &str, marker: &Marker) -> Result<bool, Failure> {
+        let Some(found) = self.find(name).await? else { return Ok(false) };
+        if self.is_wreck(name).await? {
+            return self.drop_database(name, &marker.run).await;
         }
-        if self.find(name).await?.is_some_and(|found| found.sessions > 0) {
-            if !was_shut {
-                self.open(name).await?;
-            }
-            return Ok(false);
+        self.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", quoted(name)?)).await?;
+        let dropped = self.drop_if_still(name, marker).await;
+        if !found.shut && !matches!(dropped, Ok(true)) {
+            self.open(name).await?;
         }
-        self.drop_database(name, run).await
+        dropped
+    }
+
+    async fn drop_if_still(&self, name: &str, marker: &Marker) -> Result<bool, Failure> {
+        let now = self.find(name).await?;
+        if now.is_some_and(|now| now.sessions == 0 && now.marker.as_ref() == Some(marker)) {
+            return self.drop_database(name, &marker.run).await;
+        }
+        Ok(false)
     }
 
     async fn is_wreck(&self, name: &str) -> Result<bool, Failure> {

@@ -5,7 +5,7 @@
 
 use super::connect::{Door, give_back};
 use super::fault;
-use super::powers::Power;
+use super::powers::{Grade, POWERS, Power};
 use crate::crash;
 use crate::event::{Exit, Failure, Identity, Marker};
 use crate::name::quote::{ident, literal};
@@ -179,7 +179,18 @@ impl Maker {
     /// The server's.
     pub async fn dangers(&self, stage_role: &str, maker_role: &str, production: &str) -> Result<Vec<Power>, Failure> {
         const DANGERS: &str = include_str!("../../sql/engine/clone_dangers.sql");
-        Ok(self.query(DANGERS, &[&stage_role, &maker_role, &production]).await?.iter().map(Power::of).collect())
+        let mut found: Vec<Power> =
+            self.query(DANGERS, &[&stage_role, &maker_role, &production]).await?.iter().map(Power::of).collect();
+        if production.is_empty() {
+            // Nobody asks about them in production: what gets out of a database of their own server.
+            for role in [stage_role, maker_role] {
+                let could = self.query(POWERS, &[&role]).await?;
+                let above = could.iter().map(Power::of).filter(|power| power.grade == Grade::Above);
+                found.extend(above.map(|power| Power { what: format!("role {role} {}", power.what), ..power }));
+            }
+            found.dedup_by(|a, b| a.what == b.what);
+        }
+        Ok(found)
     }
 
     /// Is there a database of that name, and is it ours?
@@ -267,15 +278,16 @@ impl Maker {
         self.execute(&files).await
     }
 
-    /// Writes the marker anew.
+    /// Writes the marker of that very database anew.
     ///
     /// # Errors
-    /// The server's.
-    pub async fn mark(&self, name: &str, marker: &Marker) -> Result<(), Failure> {
-        let Some(found) = self.find(name).await? else {
-            return Err(Failure::new(Exit::WrongDatabase, format!("database `{name}` is gone")));
-        };
-        let comment = comment(marker, found.oid)?;
+    /// The name is another database's by now (63), or the server's.
+    pub async fn mark(&self, name: &str, oid: i64, marker: &Marker) -> Result<(), Failure> {
+        if self.find(name).await?.is_none_or(|found| found.oid != oid) {
+            return Err(Failure::new(Exit::WrongDatabase, format!("database `{name}` is gone, or another one"))
+                .changed("its comment was left as it is"));
+        }
+        let comment = comment(marker, oid)?;
         self.execute(&format!("COMMENT ON DATABASE {} IS {comment}", quoted(name)?)).await
     }
 

@@ -102,15 +102,27 @@ impl Tls {
     pub(super) fn new(word: Option<Word>, asked: &Asked, reach: Reach) -> Result<Tls, Refusal> {
         let mode = decide(word, asked, reach)?;
         let authorities = Authorities::named(asked.sslrootcert.as_deref());
-        let mut tls = Tls { mode, authorities, trusted: 0, own: None, connector: None };
         if mode == Mode::Off {
-            return Ok(tls);
+            return Ok(Tls { mode, authorities, trusted: 0, own: None, connector: None });
         }
-        tls.own = match (&asked.sslcert, &asked.sslkey) {
+        let own = match (&asked.sslcert, &asked.sslkey) {
             (None, None) => None,
             (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
             _ => return Err("names one of `sslcert` and `sslkey`: write both or none".to_owned().into()),
         };
+        Tls::speaking(mode, authorities, own)
+    }
+
+    /// The same way there, with the certificate that another one shows.
+    pub(super) fn with_own(&self, other: &Tls) -> Result<Tls, Refusal> {
+        if self.mode == Mode::Off || self.own == other.own {
+            return Ok(self.clone());
+        }
+        Tls::speaking(self.mode, self.authorities.clone(), other.own.clone())
+    }
+
+    fn speaking(mode: Mode, authorities: Authorities, own: Option<(String, String)>) -> Result<Tls, Refusal> {
+        let mut tls = Tls { mode, authorities, trusted: 0, own, connector: None };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -125,7 +137,7 @@ impl Tls {
         let config = match &tls.own {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let (chain, secret) = own(certificate, key)?;
+                let (chain, secret) = shown(certificate, key)?;
                 let unfit = |e| format!("names an `sslcert` and an `sslkey` that do not fit: {e}");
                 builder.with_client_auth_cert(chain, secret).map_err(unfit)?
             }
@@ -178,6 +190,8 @@ impl Tls {
             ("PGSSLROOTCERT", authorities),
             ("PGSSLCERT", certificate),
             ("PGSSLKEY", key),
+            ("PGSSLCRL", NOTHING.to_owned()),
+            ("PGSSLCRLDIR", NOTHING.to_owned()),
             // Else a ticket of Kerberos would go before TLS.
             ("PGGSSENCMODE", "disable".to_owned()),
         ];
@@ -235,7 +249,7 @@ fn reason(error: &rustls::pki_types::pem::Error) -> String {
 }
 
 /// Our certificate with its chain, and its key, which nobody else may read.
-fn own(certificate: &str, key: &str) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Refusal> {
+fn shown(certificate: &str, key: &str) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Refusal> {
     let chain = certificates(certificate, "sslcert")?;
     let refuse = |why: String| Refusal::from(format!("needs sslkey, and {key} {why}"));
     let meta = std::fs::metadata(key).map_err(|e| refuse(format!("cannot be read: {e}")))?;

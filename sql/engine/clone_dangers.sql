@@ -25,20 +25,5 @@ SELECT d.grade, 'role ' || pg_catalog.quote_ident(d.rolname) || ' ' || d.danger 
     JOIN pg_catalog.pg_database AS p ON p.datname = $3
     JOIN pg_catalog.pg_roles AS o ON o.oid = p.datdba
     WHERE r.rolname IN ($1, $2) AND NOT r.rolsuper AND pg_catalog.pg_has_role(r.oid, o.oid, 'MEMBER')
-    UNION ALL
-    -- In another server nothing else asks: what gets out of a database there.
-    SELECT 1, x.danger, x.before, r.rolname
-    FROM pg_catalog.pg_roles AS r
-    CROSS JOIN LATERAL (
-        SELECT 'may create roles' AS danger, 'ALTER ROLE ' || pg_catalog.quote_ident(r.rolname) || ' NOCREATEROLE' AS before WHERE r.rolcreaterole
-        UNION ALL
-        SELECT 'may replicate', 'ALTER ROLE ' || pg_catalog.quote_ident(r.rolname) || ' NOREPLICATION' WHERE r.rolreplication
-        UNION ALL
-        SELECT 'is a member of ' || m.rolname, 'REVOKE ' || m.rolname || ' FROM ' || pg_catalog.quote_ident(r.rolname)
-        FROM pg_catalog.pg_roles AS m
-        WHERE m.rolname IN ('pg_execute_server_program', 'pg_write_server_files', 'pg_read_server_files')
-          AND pg_catalog.pg_has_role(r.oid, m.oid, 'MEMBER')
-    ) AS x
-    WHERE r.rolname IN ($1, $2) AND NOT r.rolsuper AND $3 = ''
 ) AS d
 ORDER BY d.grade, d.rolname, d.danger

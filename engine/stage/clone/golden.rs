@@ -141,7 +141,7 @@ async fn keep(making: Making<'_>, name: &str, mut state: State) -> Result<(), Fa
     maker.open(making.working).await?;
     state.oid = made?;
     marker.state = Some(state.write(&maker.identity().await?)?);
-    maker.mark(&working, &marker).await?;
+    maker.mark(&working, state.oid, &marker).await?;
     maker.drop_golden(name).await?;
     maker.rename_shut(&working, name).await?;
     state.forget_others(&marker)

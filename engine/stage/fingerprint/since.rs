@@ -30,7 +30,9 @@ impl FingerprintStage {
         }
         let transactions = cx.with_state(|state| state.transactions.get(&self.on).copied().unwrap_or(0));
         let whole = self.scope == Scope::all(Level::Content) && then.level == Level::Content;
-        let ours = cx.with_state(|state| state.rolled_out.contains(&self.on));
+        // A rollout before the earlier fingerprint is in both.
+        let ours =
+            cx.with_state(|state| state.rolled_out.contains(&self.on) && !state.seen_after_rollout.contains(stage));
         // Each of our reading transactions was watched: one that wrote would have ended the run with exit 45.
         let verdict = match (lines.is_empty(), ours) {
             (_, _) if then.level != now.level => Unchanged::Unknown,

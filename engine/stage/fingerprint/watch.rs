@@ -19,22 +19,27 @@ pub type Looks = Mutex<BTreeMap<String, (String, Fingerprint)>>;
 pub async fn look(cx: &Cx, plan: &Plan, stages: &[Box<dyn Stage>], ended: &dyn Stage) -> Result<(), Failure> {
     for target in plan.targets.iter().filter(|target| target.watch) {
         let name = target.name.value.as_str();
+        let stage = ended.head().name.as_str();
         let mut looks = cx.looks.lock().await;
+        // Its own reading is the look, when it has just read all of it.
         let own = ended.sees_whole().is_some_and(|(of, label)| of == name && label == "own");
-        let last = match looks.remove(name).filter(|_| !own) {
-            Some(last) => last,
-            None => match base(cx, plan, stages, name)? {
-                // What the stage that ended saw is the look; what was before, its own comparison says.
-                Some(base) if base.0 == ended.head().name => {
-                    looks.insert(name.to_owned(), base);
-                    continue;
-                }
-                Some(base) => base,
+        let last = match looks.get(name) {
+            Some(last) => Some(last.clone()),
+            None => base(cx, plan, stages, (name, stage))?,
+        };
+        let (now, failure) = match (last, own) {
+            (Some(last), true) => judged(cx, target, ended, &last, Read::own(cx, stage)?)?,
+            (Some(last), false) => {
+                let read = Read::anew(cx, (name, stage), &last.1).await?;
+                judged(cx, target, ended, &last, read)?
+            }
+            // Nothing was read before: what this stage has seen is what later looks are compared with.
+            (None, _) => match ended.sees_whole().filter(|(of, _)| *of == name) {
+                Some((_, label)) => (cx.stored_fingerprint(stage, label)?, None),
                 None => continue,
             },
         };
-        let (now, failure) = compared(cx, target, &ended.head().name, &last).await?;
-        looks.insert(name.to_owned(), (ended.head().name.clone(), now));
+        looks.insert(name.to_owned(), (stage.to_owned(), now));
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -42,55 +47,83 @@ pub async fn look(cx: &Cx, plan: &Plan, stages: &[Box<dyn Stage>], ended: &dyn S
     Ok(())
 }
 
-/// The newest whole reading of a target by a stage that is done: what a first look is compared with.
-fn base(cx: &Cx, plan: &Plan, stages: &[Box<dyn Stage>], name: &str) -> Result<Option<(String, Fingerprint)>, Failure> {
+/// The newest whole reading of a target by a stage before this one: what a first look is compared with.
+fn base(
+    cx: &Cx,
+    plan: &Plan,
+    stages: &[Box<dyn Stage>],
+    (name, ended): (&str, &str),
+) -> Result<Option<(String, Fingerprint)>, Failure> {
     for index in plan.graph.order().iter().rev() {
         let stage = stages[*index].as_ref();
         let Some((_, label)) = stage.sees_whole().filter(|(of, _)| *of == name) else { continue };
         let known = &stage.head().name;
-        if cx.with_state(|state| state.stage(known).fingerprints.iter().any(|(of, ..)| of == label)) {
+        if known != ended && cx.with_state(|state| state.is_done(known)) {
             return Ok(Some((known.clone(), cx.stored_fingerprint(known, label)?)));
         }
     }
     Ok(None)
 }
 
-async fn compared(
+/// A target as it is now, and how one knows.
+struct Read {
+    print: Fingerprint,
+    by_watermark: u64,
+    read: Vec<String>,
+    ms: u64,
+}
+
+impl Read {
+    /// What the stage that ended has stored.
+    fn own(cx: &Cx, stage: &str) -> Result<Read, Failure> {
+        let read = vec!["all of it, by the stage itself".to_owned()];
+        Ok(Read { print: cx.stored_fingerprint(stage, "own")?, by_watermark: 0, read, ms: 0 })
+    }
+
+    async fn anew(cx: &Cx, (name, ended): (&str, &str), then: &Fingerprint) -> Result<Read, Failure> {
+        let watch = Stopwatch::start();
+        let reader = cx.targets.reader(name)?;
+        let scope = Scope::all(Level::Content);
+        let purpose = format!("look after `{ended}`");
+        let (print, looked) = taken_since(cx, &reader, &purpose, &scope, jobs::available(), Some(then)).await?;
+        Ok(Read { print, by_watermark: looked.by_watermark, read: looked.read, ms: watch.ms() })
+    }
+}
+
+/// Compares, and says so in the journal; the failure is that of a strict policy.
+fn judged(
     cx: &Cx,
     target: &Target,
-    ended: &str,
+    ended: &dyn Stage,
     (since, then): &(String, Fingerprint),
+    now: Read,
 ) -> Result<(Fingerprint, Option<Failure>), Failure> {
-    let name = target.name.value.as_str();
-    let watch = Stopwatch::start();
-    let reader = cx.targets.reader(name)?;
-    let scope = Scope::all(Level::Content);
-    let purpose = format!("look after `{ended}`");
-    let (now, looked) = taken_since(cx, &reader, &purpose, &scope, jobs::available(), Some(then)).await?;
-    let Comparison { differences, .. } = fingerprint::differences(then, &now, &Compare::Exact);
+    let (name, stage) = (target.name.value.as_str(), ended.head().name.as_str());
+    let Comparison { differences, .. } = fingerprint::differences(then, &now.print, &Compare::Exact);
     let tables: Vec<String> = differences.iter().map(|d| format!("{}: {}", d.what, d.detail)).collect();
-    let ours = cx.with_state(|state| state.rolled_out.contains(name));
+    // Of ours writes a rollout there, and nothing else.
+    let ours = ended.writes_target() && ended.head().on.as_deref() == Some(name);
     let verdict = match (tables.is_empty(), ours) {
-        (true, _) if looked.read.is_empty() && looked.by_watermark > 0 => Unchanged::ByWatermark,
+        (true, _) if now.read.is_empty() && now.by_watermark > 0 => Unchanged::ByWatermark,
         (true, _) => Unchanged::ByContent,
         (false, true) => Unchanged::ChangedByUs,
         (false, false) => Unchanged::ChangedByOthers,
     };
     cx.record(Event::Watched {
-        stage: ended.to_owned(),
+        stage: stage.to_owned(),
         target: name.to_owned(),
         since: since.clone(),
         verdict,
         tables: tables.clone(),
-        by_watermark: looked.by_watermark,
-        read: looked.read,
-        ms: watch.ms(),
+        by_watermark: now.by_watermark,
+        read: now.read,
+        ms: now.ms,
     })?;
     let strict = verdict == Unchanged::ChangedByOthers && target.policy == Policy::Strict;
     let failure = strict.then(|| {
-        let what = format!("`{name}` was changed by others between `{since}` and the end of `{ended}`");
+        let what = format!("`{name}` was changed by others between `{since}` and the end of `{stage}`");
         let mut failure = Failure::new(Exit::ChangedByOthers, what)
-            .changed(format!("stage `{ended}` is done and stays so; none of our transactions on `{name}` wrote"))
+            .changed(format!("stage `{stage}` is done and stays so; none of our transactions on `{name}` wrote"))
             .next("then", "a new run, once nobody writes there: engine apply PLAN")
             .next(
                 "or",
@@ -99,5 +132,5 @@ async fn compared(
         failure.facts = tables;
         failure
     });
-    Ok((now, failure))
+    Ok((now.print, failure))
 }
