@@ -336,7 +336,13 @@ async fn a_role_that_grows_is_noticed_on_the_next_connection() {
     assert_eq!(streamed.finish().await.expect("its end").powers, Some(0));
     bench.psql(bench.production(), &format!("GRANT UPDATE ON s.a TO {role}"));
     let second = reader.begin("after", Isolation::Snapshot).await.expect_err("a role that grew");
-    let third = reader.stream("after", &Isolation::Snapshot).await.expect_err("a role that grew");
+    let third = reader
+        .stream("after", &Isolation::Snapshot)
+        .await
+        .expect("a stream")
+        .finish()
+        .await
+        .expect_err("a role that grew");
     for failure in [second, third] {
         assert_eq!(failure.exit, Exit::Io, "{}", failure.what);
         assert!(failure.facts.iter().any(|fact| fact.starts_with("may write s.a (UPDATE")), "{:?}", failure.facts);

@@ -343,7 +343,7 @@ async fn run(verb: Verb) -> Exit {
         }
         Verb::Resume { run, accept_changes, until, jobs, json } => {
             let args = command::resume::Args { run, accept_changes, until, jobs: jobs.into(), json };
-            ended(command::resume::run(&args).await, json)
+            ended(Box::pin(command::resume::run(&args)).await, json)
         }
         Verb::Status { run } => ended(command::status::run(&run), false),
         Verb::Runs { json } => ended(command::runs::run(json), json),

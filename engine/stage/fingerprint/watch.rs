@@ -28,9 +28,9 @@ pub async fn look(cx: &Cx, plan: &Plan, stages: &[Box<dyn Stage>], ended: &dyn S
             None => base(cx, plan, stages, (name, stage))?,
         };
         let (now, failure) = match (last, own) {
-            (Some(last), true) => judged(cx, target, ended, &last, Read::own(cx, stage)?)?,
+            (Some(last), true) => judged(cx, target, ended, &last, Look::own(cx, stage)?)?,
             (Some(last), false) => {
-                let read = Read::anew(cx, (name, stage), &last.1).await?;
+                let read = Look::anew(cx, (name, stage), &last.1).await?;
                 judged(cx, target, ended, &last, read)?
             }
             // Nothing was read before: what this stage has seen is what later looks are compared with.
@@ -66,27 +66,27 @@ fn base(
 }
 
 /// A target as it is now, and how one knows.
-struct Read {
+struct Look {
     print: Fingerprint,
     by_watermark: u64,
     read: Vec<String>,
     ms: u64,
 }
 
-impl Read {
+impl Look {
     /// What the stage that ended has stored.
-    fn own(cx: &Cx, stage: &str) -> Result<Read, Failure> {
+    fn own(cx: &Cx, stage: &str) -> Result<Look, Failure> {
         let read = vec!["all of it, by the stage itself".to_owned()];
-        Ok(Read { print: cx.stored_fingerprint(stage, "own")?, by_watermark: 0, read, ms: 0 })
+        Ok(Look { print: cx.stored_fingerprint(stage, "own")?, by_watermark: 0, read, ms: 0 })
     }
 
-    async fn anew(cx: &Cx, (name, ended): (&str, &str), then: &Fingerprint) -> Result<Read, Failure> {
+    async fn anew(cx: &Cx, (name, ended): (&str, &str), then: &Fingerprint) -> Result<Look, Failure> {
         let watch = Stopwatch::start();
         let reader = cx.targets.reader(name)?;
         let scope = Scope::all(Level::Content);
         let purpose = format!("look after `{ended}`");
         let (print, looked) = taken_since(cx, &reader, &purpose, &scope, jobs::available(), Some(then)).await?;
-        Ok(Read { print, by_watermark: looked.by_watermark, read: looked.read, ms: watch.ms() })
+        Ok(Look { print, by_watermark: looked.by_watermark, read: looked.read, ms: watch.ms() })
     }
 }
 
@@ -96,7 +96,7 @@ fn judged(
     target: &Target,
     ended: &dyn Stage,
     (since, then): &(String, Fingerprint),
-    now: Read,
+    now: Look,
 ) -> Result<(Fingerprint, Option<Failure>), Failure> {
     let (name, stage) = (target.name.value.as_str(), ended.head().name.as_str());
     let Comparison { differences, .. } = fingerprint::differences(then, &now.print, &Compare::Exact);

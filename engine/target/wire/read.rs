@@ -5,14 +5,15 @@ use super::inbox::Data;
 use super::{Piece, Wire};
 use crate::clock::Stopwatch;
 use crate::event::{Exit, Failure, TxRecord};
-use crate::target::Reader;
+use crate::target::{Confined, Reader};
+use std::sync::Arc;
 
 /// A READ ONLY transaction that streams. Dropped without `finish`, its connection is closed.
 pub struct Streamer {
     wire: Wire,
     begun: Witness,
-    /// Powers that its role should not have, and was bound with.
-    powers: Option<u64>,
+    /// Asked about its role at the end: at the beginning others would queue up for locks that it still has to take.
+    confined: Option<Arc<Confined>>,
     /// A COPY is under way.
     copying: bool,
     statements: u32,
@@ -44,11 +45,8 @@ impl Reader {
         }
         wire.ask(&begin(isolation)).await?;
         let begun = witness(&mut wire).await?;
-        let powers = match &self.door().confined {
-            Some(confined) => Some(confined.demand_of(&mut wire, &self.door().target).await?),
-            None => None,
-        };
-        Ok(Streamer { wire, begun, powers, copying: false, statements: 0, watch: Stopwatch::start() })
+        let confined = self.door().confined.clone();
+        Ok(Streamer { wire, begun, confined, copying: false, statements: 0, watch: Stopwatch::start() })
     }
 }
 
@@ -138,6 +136,13 @@ impl Streamer {
     /// # Errors
     /// It did not stay the READ ONLY one that was begun (45); or the connection was lost.
     pub async fn finish(mut self) -> Result<TxRecord, Failure> {
+        let powers = match self.confined.take() {
+            Some(confined) => {
+                let target = self.wire.target.clone();
+                Some(confined.demand_of(&mut self.wire, &target).await?)
+            }
+            None => None,
+        };
         let now = witness(&mut self.wire).await?;
         self.wire.ask("ROLLBACK").await?;
         self.unchanged(&now)?;
@@ -149,7 +154,7 @@ impl Streamer {
             read_only: now.read_only,
             same_transaction: true,
             xid: now.xid,
-            powers: self.powers,
+            powers,
         })
     }
 }
