@@ -404,11 +404,27 @@ fn a_reader_that_is_let_into_the_clone_makes_none() {
     bench.apply(&[]).expect(0).says(&["near_reader LET IN, attested"]);
 }
 
+/// Attested, what the clone's roles could do to production is in the evidence as well.
+#[test]
+fn what_a_clones_role_could_do_is_named_when_it_is_attested() {
+    let mut bench = Bench::new("named");
+    bench.psql("postgres", "CREATE ROLE able_stage LOGIN IN ROLE engine_owner, pg_execute_server_program");
+    bench.psql("postgres", "ALTER ROLE able_stage SET role = engine_owner");
+    bench.set("ENGINE_CLONE_URL", &bench.url("able_stage", "postgres"));
+    bench.apply(&[]).expect(1).says(&["role able_stage is a member of pg_execute_server_program"]);
+    let plan = bench.read(MAIN_JOB);
+    bench.write(MAIN_JOB, &plan.replacen("access = \"read\"", "access = \"read\"\nreader = \"attested\"", 1));
+    bench.engine(&["render", MAIN_JOB]).expect(0);
+    bench.apply(&[]).expect(0);
+    let page = bench.read(&format!("{}/GO-NO-GO.md", bench.packet().0));
+    assert!(page.contains("ATTESTED: role able_stage is a member of pg_execute_server_program"), "{page}");
+}
+
 /// In another server the catalog of the clone's says nothing about production: only trying does.
 #[test]
 fn a_stage_role_of_another_server_that_opens_production_is_refused() {
     let other = OwnServer::new(&[]);
-    let bench = Bench::bare_on(support::server(), other.server(), "far_door", "");
+    let mut bench = Bench::bare_on(support::server(), other.server(), "far_door", "");
     bench.clone_plan("stream", "");
     let apply = || bench.engine(&["apply", support::PLAN]);
     bench.psql(bench.production(), &format!("GRANT CONNECT ON DATABASE {} TO engine_stage", bench.production()));
@@ -418,12 +434,23 @@ fn a_stage_role_of_another_server_that_opens_production_is_refused() {
         "role engine_stage was let in when it was tried",
     ]);
     bench.psql(bench.production(), &format!("REVOKE CONNECT ON DATABASE {} FROM engine_stage", bench.production()));
+    // The door is production's also where its name is left out and goes by the role's.
+    let named = bench.production().to_owned();
+    bench.psql(&named, &format!("CREATE ROLE {named} LOGIN BYPASSRLS IN ROLE pg_read_all_data; GRANT CONNECT ON DATABASE {named} TO {named}, engine_stage"));
+    let url = bench.url(&named, &named);
+    bench.set("SHOP_PRODUCTION_URL", url.strip_suffix(&format!("/{named}")).expect("a database"));
+    bench.engine(&["apply", support::PLAN]).expect(1).says(&["role engine_stage was let in when it was tried"]);
+    bench.psql(&named, &format!("REVOKE CONNECT ON DATABASE {named} FROM engine_stage"));
+    bench.set("SHOP_PRODUCTION_URL", &url);
+    let apply = || bench.engine(&["apply", support::PLAN]);
     // And what gets out of a database of its own server.
-    bench.psql("postgres", "GRANT pg_execute_server_program TO engine_stage; ALTER ROLE engine_cloner CREATEROLE");
+    bench.psql("postgres", "CREATE ROLE boss SUPERUSER; GRANT pg_execute_server_program, boss TO engine_stage; ALTER ROLE engine_cloner CREATEROLE");
     let said = bench.engine(&["doctor", support::PLAN]).expect(1).stdout;
-    apply()
-        .expect(1)
-        .says(&["role engine_stage is a member of pg_execute_server_program", "role engine_cloner may create roles"]);
+    apply().expect(1).says(&[
+        "role engine_stage is a member of pg_execute_server_program",
+        "role engine_stage is a member of boss, which is above all rights",
+        "role engine_cloner may create roles",
+    ]);
     bench.psql("postgres", &statements(&said));
     apply().expect(0);
 }

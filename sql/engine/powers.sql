@@ -1,4 +1,4 @@
--- What a role could do to this database: grade (1 above all rules, 2 writes, 3 disturbs others, 4 listed), the power in
+-- What a role could do to this database: grade (1 above all rights, 2 writes, 3 disturbs others, 4 listed), the power in
 -- words, and the statement that takes it away in three parts; objects of statements with equal ends go into one.
 WITH RECURSIVE me AS (
     SELECT r.oid, r.rolname, r.rolsuper, r.rolcreaterole, r.rolreplication, r.rolcreatedb,
@@ -163,7 +163,7 @@ WITH RECURSIVE me AS (
                                    'pg_create_subscription') THEN 3
                 WHEN l.rolname IN ('pg_stat_scan_tables', 'pg_use_reserved_connections') THEN 4
                 ELSE 1 END, 3,
-           'is a member of ' || l.name || CASE WHEN l.rolname ~ '^pg_' THEN '' ELSE ', which is above all rules' END,
+           'is a member of ' || l.name || CASE WHEN l.rolname ~ '^pg_' THEN '' ELSE ', which is above all rights' END,
            l.leave, '', ''
     FROM leads AS l
     WHERE l.rolsuper OR l.rolcreaterole OR l.rolreplication
