@@ -344,10 +344,11 @@ fn children_are_told_the_same() {
     let home = tempfile::tempdir().expect("a folder");
     let root = world().ca.write(home.path(), "ca.pem");
     let (named, none) = (format!("PGSSLROOTCERT={root}"), "/dev/null/none");
-    let rest = [format!("PGSSLCERT={none}"), format!("PGSSLKEY={none}"), "PGGSSENCMODE=disable".to_owned()];
+    let nothing = ["PGSSLCERT", "PGSSLKEY", "PGSSLCRL", "PGSSLCRLDIR"].map(|name| format!("{name}={none}"));
+    let rest = [nothing.to_vec(), vec!["PGGSSENCMODE=disable".to_owned()]].concat();
     let expected = |first: &[&str], last: &[&str]| -> Vec<String> {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        [owned(first), rest.to_vec(), owned(last)].concat()
+        [owned(first), rest.clone(), owned(last)].concat()
     };
     let verified = expected(&["PGSSLMODE=verify-full", &named], &["PGCHANNELBINDING=require"]);
     assert_eq!(about(&format!("sslrootcert={root}&channel_binding=require"), 15), verified);
