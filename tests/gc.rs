@@ -238,6 +238,20 @@ fn what_took_the_clones_place_is_not_marked() {
     assert!(line(&said, clone).ends_with("kept: its marker was written for another database"), "{}", said.stdout);
 }
 
+/// A session that the maker may not end is waited for; one that stays makes it temporary, and nothing is lost.
+#[test]
+fn a_session_in_a_clone_is_waited_for() {
+    let _turn = turn();
+    let bench = made("occupied", "");
+    let stays = bench.session(bench.clone_name(), "SELECT 1;");
+    let mut dropping = bench.start(&["drop", "latest"]);
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    assert!(!dropping.over(), "it did not wait");
+    drop(stays);
+    assert_eq!(dropping.end(), Some(0));
+    assert!(!bench.exists(bench.clone_name()));
+}
+
 #[test]
 fn a_plan_without_a_clone_has_nowhere_to_look() {
     let _turn = turn();

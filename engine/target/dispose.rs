@@ -17,6 +17,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// So long somebody may not answer. A process that works answers within milliseconds; a checkpoint, which may take
 /// minutes, is another wait.
 const ANSWERS_WITHIN: u32 = 10;
+/// So often a DROP is sent while somebody is in the database.
+const TRIES: u32 = 4;
 /// A cancelled DROP ends at once; its connection is closed in any case.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -79,7 +81,7 @@ impl Maker {
             self.shut(name).await?;
         }
         crash::point(|| "drop/shut".to_owned());
-        self.destroy(name).await?;
+        self.destroy_patiently(name).await?;
         crash::point(|| "drop/dropped".to_owned());
         Ok(true)
     }
@@ -113,6 +115,23 @@ impl Maker {
     async fn is_wreck(&self, name: &str) -> Result<bool, Failure> {
         let sql = "SELECT d.datconnlimit = -2 FROM pg_catalog.pg_database AS d WHERE d.datname = $1";
         Ok(self.query(sql, &[&name]).await?.first().is_some_and(|row| row.get(0)))
+    }
+
+    /// Sessions that we may not end, such as those of a process that was killed, are waited for; each DROP waits 5 s itself.
+    async fn destroy_patiently(&self, name: &str) -> Result<(), Failure> {
+        let mut tries = 1;
+        loop {
+            match self.destroy(name).await {
+                Err(failure) if failure.sqlstate.as_deref() == Some("55006") && tries < TRIES => tries += 1,
+                Err(mut failure) if failure.sqlstate.as_deref() == Some("55006") => {
+                    failure.exit = Exit::Temporary;
+                    return Err(failure
+                        .fact(format!("tried {tries} times"))
+                        .next("look", format!("psql -c \"SELECT * FROM pg_stat_activity WHERE datname = '{name}'\"")));
+                }
+                done => return done,
+            }
+        }
     }
 
     async fn destroy(&self, name: &str) -> Result<(), Failure> {
