@@ -194,6 +194,27 @@ fn what_a_run_is_making_is_kept() {
     drop(holder);
 }
 
+/// A run with two clones on one server does not stand in its own way.
+#[test]
+fn two_clones_of_one_run_share_its_lock() {
+    let _turn = turn();
+    let bench = Bench::mini("twins", "");
+    let clone = |name: &str, database: &str, needs: &str| {
+        format!(
+            "[target.{name}]\nclone_of = \"production\"\ndatabase = \"{database}\"\nurl = \"env:SHOP_CLONE_URL\"\n\
+             maker_url = \"env:SHOP_CLONE_MAKER_URL\"\n[stage.make_{name}]\nkind = \"clone\"\non = \"{name}\"\nneeds = [{needs}]\n\
+             no_guard = \"makes it\"\n"
+        )
+    };
+    let other = format!("{}_b", bench.clone_name());
+    let production = "[target.production]\nurl = \"env:SHOP_PRODUCTION_URL\"\naccess = \"read\"\n";
+    let (one, two) = (clone("one", bench.clone_name(), ""), clone("two", &other, "\"make_one\""));
+    bench.write("plans/twins.toml", &format!("engine = 1\nplan.name = \"twins\"\n{production}{one}{two}"));
+    bench.engine(&["apply", "plans/twins.toml"]).expect(0);
+    bench.engine(&["drop", "latest"]).expect(0);
+    assert!(!bench.exists(bench.clone_name()) && !bench.exists(&other));
+}
+
 /// What cannot be dropped is as open as it was, and the others are not forgotten over it.
 #[test]
 fn what_cannot_be_dropped_stays_open_and_hides_no_other() {

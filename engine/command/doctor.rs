@@ -10,7 +10,7 @@ use crate::event::{Exit, Failure, Identity};
 use crate::target::{Door, Grade, Power, Remedy, Settings, statements};
 use std::time::Duration;
 
-/// Powers of one grade that are listed; the statements are always complete.
+/// Powers of one grade that are listed; the statements are those of all that were read.
 const LISTED: usize = 12;
 
 /// Examines every target of a plan.

@@ -10,7 +10,7 @@ use crate::name;
 use crate::report::dossier;
 use crate::stage::{Cx, Looks, Progress, Sink};
 use crate::target::{Expected, RunLock, Targets};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -240,12 +240,17 @@ async fn anchor(cx: &Cx, exit: Exit) {
 async fn hold(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
     let mut locks = Vec::new();
     let holder = format!("engine {run} pid {} on {}", std::process::id(), host());
+    let holder = holder.get(..63).unwrap_or(&holder);
+    // Such a lock is one of a database: once in each where clones are made.
+    let mut places = BTreeSet::new();
     for clone in targets.clones.values() {
         let identity = clone.maker.identity().await?;
         let key = format!("{} of server {}", clone.database, identity.system_identifier);
-        locks.push(clone.maker.hold(&key, holder.get(..63).unwrap_or(&holder)).await?);
-        // What it makes under other names is its own as long as it is at work.
-        locks.push(clone.maker.hold(&run_key(run), holder.get(..63).unwrap_or(&holder)).await?);
+        locks.push(clone.maker.hold(&key, holder).await?);
+        if places.insert((identity.system_identifier, identity.oid)) {
+            // What it makes under other names is its own as long as it is at work.
+            locks.push(clone.maker.hold(&run_key(run), holder).await?);
+        }
     }
     Ok(locks)
 }

@@ -127,6 +127,10 @@ impl Maker {
                     failure.exit = Exit::Temporary;
                     return Err(failure
                         .fact(format!("tried {tries} times"))
+                        .changed(format!(
+                            "`{name}` was not dropped; it lets nobody in until it is dropped or used again"
+                        ))
+                        .next("then", "the same command again, once nobody is connected to it")
                         .next("look", format!("psql -c \"SELECT * FROM pg_stat_activity WHERE datname = '{name}'\"")));
                 }
                 done => return done,
