@@ -321,6 +321,12 @@ fn promises(stage: &dyn Stage) -> String {
         for bound in &work.writes {
             text.push_str(&format!(" writes {} {:?}", bound.table, bound.most));
         }
+        if work.alone {
+            text.push_str(" outside of a transaction");
+        }
+        if let Some(batch) = &work.batch {
+            text.push_str(&format!(" batches of {} at most {}", batch.rows, batch.most));
+        }
         text.push_str(&format!(" alters {:?} ignore {:?} never {:?}", work.alters, work.ignore, work.never));
     }
     text

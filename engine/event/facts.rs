@@ -72,6 +72,8 @@ pub enum Role {
     Gate,
     /// Already done?
     DoneWhen,
+    /// Are there no more batches?
+    Until,
 }
 
 impl Role {
@@ -82,6 +84,7 @@ impl Role {
             Role::Ensure => "ensure",
             Role::Gate => "gate",
             Role::DoneWhen => "done_when",
+            Role::Until => "until",
         }
     }
 }

@@ -3,6 +3,9 @@
 use super::{CopiedTable, Event, Failure, Moment, Reading, SequenceMove, TableWrite};
 use std::collections::BTreeMap;
 
+/// Purpose of what is measured of one batch.
+pub const BATCH: &str = "batch";
+
 /// Where a stage stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Status {
@@ -59,6 +62,10 @@ pub struct StageState {
     pub files: BTreeMap<String, String>,
     /// Definitions it changed.
     pub altered: Vec<String>,
+    /// Batches that are committed; what they did in sum stands in `writes` and the rest.
+    pub batches: u32,
+    /// What the batch that is open did.
+    open_batch: Option<Did>,
     /// Proofs that passed.
     pub proved: Vec<String>,
     /// Its closing line.
@@ -73,6 +80,16 @@ pub struct StageState {
     pub opened: Option<String>,
     /// Packet it sealed: id and path.
     pub packet: Option<(String, String)>,
+}
+
+/// What one measured transaction did.
+#[derive(Clone, Debug, Default)]
+struct Did {
+    writes: Vec<TableWrite>,
+    sequences: Vec<SequenceMove>,
+    touched: Vec<String>,
+    files: BTreeMap<String, String>,
+    altered: Vec<String>,
 }
 
 /// What folding a journal says of its run.
@@ -167,15 +184,28 @@ impl StageState {
                 self.attempts = *attempt;
                 self.backend = Some((*backend_pid, backend_start.clone()));
                 self.intent = None;
+                self.open_batch = None;
             }
             Event::Readings { moment: Moment::Before, values, .. } => self.before.clone_from(values),
             Event::Readings { moment: Moment::After, values, .. } => self.after.clone_from(values),
-            Event::Measured { purpose, writes, sequences, held, files, altered, .. } if purpose == "forward" => {
-                self.writes.clone_from(writes);
-                self.files.clone_from(files);
-                self.altered.clone_from(altered);
-                self.touched = held.iter().map(|lock| lock.table.clone()).collect();
-                self.sequences.clone_from(sequences);
+            Event::Measured { purpose, writes, sequences, held, files, altered, .. }
+                if purpose == "forward" || purpose == BATCH =>
+            {
+                let did = Did {
+                    writes: writes.clone(),
+                    sequences: sequences.clone(),
+                    touched: held.iter().map(|lock| lock.table.clone()).collect(),
+                    files: files.clone(),
+                    altered: altered.clone(),
+                };
+                if purpose == BATCH { self.open_batch = Some(did) } else { self.did(did) }
+            }
+            Event::BatchCommitted { batch, .. } => {
+                self.batches = *batch;
+                // Its outcome is known: nothing is left to ask for.
+                (self.intent, self.backend) = (None, None);
+                let batch = self.open_batch.take().unwrap_or_default();
+                self.did_more(batch);
             }
             Event::CommitIntended { xid, system_identifier, timeline, database_oid, .. } => {
                 self.intent = Some((xid.clone(), system_identifier.clone(), *timeline, *database_oid));
@@ -214,6 +244,39 @@ impl StageState {
                 }
             _ => {}
         }
+    }
+}
+
+impl StageState {
+    fn did(&mut self, did: Did) {
+        self.writes = did.writes;
+        self.files = did.files;
+        self.altered = did.altered;
+        self.touched = did.touched;
+        self.sequences = did.sequences;
+    }
+
+    /// One batch on top of those before it.
+    fn did_more(&mut self, did: Did) {
+        for wrote in did.writes {
+            match self.writes.iter_mut().find(|known| known.table == wrote.table) {
+                Some(known) => {
+                    known.inserted += wrote.inserted;
+                    known.updated += wrote.updated;
+                    known.deleted += wrote.deleted;
+                }
+                None => self.writes.push(wrote),
+            }
+        }
+        for moved in did.sequences {
+            match self.sequences.iter_mut().find(|known| known.sequence == moved.sequence) {
+                Some(known) => known.after = moved.after,
+                None => self.sequences.push(moved),
+            }
+        }
+        self.files.extend(did.files);
+        self.altered.extend(did.altered.into_iter().filter(|new| !self.altered.contains(new)).collect::<Vec<_>>());
+        self.touched.extend(did.touched.into_iter().filter(|new| !self.touched.contains(new)).collect::<Vec<_>>());
     }
 }
 

@@ -17,7 +17,7 @@ pub use facts::{
     StageBrief, TableWrite, Truth, Unchanged,
 };
 pub use failure::Failure;
-pub use fold::{HalfMade, RunState, StageState, Status};
+pub use fold::{BATCH, HalfMade, RunState, StageState, Status};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -142,6 +142,19 @@ pub enum Event {
         /// From the transaction's first statement to the answer of its COMMIT; not known after a resume.
         #[serde(default)]
         open_ms: Option<u64>,
+    },
+    /// One batch of a stage is committed; `batch` counts from 1.
+    BatchCommitted {
+        stage: String,
+        batch: u32,
+        xid: Option<String>,
+        #[serde(default)]
+        open_ms: Option<u64>,
+    },
+    /// What statements outside of a transaction had left half done is gone.
+    ClearedAway {
+        stage: String,
+        what: Vec<String>,
     },
     /// A demanded property, demonstrated or not.
     Proved {
@@ -373,6 +386,8 @@ impl Event {
             | Event::Rejects { stage, .. }
             | Event::CommitIntended { stage, .. }
             | Event::StageCommitted { stage, .. }
+            | Event::BatchCommitted { stage, .. }
+            | Event::ClearedAway { stage, .. }
             | Event::Proved { stage, .. }
             | Event::CloneDropped { stage, .. }
             | Event::CloneBegun { stage, .. }

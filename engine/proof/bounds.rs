@@ -218,6 +218,10 @@ impl Resolved {
             return Vec::new();
         }
         if self.alters.is_empty() {
+            if !delta.objects.is_empty() {
+                let told = |(identity, _): &(String, _)| format!("{identity}  changed, and `alters` is empty");
+                return delta.objects.iter().map(told).collect();
+            }
             let moved: Vec<String> = delta.catalogs.iter().map(|(name, rows)| format!("{name} {rows}")).collect();
             let breach = format!("definitions changed and `alters` is empty: row changes in {}", moved.join(", "));
             return if moved.is_empty() { Vec::new() } else { vec![breach] };

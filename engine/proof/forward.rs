@@ -7,7 +7,7 @@ use super::{RunSettings, Script, Work, temporary};
 use crate::clock::Stopwatch;
 use crate::event::evidence::Repetition;
 use crate::event::{Event, Executed, Failure, HeldLock, TableWrite};
-use crate::target::{Says, WriteTx};
+use crate::target::{Alone, Says, WriteTx};
 use crate::{crash, digest};
 use std::collections::BTreeMap;
 
@@ -141,11 +141,31 @@ pub async fn send(tx: &WriteTx, script: &Script) -> Result<Vec<Executed>, Failur
     Ok(sent)
 }
 
+/// Sends every statement of a script outside of any transaction: each stands once it is answered.
+///
+/// # Errors
+/// The first statement that fails; those before it stand.
+pub async fn send_alone(alone: &Alone, script: &Script) -> Result<Vec<Executed>, Failure> {
+    let mut sent = Vec::with_capacity(script.statements.len());
+    for (index, statement) in script.statements.iter().enumerate() {
+        let watch = Stopwatch::start();
+        let rows = alone.execute(&statement.text).await;
+        sent.push(executed(script, index, watch, rows)?);
+    }
+    Ok(sent)
+}
+
 async fn send_one(tx: &WriteTx, script: &Script, index: usize) -> Result<Executed, Failure> {
+    let watch = Stopwatch::start();
+    let rows = tx.execute(&script.statements[index].text).await;
+    executed(script, index, watch, rows)
+}
+
+/// A statement that was answered, in the words of the template it came from.
+fn executed(script: &Script, index: usize, watch: Stopwatch, rows: Result<u64, Failure>) -> Result<Executed, Failure> {
     let statement = &script.statements[index];
     let line = |offset: usize| line_of(&script.text, statement.span.start + offset);
-    let watch = Stopwatch::start();
-    let rows = tx.execute(&statement.text).await.map_err(|mut failure| {
+    let rows = rows.map_err(|mut failure| {
         let line = line(failure.position.unwrap_or(0));
         failure.what = format!("statement {} ({}) failed: {}", index + 1, statement.verb, strip(&failure.what));
         failure.facts.insert(0, format!("{}, line {line} of the rendered text", script.template));

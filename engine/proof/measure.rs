@@ -230,7 +230,8 @@ pub fn put_back(moves: &[SequenceMove]) -> Result<Vec<String>, Failure> {
         .collect()
 }
 
-fn changed_objects(before: &[SchemaObject], after: &[SchemaObject]) -> Vec<(String, Option<String>)> {
+/// Objects that differ, are new or are gone: identity and parent relation.
+pub fn changed_objects(before: &[SchemaObject], after: &[SchemaObject]) -> Vec<(String, Option<String>)> {
     let key = |o: &SchemaObject| (o.kind.clone(), o.identity.clone());
     let old: BTreeMap<_, _> = before.iter().map(|o| (key(o), o)).collect();
     let new: BTreeMap<_, _> = after.iter().map(|o| (key(o), o)).collect();

@@ -21,7 +21,7 @@ pub use follow::followable;
 use crate::event::SequenceMove;
 use crate::event::evidence::{Observation, Rows};
 use crate::fingerprint::TablePrint;
-use crate::sql::Statement;
+use crate::sql::{Predicate, Statement};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -46,6 +46,10 @@ pub struct Work {
     pub monotonic: Vec<String>,
     /// Independent writers may be at work beside it.
     pub parallel: bool,
+    /// `transaction = false`: each statement stands once it is answered.
+    pub alone: bool,
+    /// It runs again and again, each time a transaction of its own.
+    pub batch: Option<Batch>,
     /// It may be run twice, so that two sessions at once must come to the same as one.
     pub idempotent: bool,
     /// Bound of one transaction.
@@ -54,7 +58,28 @@ pub struct Work {
     pub lock_timeout: Duration,
 }
 
+/// `batch = { until, rows, most, pause }`.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Over when this is true.
+    pub until: Predicate,
+    /// `plans/x.toml:164`.
+    pub place: String,
+    /// Most row changes of one batch.
+    pub rows: u64,
+    /// Most batches.
+    pub most: u32,
+    /// Between two batches.
+    pub pause: Duration,
+}
+
 impl Work {
+    /// Maintenance outside of a transaction: neither rows nor definitions are another thing after it, so there is no way
+    /// back to go.
+    pub fn changes_nothing(&self) -> bool {
+        self.alone && self.alters.is_empty()
+    }
+
     /// Columns that no comparison looks at, as a proof prints them.
     fn ignored(&self) -> impl Iterator<Item = Observation> {
         self.ignore.iter().map(|(table, column)| Observation::Ignored { column: format!("{table}.{column}") })

@@ -5,7 +5,7 @@ use crate::clock::Stopwatch;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, Status};
 use crate::plan::Policy;
-use crate::stage::{self, Cx, Done, Head};
+use crate::stage::{self, Cx, Done, Stage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,7 +197,7 @@ async fn one(workflow: Arc<Workflow>, cx: Arc<Cx>, occupied: Arc<BTreeMap<String
     let limit = head.timeout;
     let result = match tokio::time::timeout(limit, stage.run(&cx)).await {
         Ok(result) => result,
-        Err(_) => Err(timed_out(&cx, head, limit)),
+        Err(_) => Err(timed_out(&cx, stage.as_ref(), limit)),
     };
     let ms = watch.ms();
     // Still in its turn: what is looked at is what was there when this stage ended.
@@ -210,7 +210,8 @@ async fn one(workflow: Arc<Workflow>, cx: Arc<Cx>, occupied: Arc<BTreeMap<String
 }
 
 /// What a stage that ran out of time left behind, by what the journal knows of it.
-fn timed_out(cx: &Cx, head: &Head, limit: Duration) -> Failure {
+fn timed_out(cx: &Cx, stage: &dyn Stage, limit: Duration) -> Failure {
+    let head = stage.head();
     let what = format!("stage `{}` took longer than its timeout of {limit:?}", head.name);
     let state = cx.with_state(|state| state.stage(&head.name));
     if state.status == Status::Committed {
@@ -224,7 +225,16 @@ fn timed_out(cx: &Cx, head: &Head, limit: Duration) -> Failure {
             .changed("it is either wholly there or not at all")
             .next("then", format!("engine resume {}   asks the server what became of it", cx.run));
     }
-    Failure::new(Exit::StageFailed, what).changed("its statements were ended and rolled back").next(
+    let changed = match stage.work() {
+        Some(work) if work.alone => {
+            "its statement was ended; those before it stand, and a resume clears away what is half done"
+        }
+        Some(work) if work.batch.is_some() => {
+            "its batch was ended and rolled back; those before it are committed and stay"
+        }
+        _ => "its statements were ended and rolled back",
+    };
+    Failure::new(Exit::StageFailed, what).changed(changed).next(
         "then",
         format!("raise `timeout` of stage `{}` and run: engine resume {} --accept-changes", head.name, cx.run),
     )

@@ -16,9 +16,14 @@ use std::sync::Arc;
 pub enum Where {
     /// To a clone, inside a stage's transaction.
     Clone,
+    /// To a clone, outside of any transaction.
+    Alone,
     /// To a target that is only read, or a probe anywhere.
     Read,
 }
+
+/// Code of what a stage with `transaction = false` is for.
+const NOT_IN_TRANSACTION: &str = "sql-not-in-transaction";
 
 /// One refusal, before it has a source.
 struct Refusal {
@@ -66,11 +71,17 @@ pub fn nondeterministic(statement: &Statement) -> Vec<(Range<usize>, String)> {
 
 fn of_statement(node: &SyntaxNode, at: Where) -> Vec<Refusal> {
     let mut found: Vec<Refusal> = by_kind(node).into_iter().chain(concurrently(node)).chain(temporary(node)).collect();
+    if at == Where::Alone {
+        found.retain(|refusal| refusal.code != NOT_IN_TRANSACTION);
+    }
     found.extend(settings(node));
     found.extend(escaped_name(node));
     found.extend(node.descendants().filter_map(|n| call(&n)));
     if found.is_empty() && at == Where::Read {
         found.extend(not_reading(node));
+    }
+    if found.is_empty() && at == Where::Alone {
+        found.extend(needs_transaction(node));
     }
     found
 }
@@ -128,9 +139,9 @@ fn by_kind(node: &SyntaxNode) -> Option<Refusal> {
             "the engine ends every session itself; leave it out",
         ),
         "VACUUM" | "REPACK" => (
-            "sql-not-in-transaction",
+            NOT_IN_TRANSACTION,
             format!("{what} cannot run inside a transaction"),
-            "`transaction = false` is not yet available; leave it to autovacuum",
+            "give it a stage of its own with `transaction = false`, or leave it to autovacuum",
         ),
         "CHECKPOINT" => ("sql-instance-wide", "CHECKPOINT concerns the whole server".to_owned(), INSTANCE),
         _ if instance_wide(&name) => ("sql-instance-wide", format!("{what} concerns the whole server"), INSTANCE),
@@ -159,8 +170,40 @@ fn concurrently(node: &SyntaxNode) -> Option<Refusal> {
             .find(|t| node.kind() == REINDEX && t.kind() != SyntaxKind::IDENT && whole(&t.text().to_lowercase()))
     })?;
     let message = format!("{} {} cannot run inside a transaction", head(node), culprit.text().to_uppercase());
-    let help = "`transaction = false` is not yet available; leave the word out where the table is small enough";
-    Some(refusal("sql-not-in-transaction", message, token_span(culprit), help))
+    let help =
+        "give it a stage of its own with `transaction = false`, or leave the word out where the table is small enough";
+    Some(refusal(NOT_IN_TRANSACTION, message, token_span(culprit), help))
+}
+
+/// Outside of a transaction: anything that could as well run inside one, where it is committed exactly once.
+fn needs_transaction(node: &SyntaxNode) -> Option<Refusal> {
+    use SyntaxKind::{ALTER_TABLE, ANALYZE, CREATE_INDEX, DROP_INDEX, REINDEX, SET, VACUUM};
+    let words: Vec<String> = tokens(node).filter(|t| !is_trivia(t.kind())).map(|t| t.text().to_lowercase()).collect();
+    let says = |word: &str| words.iter().any(|w| w == word);
+    let whole = ["database", "system"].iter().any(|word| words.iter().take(4).any(|w| w == word));
+    let fine = match node.kind() {
+        CREATE_INDEX | DROP_INDEX => says("concurrently"),
+        REINDEX => says("concurrently") && !whole,
+        ALTER_TABLE => says("detach") && (says("concurrently") || says("finalize")),
+        VACUUM | ANALYZE => true,
+        // The session is closed behind the stage.
+        SET => words.get(1).is_none_or(|word| word != "local"),
+        _ => false,
+    };
+    let unless = match node.kind() {
+        CREATE_INDEX if fine && !says("exists") => Some("IF NOT EXISTS and a name"),
+        DROP_INDEX if fine && !says("exists") => Some("IF EXISTS"),
+        _ => None,
+    };
+    if let Some(unless) = unless {
+        let message = format!("{} CONCURRENTLY cannot be sent twice without {unless}", head(node));
+        let help = "after a kill nobody knows whether it came to its end: it is sent again (what is not valid is dropped first)";
+        return Some(refusal("sql-not-repeatable", message, words_span(node), help));
+    }
+    let message = format!("{} belongs into a transaction", head(node));
+    let help = "outside of one stand only CREATE, DROP and REINDEX INDEX CONCURRENTLY, DETACH PARTITION CONCURRENTLY, VACUUM, \
+                ANALYZE and SET; give it a stage of its own, without `transaction = false`";
+    (!fine).then(|| refusal("sql-needs-transaction", message, words_span(node), help))
 }
 
 fn is_temporary(word: &String) -> bool {

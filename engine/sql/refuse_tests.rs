@@ -162,6 +162,54 @@ fn the_corpus_is_refused_everywhere() {
 }
 
 #[test]
+fn outside_of_a_transaction_stands_only_what_cannot_be_in_one() {
+    for sql in [
+        "VACUUM",
+        "VACUUM (FULL) t",
+        "ANALYZE t",
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a)",
+        "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a) WHERE b",
+        "DROP INDEX CONCURRENTLY IF EXISTS i",
+        "REINDEX TABLE CONCURRENTLY t",
+        "REINDEX (CONCURRENTLY) INDEX i",
+        "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
+        "ALTER TABLE t DETACH PARTITION p FINALIZE",
+        "SET maintenance_work_mem = '64MB'",
+    ] {
+        assert_eq!(codes(sql, Where::Alone), [""; 0], "{sql}");
+    }
+    for sql in [
+        "INSERT INTO t VALUES (1)",
+        "SELECT 1",
+        "DO $$ BEGIN END $$",
+        "CALL p()",
+        "CREATE INDEX ON t (a)",
+        "CREATE INDEX concurrently_named ON t (a)",
+        "DROP INDEX i",
+        "REINDEX TABLE t",
+        "REINDEX DATABASE CONCURRENTLY a",
+        "ALTER TABLE t ADD COLUMN b int",
+        "ALTER TABLE t DETACH PARTITION p",
+        "CREATE TABLE concurrently (a int)",
+        "SET LOCAL work_mem = '1MB'",
+        "CLUSTER",
+    ] {
+        assert_eq!(codes(sql, Where::Alone), ["sql-needs-transaction"], "{sql}");
+    }
+    for (sql, code) in [
+        ("BEGIN", "sql-transaction-control"),
+        ("CREATE INDEX CONCURRENTLY i ON t (a)", "sql-not-repeatable"),
+        ("CREATE INDEX CONCURRENTLY ON t (a)", "sql-not-repeatable"),
+        ("DROP INDEX CONCURRENTLY i", "sql-not-repeatable"),
+        ("SET ROLE x", "sql-role-change"),
+        ("SET search_path = a", "sql-guarded-setting"),
+        ("CREATE DATABASE a", "sql-instance-wide"),
+    ] {
+        assert_eq!(codes(sql, Where::Alone), [code], "{sql}");
+    }
+}
+
+#[test]
 fn a_read_target_is_only_read() {
     for sql in READ_ONLY {
         assert_eq!(codes(sql, Where::Read), ["sql-read-target"], "{sql}");

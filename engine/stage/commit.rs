@@ -31,11 +31,38 @@ pub async fn stage_lock(tx: &WriteTx, target: &str, parallel: bool, stage: &str)
         .changed("nothing was changed"))
 }
 
+/// What a transaction is of its stage: the event that says it is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// All of it.
+    Stage,
+    /// One batch of it, from 1.
+    Batch(u32),
+}
+
+impl Unit {
+    fn committed(self, stage: &str, xid: Option<String>, open_ms: Option<u64>) -> Event {
+        let stage = stage.to_owned();
+        match self {
+            Unit::Stage => Event::StageCommitted { stage, xid, open_ms },
+            Unit::Batch(batch) => Event::BatchCommitted { stage, batch, xid, open_ms },
+        }
+    }
+}
+
 /// Makes the xid durable, journals the intent, commits once and asks what became of it.
 ///
 /// # Errors
 /// Rolled back by the server (75, or 40 with its reason), or the outcome is not known (50).
 pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Result<(), Failure> {
+    commit_unit(cx, (stage, Unit::Stage), writer, tx).await
+}
+
+/// The same for a part of a stage.
+///
+/// # Errors
+/// As `commit`.
+pub async fn commit_unit(cx: &Cx, (stage, unit): (&str, Unit), writer: &Writer, tx: WriteTx) -> Result<(), Failure> {
     tx.control("SET LOCAL synchronous_commit = on").await?;
     let xid = tx.xid().await?;
     if let Some(xid) = &xid {
@@ -62,7 +89,7 @@ pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Resul
             let xid = xid.as_deref().unwrap_or_default();
             cx.say(stage, &format!("COMMIT was sent, its answer never came ({why}); asking the server"));
             let known = cx.with_state(|state| state.stage(stage));
-            let committed = match recover(cx, stage, writer, &known).await {
+            let committed = match recover_unit(cx, (stage, unit), writer, &known).await {
                 Ok(committed) => committed,
                 Err(failure) if failure.exit == Exit::Stuck => return Err(failure),
                 Err(failure) => {
@@ -78,7 +105,7 @@ pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Resul
                 .changed(format!("nothing of `{stage}` was committed")));
         }
     }
-    cx.record(Event::StageCommitted { stage: stage.to_owned(), xid, open_ms: Some(open.ms()) })
+    cx.record(unit.committed(stage, xid, Some(open.ms())))
 }
 
 /// What became of a stage's last attempt? True: it is committed.
@@ -86,6 +113,19 @@ pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Resul
 /// # Errors
 /// Another server (50), another database (63), or an answer nobody can rely on (50).
 pub async fn recover(cx: &Cx, stage: &str, writer: &Writer, state: &StageState) -> Result<bool, Failure> {
+    recover_unit(cx, (stage, Unit::Stage), writer, state).await
+}
+
+/// The same for a part of a stage.
+///
+/// # Errors
+/// As `recover`.
+pub async fn recover_unit(
+    cx: &Cx,
+    (stage, unit): (&str, Unit),
+    writer: &Writer,
+    state: &StageState,
+) -> Result<bool, Failure> {
     let Some((xid, system_identifier, timeline, oid)) = &state.intent else {
         // No intent: it cannot have committed, but its backend may still be at it.
         if let Some((pid, started)) = &state.backend {
@@ -103,7 +143,7 @@ pub async fn recover(cx: &Cx, stage: &str, writer: &Writer, state: &StageState) 
     }
     let committed = ask(stage, writer, xid).await?;
     if committed {
-        cx.record(Event::StageCommitted { stage: stage.to_owned(), xid: Some(xid.clone()), open_ms: None })?;
+        cx.record(unit.committed(stage, Some(xid.clone()), None))?;
     }
     Ok(committed)
 }

@@ -9,10 +9,12 @@ pub mod manifest;
 pub(super) use build::probes_of;
 
 use super::{Built, Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, readings};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Place};
 use crate::event::{Event, Failure, Moment};
 use crate::guard::Check;
+use crate::plan::Spot;
 use crate::plan::keys::Keys;
+use crate::proof::Work;
 
 /// The kind.
 pub static KIND: Kind =
@@ -76,6 +78,11 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     }
     let mut carried = cx.upstream_stages(&of);
     for (name, built) in &carried {
+        if let Some((why, place)) = built.work.as_ref().and_then(|work| not_one_transaction(work, name)) {
+            let message = format!("`{}` cannot be sealed: a packet is one transaction", name.value);
+            let help = "leave it out of `of`: it is done on production by hand, outside of the packet";
+            cx.out.push(Diagnostic::new("packet-of", message, place).label(why).help(help));
+        }
         if built.work.is_none() {
             cx.out.push(
                 Diagnostic::new("packet-of", format!("`{}` writes nothing", name.value), name.place.clone())
@@ -99,6 +106,16 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
         cx.plan.graph.all_upstream(cx.stage).into_iter().map(|i| cx.plan.stages[i].name.value.clone()).collect();
     let search_path = cx.plan.search_path.clone();
     Some(Box::new(PacketStage { head, target: target.value, of: carried, gates, done_when, upstream, search_path }))
+}
+
+/// Why a stage cannot be part of one transaction.
+fn not_one_transaction(work: &Work, name: &Spot<String>) -> Option<(&'static str, Place)> {
+    let why = match work {
+        Work { alone: true, .. } => "`transaction = false`",
+        Work { batch: Some(_), .. } => "runs in batches",
+        _ => return None,
+    };
+    Some((why, name.place.clone()))
 }
 
 impl Stage for PacketStage {

@@ -115,6 +115,17 @@ impl Parse<'_> {
 
     /// `file`, `rollback`, `given`: a path under `templates/`, rendered, split and checked.
     pub fn script(&mut self, path: &Spot<String>, lock_name: &str, extra: &BTreeMap<String, Value>) -> Option<Script> {
+        self.script_at(path, lock_name, extra, sql::Where::Clone)
+    }
+
+    /// The same, checked for where it will be sent.
+    pub fn script_at(
+        &mut self,
+        path: &Spot<String>,
+        lock_name: &str,
+        extra: &BTreeMap<String, Value>,
+        at: sql::Where,
+    ) -> Option<Script> {
         let extra = values(extra);
         let rendered = match self.renderer.file(&path.value, &path.place, &extra) {
             Ok(rendered) => rendered,
@@ -125,7 +136,7 @@ impl Parse<'_> {
         };
         let shown = format!("sql/{}/{lock_name}", self.plan.name);
         let source = Source::new(&shown, rendered.text.clone());
-        let (statements, mut problems) = sql::check(&source, sql::Where::Clone);
+        let (statements, mut problems) = sql::check(&source, at);
         // The author edits the template: point there when rendering left its text as it is.
         if rendered.text == rendered.template.text {
             for problem in &mut problems.0 {

@@ -1,9 +1,10 @@
 //! `rehearse`: on a copy of the clone, every writing stage since the baseline is rolled back, compared, applied
 //! again and compared. Every step is committed there; the copy is dropped whatever happens.
 //!
-//! `steps` are one transaction each, `race` runs a worker in two sessions at once, `traffic` asks whether what others
+//! `steps` are one transaction each, `forth` is what is not, `race` runs a worker in two sessions at once, `traffic` asks whether what others
 //! write between forward and rollback survives it.
 
+mod forth;
 mod race;
 mod steps;
 mod traffic;
@@ -67,7 +68,7 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     }
     unordered(cx, &head, &on);
     let works = since(cx, &baseline.value, &on);
-    for work in works.iter().filter(|w| w.rollback.is_none()) {
+    for work in works.iter().filter(|w| w.rollback.is_none() && !w.changes_nothing()) {
         let place = cx.plan_stage().name.place.clone();
         cx.out.push(
             Diagnostic::new(
@@ -145,7 +146,8 @@ impl Stage for RehearseStage {
 impl RehearseStage {
     async fn go(&self, cx: &Cx) -> Result<Done, Failure> {
         readings::guards_outside(cx, &self.head).await?;
-        let missing: Vec<&str> = self.works.iter().filter(|w| w.rollback.is_none()).map(|w| w.stage.as_str()).collect();
+        let no_way_back = |w: &&Arc<Work>| w.rollback.is_none() && !w.changes_nothing();
+        let missing: Vec<&str> = self.works.iter().filter(no_way_back).map(|w| w.stage.as_str()).collect();
         if !missing.is_empty() {
             return Err(Failure::new(Exit::ProofFailed, "the rollback cannot be rehearsed: a stage has none")
                 .fact(missing.join(", "))

@@ -74,5 +74,19 @@ pub async fn undo(
     let found: Places = super::sql::stored(cx, file)?;
     let live = cx.targets.clone_target(on)?.live()?;
     put_back(cx, on, &own(moved_since(&live.reader, &found).await?)).await?;
-    std::fs::remove_file(&path).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))
+    forget(cx, file)
+}
+
+/// Forgets where sequences were found: what was drawn since then stays drawn.
+///
+/// # Errors
+/// The disk did not take it.
+pub fn forget(cx: &Cx, file: &str) -> Result<(), Failure> {
+    let path = cx.dir.join(file);
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::new(Exit::Io, format!("{}: {e}", path.display())))
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,5 +1,7 @@
 //! `sql`: renders a template and runs it on a clone in one transaction, with bounds, ensures, rejects and proofs.
 
+mod alone;
+mod batch;
 mod keys;
 mod known;
 mod prove;
@@ -42,6 +44,10 @@ struct SqlStage {
     work: Arc<Work>,
     ensures: Vec<Check>,
     done_when: Option<Check>,
+    /// No more batches are needed.
+    until: Option<Check>,
+    /// `done_when` and `until`.
+    others: Vec<Check>,
     rejects: Vec<reject::Reject>,
     idempotent: bool,
     reversible: bool,
@@ -65,7 +71,7 @@ impl Stage for SqlStage {
     }
 
     fn other_checks(&self) -> &[Check] {
-        self.done_when.as_slice()
+        &self.others
     }
 
     fn demands(&self) -> Vec<String> {
@@ -102,18 +108,9 @@ impl SqlStage {
     async fn go(&self, cx: &Cx) -> Result<Done, Failure> {
         let live = cx.targets.clone_target(&self.on)?.live()?;
         let name = self.head.name.as_str();
-        let known = cx.with_state(|state| state.stage(name));
-        let committed = match known.status {
-            Status::Committed => true,
-            _ if known.attempts > 0 => commit::recover(cx, name, &live.writer, &known).await?,
-            _ => false,
-        };
-        let attempt = if committed {
-            self.remembered(cx, &live).await?
-        } else {
-            // A process that died within an attempt could not put its sequences back.
-            self.undo_sequences(cx).await?;
-            self.attempts(cx, &live, known.attempts).await?
+        let attempt = match &self.work.batch {
+            Some(batch) => self.in_batches(cx, &live, batch).await?,
+            None => self.in_one(cx, &live).await?,
         };
         if !self.parallel {
             sequences::put_back(cx, &self.on, &attempt.reject_moves).await?;
@@ -128,6 +125,23 @@ impl SqlStage {
         let known = cx.with_state(|state| state.stage(name).after);
         readings::at_end(cx, &self.head, &by_name(&known)).await?;
         Ok(Done { summary: words.join(" · ") })
+    }
+
+    /// The one transaction: that which history says committed, or a new one.
+    async fn in_one(&self, cx: &Cx, live: &Live) -> Result<Attempt, Failure> {
+        let name = self.head.name.as_str();
+        let known = cx.with_state(|state| state.stage(name));
+        let committed = match known.status {
+            Status::Committed => true,
+            _ if known.attempts > 0 => commit::recover(cx, name, &live.writer, &known).await?,
+            _ => false,
+        };
+        if committed {
+            return self.remembered(cx, live).await;
+        }
+        // A process that died within an attempt could not put its sequences back.
+        self.undo_sequences(cx).await?;
+        self.attempts(cx, live, known.attempts).await
     }
 
     /// The attempt that history says committed.
@@ -148,8 +162,7 @@ impl SqlStage {
         loop {
             attempt += 1;
             let outcome = match self.attempt(cx, live, attempt).await {
-                // Stuck: nobody knows whether it is committed; the resume that finds out puts them back.
-                Err(failure) if failure.exit != Exit::Stuck => Err(match self.undo_sequences(cx).await {
+                Err(failure) if !self.not_known(cx, &failure) => Err(match self.undo_sequences(cx).await {
                     Ok(()) => failure,
                     Err(also) => failure.fact(format!("its sequences are put back by the next attempt: {}", also.what)),
                 }),
@@ -165,6 +178,13 @@ impl SqlStage {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Nobody knows whether it is committed, or it is and the journal could not be told: its sequences stay as they are, and
+    /// the resume that finds out puts them back.
+    fn not_known(&self, cx: &Cx, failure: &Failure) -> bool {
+        let intended = || cx.with_state(|state| state.stage(&self.head.name).intent.is_some());
+        failure.exit == Exit::Stuck || failure.exit == Exit::Io && intended()
     }
 
     /// Other writers at work on the target move sequences of their own, which must not be taken for ours.
@@ -228,7 +248,7 @@ impl SqlStage {
     }
 
     fn checks(&self) -> impl Iterator<Item = &Check> {
-        self.head.guards.iter().chain(&self.ensures).chain(&self.done_when)
+        self.head.guards.iter().chain(&self.ensures).chain(&self.others)
     }
 
     /// Everything between BEGIN and COMMIT. `None`: `done_when` is true.

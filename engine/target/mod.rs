@@ -6,6 +6,7 @@
 //! only `WriteTx` can execute statements. COMMIT is sent once and never retried. `Streamer` and `Loader` move rows in
 //! bulk, out of a reader and into a database that is being made.
 
+mod alone;
 mod asked;
 mod bound;
 mod connect;
@@ -24,6 +25,7 @@ mod url;
 mod wire;
 mod writer;
 
+pub use alone::Alone;
 pub use bound::{Called, CloneTarget, Live, Plain, Targets};
 pub use connect::{Door, Settings};
 pub use dispose::Ours;

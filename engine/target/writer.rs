@@ -132,7 +132,7 @@ async fn as_login(
 /// An open writing transaction; everything a `Tx` can be asked, and statements.
 #[derive(Debug)]
 pub struct WriteTx {
-    tx: Tx,
+    pub(super) tx: Tx,
     /// Its backend.
     pub backend_pid: i32,
     /// When that backend started.

@@ -53,7 +53,7 @@ impl Steps<'_> {
 
     /// All rollbacks in reverse order. `sequences`: put back as well, as nobody else drew from them.
     pub(super) async fn back(&self, sequences: bool) -> Result<(), Failure> {
-        for work in self.stage.works.iter().rev() {
+        for work in self.stage.works.iter().rev().filter(|work| !work.changes_nothing()) {
             self.say(&format!("back over {}", work.stage));
             let rollback = work.rollback.as_ref().expect("invariant: a missing rollback was refused before the copy");
             self.step(work, rollback, "rollback").await?;
@@ -75,6 +75,9 @@ impl Steps<'_> {
 
     /// A stage's SQL again: by two sessions at once, if it is a worker that may be.
     async fn forward(&self, work: &Work) -> Result<(), Failure> {
+        if let Some(batch) = &work.batch {
+            return self.batches(work, batch).await;
+        }
         if work.monotonic.is_empty() {
             return self.step(work, &work.forward, "forward again").await;
         }
@@ -116,7 +119,10 @@ impl Steps<'_> {
     }
 
     /// One script in one committed transaction, held to its stage's bounds.
-    async fn step(&self, work: &Work, script: &Script, purpose: &str) -> Result<(), Failure> {
+    pub(super) async fn step(&self, work: &Work, script: &Script, purpose: &str) -> Result<(), Failure> {
+        if work.alone {
+            return self.alone(work, script, purpose).await;
+        }
         let tx = self.copy.writer.session(&format!("{purpose} of `{}` on the copy", work.stage)).await?;
         let done = self.open(&tx, work, script, purpose).await;
         self.close(tx, work, purpose, done.map(drop)).await

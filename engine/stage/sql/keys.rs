@@ -1,9 +1,11 @@
 //! The keys of a `sql` stage.
 
-use super::{KIND, SqlStage};
+use super::alone::AloneStage;
+use super::{KIND, SqlStage, batch};
 use crate::diag::Diagnostic;
 use crate::plan::keys::Keys;
-use crate::proof::Work;
+use crate::proof::{Script, Work};
+use crate::sql::Where;
 use crate::stage::{Head, Parse, Stage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +13,11 @@ use std::sync::Arc;
 /// Parses them; everything that is wrong with them at once.
 pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage>> {
     let target = cx.needs_clone(&head)?;
-    cx.not_yet(&mut keys, "batch", "write one transaction bounded by `writes`, or several stages");
-    cx.not_yet(&mut keys, "transaction", "leave it out: every statement runs in the stage's one transaction");
+    let alone = keys.flag("transaction", cx.out).filter(|flag| !flag.value);
+    let at = if alone.is_some() { Where::Alone } else { Where::Clone };
+    if let Some(flag) = &alone {
+        unlike_a_transaction(cx, &mut keys, &flag.place);
+    }
     let place = cx.plan_stage().name.place.clone();
     let file = keys.text("file", cx.out);
     let rollback = keys.text("rollback", cx.out);
@@ -36,9 +41,12 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
         );
     }
     let none = BTreeMap::new();
-    let forward = file.and_then(|path| cx.script(&path, &format!("{}.sql", head.name), &none));
+    let forward = file.and_then(|path| cx.script_at(&path, &format!("{}.sql", head.name), &none, at));
+    if let Some(script) = forward.as_ref().filter(|_| alone.is_some()) {
+        detached_alone(cx, script, &place);
+    }
     let has_rollback = rollback.is_some();
-    let rollback = rollback.and_then(|path| cx.script(&path, &format!("{}.rollback.sql", head.name), &none));
+    let rollback = rollback.and_then(|path| cx.script_at(&path, &format!("{}.rollback.sql", head.name), &none, at));
     let writes = cx.writes(&mut keys);
     let alters = keys.texts("alters", cx.out).unwrap_or_default();
     for (named, spot) in writes.iter().map(|b| (&b.table, &place)).chain(alters.iter().map(|a| (&a.value, &a.place))) {
@@ -46,8 +54,16 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
     }
     let ensures = cx.ensures(&mut keys, &writes);
     let done_when = cx.done_when(&mut keys);
+    let prove_place = keys.key_place("prove");
+    let batch = batch::parse(cx, &mut keys);
     let rejects = cx.rejects(&mut keys, &target.name.value);
     let (idempotent, reversible) = proofs(cx, &mut keys, has_rollback);
+    if let Some(place) = prove_place.filter(|_| reversible && batch.is_some()) {
+        let message = "`reversible` cannot be proved of batches: it goes forth and back in one transaction".to_owned();
+        let found = Diagnostic::new("batch-reversible", message, place).label("not of batches");
+        cx.out
+            .push(found.help("remove it; the `rehearse` stage goes back over all batches, and forth again one by one"));
+    }
     let monotonic = monotonic(cx, &mut keys, &target.name.value);
     let ignore = ignore(cx, &mut keys);
     keys.finish(&cx.known(&KIND), cx.out);
@@ -64,6 +80,8 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
         never,
         monotonic: monotonic.clone(),
         parallel: target.parallel,
+        alone: alone.is_some(),
+        batch: batch.as_ref().map(|(batch, _)| batch.clone()),
         idempotent,
         timeout: head.timeout,
         lock_timeout: head.lock_timeout,
@@ -71,11 +89,18 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
     let on = target.name.value.clone();
     let work = Arc::new(work);
     let parallel = target.parallel;
+    if alone.is_some() {
+        // That it is missing was said.
+        return Some(Box::new(AloneStage { head, work, ensures, done_when: done_when?, parallel, on }));
+    }
+    let until = batch.map(|(_, check)| check);
     Some(Box::new(SqlStage {
         head,
         work,
         ensures,
+        others: done_when.iter().chain(&until).cloned().collect(),
         done_when,
+        until,
         rejects,
         idempotent,
         reversible,
@@ -83,6 +108,46 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
         parallel,
         on,
     }))
+}
+
+/// Keys that need a transaction around the stage, and one that is needed without.
+fn unlike_a_transaction(cx: &mut Parse<'_>, keys: &mut Keys, flag: &crate::diag::Place) {
+    let why = [
+        ("writes", "statements outside of a transaction change no rows", "remove it"),
+        ("batch", "a batch is a transaction", "remove one of the two"),
+        ("reject", "a refusal is tried in a transaction that is rolled back", "give it to a stage of kind `check`"),
+        (
+            "prove",
+            "a proof repeats the stage in a transaction that is rolled back",
+            "remove it; `done_when` says what holds",
+        ),
+        ("monotonic", "it is read around a second run in a transaction", "remove it"),
+    ];
+    for (key, because, help) in why {
+        let Some(place) = keys.key_place(key) else { continue };
+        keys.discard(key);
+        let message = format!("`{key}` cannot stand beside `transaction = false`: {because}");
+        let found = Diagnostic::new("without-transaction", message, place).label("needs a transaction");
+        cx.out.push(found.related(flag.clone(), "none here").help(help));
+    }
+    if !keys.has("done_when") {
+        let message = "`transaction = false` needs `done_when`".to_owned();
+        let found = Diagnostic::new("without-transaction", message, flag.clone()).label("how does a resume tell?");
+        cx.out.push(found.help(
+            "write `done_when = \"...\"`, true exactly when all of it is there: after a kill nothing else can tell",
+        ));
+    }
+}
+
+/// Detaching a partition cannot be sent twice, so nothing may come behind it that a kill could leave open.
+fn detached_alone(cx: &mut Parse<'_>, script: &Script, place: &crate::diag::Place) {
+    let sent: Vec<&str> = script.statements.iter().map(|s| s.verb.as_str()).filter(|verb| *verb != "SET").collect();
+    if sent.len() > 1 && sent.contains(&"ALTER TABLE") {
+        let message = "DETACH PARTITION stands beside other statements, outside of a transaction".to_owned();
+        let found = Diagnostic::new("sql-not-repeatable", message, place.clone()).label("cannot be sent twice");
+        cx.out
+            .push(found.help("give it a stage of its own: after a kill the statements are sent again from the first"));
+    }
 }
 
 fn never(cx: &mut Parse<'_>, target: &crate::plan::Target, table: &str, place: &crate::diag::Place) {

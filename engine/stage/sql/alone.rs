@@ -1,0 +1,297 @@
+//! `transaction = false`: statements that cannot run inside a transaction. Each stands once it is answered.
+//!
+//! So this is not exactly once, and says so: whether all of it is there is what `done_when` answers. A resume waits until
+//! the backend of the process that died has ended, clears away what was left half done, and then asks. The clearing
+//! comes first: an author who only asks whether an index is there would take an invalid one for it.
+
+use super::{by_name, stored};
+use crate::crash;
+use crate::event::{Event, Exit, Failure, Judgement, Moment, Reading, Role, Status, Truth};
+use crate::fingerprint::{self, SchemaObject};
+use crate::guard::{self, Check, Values};
+use crate::journal::store;
+use crate::proof::{Work, bounds, forward, measure};
+use crate::stage::{Cx, Done, Head, Running, Stage, commit, readings, sequences};
+use crate::target::{Alone, Isolation, Live, RETRYABLE};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+const HALF_DONE: &str = include_str!("../../../sql/engine/measure/half_done.sql");
+const NOT_VALID: &str = include_str!("../../../sql/engine/measure/not_valid.sql");
+
+/// Where the marker of a clone stands among its definitions.
+const MARKER: &str = "comment on the database";
+
+/// A stage outside of any transaction.
+#[derive(Debug)]
+pub(super) struct AloneStage {
+    pub(super) head: Head,
+    pub(super) work: Arc<Work>,
+    pub(super) ensures: Vec<Check>,
+    pub(super) done_when: Check,
+    /// Independent writers may be at work on the target.
+    pub(super) parallel: bool,
+    pub(super) on: String,
+}
+
+/// What was there before anything was sent; kept in the run's folder until the stage is done.
+#[derive(Debug, Serialize, Deserialize)]
+struct Found {
+    /// Oids of indexes that were not valid then, and are nobody's to drop.
+    not_valid: Vec<i64>,
+    objects: Vec<SchemaObject>,
+}
+
+impl Stage for AloneStage {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn work(&self) -> Option<Arc<Work>> {
+        Some(Arc::clone(&self.work))
+    }
+
+    fn ensures(&self) -> &[Check] {
+        &self.ensures
+    }
+
+    fn other_checks(&self) -> &[Check] {
+        std::slice::from_ref(&self.done_when)
+    }
+
+    fn writes_target(&self) -> bool {
+        true
+    }
+
+    fn run<'r>(&'r self, cx: &'r Cx) -> Running<'r> {
+        Box::pin(self.go(cx))
+    }
+}
+
+impl AloneStage {
+    async fn go(&self, cx: &Cx) -> Result<Done, Failure> {
+        let live = cx.targets.clone_target(&self.on)?.live()?;
+        let name = self.head.name.as_str();
+        let known = cx.with_state(|state| state.stage(name));
+        if known.status == Status::Committed {
+            return self.done(cx, vec!["committed before".to_owned()]).await;
+        }
+        if known.attempts > 0 {
+            // It has no intent: this only waits for its backend to be gone.
+            commit::recover(cx, name, &live.writer, &known).await?;
+        }
+        let begun = self.found(cx)?.is_some();
+        if begun {
+            self.clear_away(cx, &live).await?;
+        }
+        let done = self.ask(cx, &live, Role::DoneWhen, std::slice::from_ref(&self.done_when), None).await?;
+        match (done.iter().all(|j| j.truth == Truth::True), begun) {
+            (true, false) => {
+                // Nothing was sent, so nothing is proved: the verdict says NOT RUN where something had to be.
+                readings::at_end(cx, &self.head, &BTreeMap::new()).await?;
+                return Ok(Done { summary: "already done, nothing was sent".to_owned() });
+            }
+            (true, true) => {
+                return self.finish(cx, &live, "done by an earlier attempt, says `done_when`".to_owned()).await;
+            }
+            // What stands already may be just what a guard forbids: they are asked before anything is sent.
+            (false, true) => {}
+            (false, false) => drop(readings::guards_outside(cx, &self.head).await?),
+        }
+        let sent = self.attempts(cx, &live, known.attempts).await?;
+        self.finish(cx, &live, sent).await
+    }
+
+    async fn attempts(&self, cx: &Cx, live: &Live, before: u32) -> Result<String, Failure> {
+        let mut attempt = before;
+        loop {
+            attempt += 1;
+            let failure = match self.attempt(cx, live, attempt).await {
+                Ok(sent) => return Ok(sent),
+                Err(failure) => failure,
+            };
+            let failure = match self.clear_away(cx, live).await {
+                Ok(cleared) if cleared.is_empty() => failure,
+                Ok(cleared) => failure.fact(format!("cleared away: {}", cleared.join("; "))),
+                Err(also) => failure.fact(format!("what it left half done is cleared away by a resume: {}", also.what)),
+            };
+            let again = failure.sqlstate.as_deref().is_some_and(|code| RETRYABLE.contains(&code));
+            if !again || attempt - before > self.head.retry {
+                return Err(failure.changed(format!(
+                    "`{}` is in no transaction: statements before the one that failed stand; production was only read",
+                    self.head.name
+                )));
+            }
+            cx.say(&self.head.name, &format!("attempt {attempt} ended with {}; trying again", failure.what));
+        }
+    }
+
+    /// Sends the statements one by one.
+    async fn attempt(&self, cx: &Cx, live: &Live, number: u32) -> Result<String, Failure> {
+        let name = self.head.name.as_str();
+        let purpose = format!("stage `{name}`");
+        let alone = Alone::open(&live.writer, &purpose, self.head.timeout, self.head.lock_timeout).await?;
+        cx.record(Event::AttemptStarted {
+            stage: name.to_owned(),
+            attempt: number,
+            backend_pid: alone.backend_pid,
+            backend_start: alone.backend_start.clone(),
+        })?;
+        if !alone.lock(&[(commit::LOCK_KEY, self.parallel), (&format!("engine stage {name}"), false)]).await? {
+            return Err(Failure::new(Exit::Held, format!("another session runs a stage on `{}`", self.on))
+                .next("wait", "until the other session has ended, then the same command again"));
+        }
+        if self.found(cx)?.is_none() {
+            self.keep_found(cx, live).await?;
+        }
+        cx.say(name, "running its SQL, outside of a transaction");
+        crash::point(|| "alone/begin".to_owned());
+        let statements = forward::send_alone(&alone, &self.work.forward).await?;
+        crash::point(|| "alone/sent".to_owned());
+        let count = statements.len();
+        cx.record(Event::Statements { stage: name.to_owned(), purpose: "forward".into(), statements })?;
+        Ok(format!("{count} statement{} outside of a transaction", if count == 1 { "" } else { "s" }))
+    }
+
+    /// All is there: no more than was declared, and `done_when` and the ensures say so.
+    async fn finish(&self, cx: &Cx, live: &Live, how: String) -> Result<Done, Failure> {
+        let stands = "what its statements did stands: they were in no transaction; production was only read";
+        let name = self.head.name.as_str();
+        let altered = self.within_bounds(cx, live).await.map_err(|failure| failure.changed(stands))?;
+        let before = by_name(&cx.with_state(|state| state.stage(name).before));
+        let done = self.ask(cx, live, Role::DoneWhen, std::slice::from_ref(&self.done_when), None).await?;
+        if let Some(mut failure) = guard::refusal(Role::Ensure, &format!("stage `{name}`"), &done) {
+            failure.what = format!("`done_when` of stage `{name}` is not true after its statements ran");
+            return Err(failure.changed(stands));
+        }
+        let now = self.read(cx, &self.ensures).await?;
+        readings::keep(cx, name, Moment::After, &now)?;
+        let values = Some((before.clone(), now.clone()));
+        let ensured = self.ask(cx, live, Role::Ensure, &self.ensures, values).await?;
+        if let Some(failure) = guard::refusal(Role::Ensure, &format!("stage `{name}`"), &ensured) {
+            return Err(failure.changed(stands));
+        }
+        cx.record(Event::Measured {
+            stage: name.to_owned(),
+            purpose: "forward".to_owned(),
+            writes: Vec::new(),
+            altered: altered.clone(),
+            sequences: Vec::new(),
+            locks: Vec::new(),
+            held: Vec::new(),
+            files: BTreeMap::new(),
+            wal_bytes: 0,
+        })?;
+        cx.record(Event::StageCommitted { stage: name.to_owned(), xid: None, open_ms: None })?;
+        let mut words = readings::shown(&self.ensures, &before, &now);
+        words.push(how);
+        if !altered.is_empty() {
+            words.push(format!("altered {} object{}", altered.len(), if altered.len() == 1 { "" } else { "s" }));
+        }
+        self.done(cx, words).await
+    }
+
+    async fn done(&self, cx: &Cx, words: Vec<String>) -> Result<Done, Failure> {
+        sequences::forget(cx, &found_file(&self.head.name))?;
+        let known = cx.with_state(|state| state.stage(&self.head.name).after);
+        readings::at_end(cx, &self.head, &by_name(&known)).await?;
+        Ok(Done { summary: words.join(" · ") })
+    }
+
+    /// Readings that these predicates name, as they are now.
+    async fn read(&self, cx: &Cx, checks: &[Check]) -> Result<BTreeMap<String, Reading>, Failure> {
+        let (now, before) = readings::wanted(checks);
+        let names: BTreeSet<String> = now.union(&before).cloned().collect();
+        readings::read_probes(cx, &names, None).await
+    }
+
+    /// Judges predicates over readings taken now, or over those that are given: before the stage, and after.
+    async fn ask(
+        &self,
+        cx: &Cx,
+        live: &Live,
+        role: Role,
+        checks: &[Check],
+        given: Option<(BTreeMap<String, Reading>, BTreeMap<String, Reading>)>,
+    ) -> Result<Vec<Judgement>, Failure> {
+        if checks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (before, now) = match given {
+            Some(given) => given,
+            None => (BTreeMap::new(), self.read(cx, checks).await?),
+        };
+        let values = Values { now, before, ..readings::values(cx) };
+        let tx = live.reader.begin("judging predicates", Isolation::Fresh).await?;
+        let judgements = guard::judge(&tx, checks, &values).await;
+        tx.finish().await?;
+        let judgements = judgements?;
+        let stage = self.head.name.clone();
+        cx.record(Event::Judged { stage, role, judgements: judgements.clone() })?;
+        Ok(judgements)
+    }
+
+    fn found(&self, cx: &Cx) -> Result<Option<Found>, Failure> {
+        let file = found_file(&self.head.name);
+        if cx.dir.join(&file).exists() { stored(cx, &file).map(Some) } else { Ok(None) }
+    }
+
+    /// Before anything is sent: what was there, so that what comes on top can be told from it. Readings too.
+    async fn keep_found(&self, cx: &Cx, live: &Live) -> Result<(), Failure> {
+        let now = self.read(cx, &self.ensures).await?;
+        readings::keep(cx, &self.head.name, Moment::Before, &now)?;
+        let tx = live.reader.begin("what is there", Isolation::Snapshot).await?;
+        let tables = bounds::resolve(&tx, &self.work).await?.tables();
+        let not_valid = tx.query(NOT_VALID, &[&tables]).await?.iter().map(|row| row.get(0)).collect();
+        let objects = fingerprint::objects(&tx).await?;
+        tx.finish().await?;
+        let bytes = serde_json::to_vec(&Found { not_valid, objects }).expect("invariant: this is JSON");
+        store::write(&cx.dir.join(found_file(&self.head.name)), &bytes)
+    }
+
+    /// Definitions that changed, all of them declared.
+    async fn within_bounds(&self, cx: &Cx, live: &Live) -> Result<Vec<String>, Failure> {
+        // Beside other writers nobody can tell whose definition it is.
+        let Some(found) = self.found(cx)?.filter(|_| !self.parallel) else { return Ok(Vec::new()) };
+        let tx = live.reader.begin("what was altered", Isolation::Snapshot).await?;
+        let resolved = bounds::resolve(&tx, &self.work).await?;
+        let objects = measure::changed_objects(&found.objects, &fingerprint::objects(&tx).await?);
+        tx.finish().await?;
+        // The clone's marker is the engine's own, and says anew where the journal stands when a run ends.
+        let objects = objects.into_iter().filter(|(identity, _)| identity != MARKER).collect();
+        let mut delta = measure::Delta { objects, ..measure::Delta::default() };
+        if !delta.objects.is_empty() {
+            delta.catalogs = [("pg_class".to_owned(), delta.objects.len() as u64)].into();
+        }
+        resolved.hold(&self.head.name, &delta)?;
+        Ok(bounds::Resolved::altered(&delta))
+    }
+
+    /// Drops what was left half done; answers what that was.
+    async fn clear_away(&self, cx: &Cx, live: &Live) -> Result<Vec<String>, Failure> {
+        let Some(found) = self.found(cx)? else { return Ok(Vec::new()) };
+        let tx = live.reader.begin("what is half done", Isolation::Fresh).await?;
+        let tables = bounds::resolve(&tx, &self.work).await?.tables();
+        let rows = tx.query(HALF_DONE, &[&tables, &found.not_valid]).await?;
+        tx.finish().await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let purpose = format!("clearing away what stage `{}` left half done", self.head.name);
+        let alone = Alone::open(&live.writer, &purpose, self.head.timeout, self.head.lock_timeout).await?;
+        let mut cleared = Vec::new();
+        for row in rows {
+            alone.execute(row.get(1)).await?;
+            crash::point(|| "alone/cleared".to_owned());
+            cleared.push(format!("{}: {}", row.get::<_, String>(0), row.get::<_, String>(1)));
+        }
+        cx.record(Event::ClearedAway { stage: self.head.name.clone(), what: cleared.clone() })?;
+        Ok(cleared)
+    }
+}
+
+/// What was there before anything was sent.
+fn found_file(stage: &str) -> String {
+    format!("fingerprints/{stage}.alone.json")
+}

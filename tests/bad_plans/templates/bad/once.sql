@@ -1,0 +1,1 @@
+CREATE INDEX CONCURRENTLY gaps_seam ON gaps (seam);
