@@ -17,6 +17,13 @@ pub fn hex_parts<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> String {
     to_hex(&hasher.finalize())
 }
 
+/// HMAC-SHA-256 of `bytes` under `key`, 64 hex digits: who has no key cannot try values against it.
+pub fn keyed(key: &[u8], bytes: &[u8]) -> String {
+    let mut mac = <hmac::Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("invariant: any length is a key");
+    hmac::Mac::update(&mut mac, bytes);
+    to_hex(&hmac::Mac::finalize(mac).into_bytes())
+}
+
 /// The first 12 digits, enough for a person to recognise.
 pub fn short(hex: &str) -> &str {
     hex.get(..12).unwrap_or(hex)

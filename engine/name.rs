@@ -84,13 +84,22 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
 /// # Errors
 /// The operating system gave no random bytes.
 pub fn run_id() -> std::io::Result<String> {
-    use std::io::Read;
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut bytes = [0u8; 8];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let bytes = random::<8>()?;
     // The first one is a letter, so that a run id is never mistaken for a number.
     let letter = char::from(ALPHABET[10 + usize::from(bytes[0]) % 22]);
     Ok(std::iter::once(letter).chain(bytes[1..].iter().map(|b| char::from(ALPHABET[usize::from(*b) % 32]))).collect())
+}
+
+/// Random bytes of the system.
+///
+/// # Errors
+/// It has none.
+pub fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    use std::io::Read;
+    let mut bytes = [0u8; N];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -106,11 +106,7 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
     let files = files(&plan, &renderer, &root);
     let inputs = inputs(&files, &vars_text);
     let briefs = briefs(&plan, &stages, &lock);
-    let genesis = digest::hex_parts(
-        [env!("CARGO_PKG_VERSION").as_bytes()]
-            .into_iter()
-            .chain(inputs.iter().flat_map(|(k, v)| [k.as_bytes(), v.as_bytes()])),
-    );
+    let genesis = genesis(&inputs);
     let lock_dir = lock_dir(&root, &plan.name);
     out.sort();
     Ok(Workflow {
@@ -130,6 +126,12 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
         warnings: out,
         plan,
     })
+}
+
+/// What a journal begins with: the digest of the engine's version and all inputs, in order of their names.
+pub fn genesis(inputs: &BTreeMap<String, String>) -> String {
+    let version = [env!("CARGO_PKG_VERSION").as_bytes()];
+    digest::hex_parts(version.into_iter().chain(inputs.iter().flat_map(|(k, v)| [k.as_bytes(), v.as_bytes()])))
 }
 
 impl Workflow {

@@ -62,7 +62,7 @@ pub fn resolve(plan: &Plan, given: &Given, out: &mut Diagnostics) -> BTreeMap<St
             None => out.push(
                 Diagnostic::new("variable-missing", format!("variable `{name}` has no value"), var.name.place.clone())
                     .label("no default")
-                    .help(format!("give one: --var {name}=VALUE")),
+                    .help(format!("give one: --var {name}={}", if var.sensitive { "env:NAME" } else { "VALUE" })),
             ),
         }
     }
@@ -81,10 +81,12 @@ pub fn for_templates(plan: &Plan, values: &BTreeMap<String, Value>) -> BTreeMap<
         });
     }
     let kind = |name: &str| plan.var(name).map(|v| v.kind.clone());
+    let sensitive = |name: &str| plan.var(name).is_some_and(|v| v.sensitive);
     values
         .iter()
         .map(|(name, value)| {
             let value = match (value, kind(name)) {
+                _ if sensitive(name) => render::Value::Sensitive,
                 (Value::Int(i), _) => render::Value::Int(*i),
                 (Value::Bool(b), _) => render::Value::Bool(*b),
                 (Value::Text(t), Some(VarKind::Ident)) => render::Value::Ident(t.clone()),
@@ -95,7 +97,7 @@ pub fn for_templates(plan: &Plan, values: &BTreeMap<String, Value>) -> BTreeMap<
         .collect()
 }
 
-/// As predicates see them: PostgreSQL's type and the value's text.
+/// As predicates see them: PostgreSQL's type and the value's text. Of a sensitive one they see nothing.
 pub fn texts(plan: &Plan, values: &BTreeMap<String, Value>) -> BTreeMap<String, (String, String)> {
     let text = |var: &Var, value: &Value| match var.kind {
         VarKind::Int => ("int8".to_owned(), value.to_string()),
@@ -107,5 +109,9 @@ pub fn texts(plan: &Plan, values: &BTreeMap<String, Value>) -> BTreeMap<String, 
         }
         VarKind::Text | VarKind::Ident | VarKind::Packet | VarKind::Enum(_) => ("text".to_owned(), value.to_string()),
     };
-    plan.vars.iter().filter_map(|v| Some((v.name.value.clone(), text(v, values.get(&v.name.value)?)))).collect()
+    plan.vars
+        .iter()
+        .filter(|var| !var.sensitive)
+        .filter_map(|v| Some((v.name.value.clone(), text(v, values.get(&v.name.value)?))))
+        .collect()
 }

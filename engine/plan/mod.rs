@@ -111,6 +111,8 @@ pub struct Var {
     pub doc: Option<String>,
     /// `min` and `max` of an `int`.
     pub bounds: (Option<i64>, Option<i64>),
+    /// Its value is where the text says, and is never rendered, journaled or sealed.
+    pub sensitive: bool,
 }
 
 /// The type of a variable.
@@ -162,6 +164,25 @@ pub enum UrlRef {
     Env(String),
     /// `file:PATH`, which must have mode 0600.
     File(String),
+}
+
+impl UrlRef {
+    /// `env:NAME` or `file:PATH`; `None`: neither, or it names nothing.
+    pub fn parse(text: &str) -> Option<UrlRef> {
+        match text.split_once(':') {
+            Some(("env", variable)) if is_variable(variable) => Some(UrlRef::Env(variable.to_owned())),
+            Some(("file", path)) if !path.trim().is_empty() && !path.contains('\0') => {
+                Some(UrlRef::File(path.to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Can an environment variable be called so?
+fn is_variable(word: &str) -> bool {
+    let head = word.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    head && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// What a target may be used for.

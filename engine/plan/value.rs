@@ -1,6 +1,6 @@
 //! Variables take values: from `default`, `--var NAME=VALUE` and `--vars-file`, under one set of rules.
 
-use super::{Value, Var, VarKind};
+use super::{UrlRef, Value, Var, VarKind};
 use crate::clock;
 use std::time::Duration;
 
@@ -40,6 +40,13 @@ impl Var {
     /// Says why not.
     pub fn accept(&self, value: &Value) -> Result<(), String> {
         match (&self.kind, value) {
+            // The message must not repeat it.
+            (_, Value::Text(text)) if self.sensitive => match UrlRef::parse(text) {
+                Some(_) => Ok(()),
+                None => {
+                    Err("a sensitive value is not written down: `env:NAME` or `file:PATH` says where it is".to_owned())
+                }
+            },
             (VarKind::Int, Value::Int(int)) => self.bounded(*int),
             (VarKind::Bool, Value::Bool(_)) => Ok(()),
             (VarKind::Int | VarKind::Bool, other) => Err(format!("`{other}` is not of type `{}`", self.kind.written())),
@@ -86,7 +93,7 @@ mod tests {
     fn var(kind: VarKind) -> Var {
         let place = Place::new(&Source::new("x", ""), 0..0);
         let name = Spot { value: "v".to_owned(), place };
-        Var { name, kind, default: None, doc: None, bounds: (Some(1), Some(9)) }
+        Var { name, kind, default: None, doc: None, bounds: (Some(1), Some(9)), sensitive: false }
     }
 
     #[test]

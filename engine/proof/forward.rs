@@ -18,14 +18,19 @@ const DEFERRED: &str = include_str!("../../sql/engine/measure/deferred.sql");
 const SCRATCH: &str = include_str!("../../sql/engine/measure/scratch.sql");
 const FORCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
-/// Tells the transaction its run id and its one instant.
+/// Tells the transaction its run id, its one instant, and what is sensitive.
 ///
 /// # Errors
 /// The server's.
 pub async fn settle(tx: &WriteTx, settings: &RunSettings) -> Result<(), Failure> {
     let sql =
         "SELECT pg_catalog.set_config('engine.run_id', $1, true), pg_catalog.set_config('engine.as_of', $2, true)";
-    tx.query(sql, &[&settings.run, &settings.as_of]).await.map(drop)
+    tx.query(sql, &[&settings.run, &settings.as_of]).await?;
+    for (name, value) in settings.sensitive.values() {
+        let name = format!("engine.var.{name}");
+        tx.query("SELECT pg_catalog.set_config($1, $2, true) IS NULL", &[&name, &value]).await?;
+    }
+    Ok(())
 }
 
 /// What sending a script did.

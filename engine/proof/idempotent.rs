@@ -46,7 +46,7 @@ pub async fn prove(
 ) -> Result<Second, Failure> {
     let later = crate::clock::plus(&settings.as_of, std::time::Duration::from_secs(86_400))
         .unwrap_or_else(|_| settings.as_of.clone());
-    let settings = RunSettings { as_of: later, run: settings.run.clone() };
+    let settings = RunSettings { as_of: later, ..settings.clone() };
     let tx = writer.session("second run of a proof").await?;
     tx.begin(work.timeout, work.lock_timeout).await?;
     let before = fingerprint::sequences(&tx).await?;

@@ -22,6 +22,7 @@ use crate::event::SequenceMove;
 use crate::event::evidence::{Observation, Rows};
 use crate::fingerprint::TablePrint;
 use crate::sql::{Predicate, Statement};
+use crate::target::Sensitive;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -160,4 +161,6 @@ pub struct RunSettings {
     pub run: String,
     /// `engine.as_of`.
     pub as_of: String,
+    /// `engine.var.NAME` of sensitive variables.
+    pub sensitive: Sensitive,
 }

@@ -125,6 +125,9 @@ impl Renderer {
         if let Some(problem) = problem::undefined(&parsed.undeclared_variables(true), &known, template) {
             return Err(problem);
         }
+        if let Some(problem) = problem::sensitive(&parsed.undeclared_variables(true), &known, template) {
+            return Err(problem);
+        }
         let mut out = Bounded(Vec::new());
         let rendered = parsed.render_captured_to(values::context(&known), &mut out);
         rendered.map_err(problem)?;

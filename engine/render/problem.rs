@@ -112,6 +112,16 @@ impl Problem {
     }
 }
 
+/// The first sensitive variable that a template reads.
+pub(super) fn sensitive(read: &HashSet<String>, known: &BTreeMap<&str, &Value>, template: &Source) -> Option<Problem> {
+    let hidden = read.iter().filter(|name| known.get(name.as_str()) == Some(&&Value::Sensitive));
+    let (span, name) = hidden.map(|name| (find_name(&template.text, name), name)).min_by_key(|(s, n)| (s.start, *n))?;
+    let message = format!("`{name}` is sensitive, and what is rendered is kept, shown and sealed");
+    let help =
+        Some(format!("write current_setting('engine.var.{name}'), without braces: each transaction is told its value"));
+    Some(Problem { code: "template-sensitive", message, span, help })
+}
+
 /// The first name a template reads that nobody gave, in the order of its text.
 pub(super) fn undefined(read: &HashSet<String>, known: &BTreeMap<&str, &Value>, template: &Source) -> Option<Problem> {
     let is_known = |name: &str| known.contains_key(name);

@@ -18,6 +18,8 @@ pub enum Value {
     Text(String),
     /// An identifier; only through a filter.
     Ident(String),
+    /// Never rendered: SQL reads it as a setting.
+    Sensitive,
 }
 
 /// How the message of a refused bare value begins; `problem` looks for it.
@@ -61,6 +63,8 @@ fn to_template(value: &Value) -> minijinja::Value {
         Value::Int(i) => minijinja::Value::from(*i),
         Value::Bool(b) => minijinja::Value::from(*b),
         Value::Text(text) | Value::Ident(text) => minijinja::Value::from(text.as_str()),
+        // Whoever reads it was refused before.
+        Value::Sensitive => minijinja::Value::UNDEFINED,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::bind::{Binding, bind};
 use super::drive::{Machine, Outcome};
+use super::sensitive;
 use crate::clock::{self, Stopwatch};
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState, Status};
@@ -9,7 +10,7 @@ use crate::journal::{self, History, Journal, store};
 use crate::name;
 use crate::report::dossier;
 use crate::stage::{Cx, Looks, Progress, Sink};
-use crate::target::{Expected, RunLock, Targets};
+use crate::target::{Expected, RunLock, Sensitive, Targets};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -39,7 +40,9 @@ pub struct Resumption {
 ///
 /// # Errors
 /// Before anything was begun: credentials, reachability, a target held by another run.
-pub async fn start(workflow: Workflow, options: &Options) -> Result<(String, Exit), Failure> {
+pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String, Exit), Failure> {
+    let key = sensitive::new_key()?;
+    let secrets = sensitive::read(&mut workflow, Some(&key))?;
     let workflow = Arc::new(workflow);
     let run = name::run_id().map_err(|e| Failure::new(Exit::Io, format!("no random bytes for a run id: {e}")))?;
     let Binding { targets, events } = bind(&workflow).await?;
@@ -47,9 +50,13 @@ pub async fn start(workflow: Workflow, options: &Options) -> Result<(String, Exi
     let dir = store::new_run(&run)?;
     let folder_lock = store::lock(&dir)?;
     keep_inputs(&dir, &workflow)?;
+    if !secrets.is_empty() {
+        sensitive::keep_key(&dir, &key)?;
+    }
     let journal = Arc::new(Journal::create(&dir, &workflow.genesis)?);
     let as_of = clock::now();
-    let cx = context(&workflow, run.clone(), as_of.clone(), dir, journal, targets, RunState::default(), options);
+    let cx =
+        context(&workflow, run.clone(), as_of.clone(), dir, journal, targets, secrets, RunState::default(), options);
     cx.record(Event::RunStarted {
         run: run.clone(),
         plan: workflow.plan.name.clone(),
@@ -77,14 +84,15 @@ pub async fn start(workflow: Workflow, options: &Options) -> Result<(String, Exi
 /// # Errors
 /// Its inputs moved (62), its clone is not there (63), another process works on it (60).
 pub async fn resume(
-    workflow: Workflow,
+    mut workflow: Workflow,
     dir: PathBuf,
     history: History,
     how: Resumption,
     options: &Options,
 ) -> Result<Exit, Failure> {
-    let workflow = Arc::new(workflow);
     let folder_lock = store::lock(&dir)?;
+    let secrets = sensitive::read(&mut workflow, sensitive::stored_key(&dir)?.as_ref())?;
+    let workflow = Arc::new(workflow);
     let state = RunState::of(history.events());
     let Some(Event::RunStarted { run, as_of, inputs, stages, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, "the journal does not say how the run began"));
@@ -97,7 +105,7 @@ pub async fn resume(
     let locks = hold(&targets, &run).await?;
     revive(&targets, &state).await?;
     let journal = Arc::new(Journal::reopen(&dir, &history)?);
-    let cx = context(&workflow, run, as_of, dir, journal, targets, state, options);
+    let cx = context(&workflow, run, as_of, dir, journal, targets, secrets, state, options);
     cx.record(Event::RunResumed {
         host: host(),
         pid: std::process::id(),
@@ -120,6 +128,7 @@ fn context(
     dir: PathBuf,
     journal: Arc<Journal>,
     targets: Targets,
+    sensitive: Sensitive,
     state: RunState,
     options: &Options,
 ) -> Arc<Cx> {
@@ -132,6 +141,7 @@ fn context(
         targets: Arc::new(targets),
         probes: workflow.probes.clone(),
         vars: workflow.vars.clone(),
+        sensitive,
         end_reads: workflow.end_reads.clone(),
         inputs: workflow.files.clone(),
         replace: options.replace,

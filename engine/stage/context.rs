@@ -6,7 +6,7 @@ use crate::fingerprint::Fingerprint;
 use crate::journal::{Journal, store};
 use crate::probe::Query;
 use crate::proof::RunSettings;
-use crate::target::{Targets, Tx, TxRecord};
+use crate::target::{Sensitive, Targets, Tx, TxRecord};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -41,6 +41,8 @@ pub struct Cx {
     pub probes: BTreeMap<String, Query>,
     /// Variables: type and text.
     pub vars: BTreeMap<String, (String, String)>,
+    /// Values of sensitive variables.
+    pub sensitive: Sensitive,
     /// Probes that later stages read as `STAGE.probe`, by stage.
     pub end_reads: BTreeMap<String, Vec<String>>,
     /// Files a packet carries: name below `plan/`, and bytes.
@@ -63,7 +65,7 @@ impl Cx {
     /// # Errors
     /// The journal cannot be written: the run must stop.
     pub fn record(&self, event: Event) -> Result<(), Failure> {
-        let line = self.journal.append(event)?;
+        let line = self.journal.append(self.hidden(event))?;
         self.with_state(|state| state.apply(&line.event));
         (self.sink)(&line);
         Ok(())
@@ -76,12 +78,48 @@ impl Cx {
 
     /// Run id and instant, as transactions are told.
     pub fn settings(&self) -> RunSettings {
-        RunSettings { run: self.run.clone(), as_of: self.as_of.clone() }
+        RunSettings { run: self.run.clone(), as_of: self.as_of.clone(), sensitive: self.sensitive.clone() }
+    }
+
+    /// An event without the values of sensitive variables: what a server says of a statement can repeat them.
+    fn hidden(&self, mut event: Event) -> Event {
+        if self.sensitive.is_empty() {
+            return event;
+        }
+        if let Event::StageFailed { failure, .. }
+        | Event::StageBlocked { failure, .. }
+        | Event::LookFailed { failure, .. } = &mut event
+        {
+            // Not in the journal, but on the screen.
+            failure.detail = failure.detail.take().map(|detail| self.sensitive.hide(&detail).unwrap_or(detail));
+        }
+        let mut value = serde_json::to_value(&event).expect("invariant: an event is JSON");
+        if !self.hide_within(&mut value) {
+            return event;
+        }
+        // A value that is a word of the format itself, such as `stage_failed`, is no secret.
+        serde_json::from_value(value).unwrap_or(event)
+    }
+
+    fn hide_within(&self, value: &mut serde_json::Value) -> bool {
+        match value {
+            serde_json::Value::String(text) => match self.sensitive.hide(text) {
+                Some(hidden) => {
+                    *text = hidden;
+                    true
+                }
+                None => false,
+            },
+            // All of them: `any` would stop at the first.
+            serde_json::Value::Array(items) => items.iter_mut().fold(false, |any, item| self.hide_within(item) || any),
+            serde_json::Value::Object(keys) => keys.values_mut().fold(false, |any, item| self.hide_within(item) || any),
+            _ => false,
+        }
     }
 
     /// Says what is being done, for the one moving line of a terminal.
     pub fn say(&self, stage: &str, text: &str) {
-        (self.progress)(stage, text);
+        (self.progress)(stage, self.sensitive.hide(text).as_deref().unwrap_or(text));
     }
 
     /// Ends a read-only transaction; on a target that is no clone its record goes into the journal.

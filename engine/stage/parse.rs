@@ -249,8 +249,10 @@ impl Parse<'_> {
                 error("unknown-name", format!("this stage does not declare `writes.{table}`")).map(|d| d.help(help))
             }
             Name::Var(var) => {
-                if self.plan.var(var).is_some() {
-                    return None;
+                if let Some(known) = self.plan.var(var) {
+                    let message = format!("`{var}` is sensitive, and what a predicate reads is kept and shown");
+                    let problem = error("sensitive-in-a-predicate", message).filter(|_| known.sensitive);
+                    return problem.map(|d| d.help("ask in a probe or in the stage's SQL what has to hold of it"));
                 }
                 let near = name::nearest(var, self.plan.vars.iter().map(|v| v.name.value.as_str()));
                 let help =

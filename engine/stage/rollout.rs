@@ -7,7 +7,7 @@
 mod gate;
 mod sealed;
 
-use super::packet::manifest::Packet;
+use super::packet::manifest::{Manifest, Packet};
 use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings};
 use crate::diag::Diagnostic;
 use crate::event::{Event, Exit, Failure, Role, StageState, Status, Truth};
@@ -215,8 +215,9 @@ impl RolloutStage {
         let name = self.head.name.as_str();
         tx.begin(Duration::from_millis(manifest.timeout_ms), Duration::from_millis(manifest.lock_timeout_ms)).await?;
         commit::stage_lock(tx, &self.on, false, &self.head.name).await?;
-        forward::settle(tx, &crate::proof::RunSettings { run: manifest.run.clone(), as_of: manifest.as_of.clone() })
-            .await?;
+        self.refuse_missing(cx, manifest)?;
+        let (run, as_of, sensitive) = (manifest.run.clone(), manifest.as_of.clone(), cx.sensitive.clone());
+        forward::settle(tx, &crate::proof::RunSettings { run, as_of, sensitive }).await?;
         if self.is_done(cx, tx).await? {
             return Ok(None);
         }
@@ -259,11 +260,23 @@ impl RolloutStage {
         Ok(Some((held, writes)))
     }
 
+    /// What is sensitive is not in the packet: this plan has to bring it.
+    fn refuse_missing(&self, cx: &Cx, manifest: &Manifest) -> Result<(), Failure> {
+        let missing: Vec<&str> =
+            manifest.sensitive.iter().map(String::as_str).filter(|name| !cx.sensitive.has(name)).collect();
+        let Some(first) = missing.first() else { return Ok(()) };
+        let what = format!("the packet reads sensitive variables that this plan does not have: {}", missing.join(", "));
+        Err(Failure::new(Exit::PlanInvalid, what).changed(unchanged(&self.on)).next(
+            "write",
+            format!("[var.{first}] with type = \"text\", sensitive = true and default = \"env:NAME\" into the rollout's plan"),
+        ))
+    }
+
     /// What the packet's own blocks raise, in the engine's words.
     fn refused(&self, mut failure: Failure) -> Failure {
         let state = failure.sqlstate.as_deref().unwrap_or("");
         failure.exit = match state {
-            "EN001" | "EN002" => Exit::Blocked,
+            "EN001" | "EN002" | "EN006" => Exit::Blocked,
             "EN003" => Exit::EnsureFailed,
             "EN005" => Exit::BoundExceeded,
             _ => failure.exit,

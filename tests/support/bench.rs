@@ -120,6 +120,11 @@ impl Bench {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Unsets a variable for every later run.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| known != name);
+    }
+
     /// Follows a bare bench's servers to where they were started again.
     pub fn moved(&mut self, source: Option<&'static Server>, target: Option<&'static Server>) {
         if let Some(source) = source {

@@ -23,17 +23,19 @@ fn var(name: Spot<String>, mut keys: Keys, out: &mut Diagnostics) -> Option<Var>
     if let Some(kind) = &kind {
         check_bounds(&keys, kind, &bounds, out);
     }
-    sensitive(&mut keys, out);
+    let sensitive = sensitive(&mut keys, kind.as_ref(), out);
     let doc = keys.text("doc", out).map(|doc| doc.value);
     let default = keys.scalar("default", out);
     keys.finish(&KEYS, out);
     let bounds = (bounds.0.map(|min| min.value), bounds.1.map(|max| max.value));
-    let var = Var { name, kind: kind?, default, doc, bounds };
+    let var = Var { name, kind: kind?, default, doc, bounds, sensitive };
     if let Some(default) = &var.default
         && let Err(why) = var.accept(&default.value)
     {
         let message = format!("the default of `var.{}` does not fit its type", var.name.value);
-        let found = Diagnostic::new("var-default", message, default.place.clone()).label(why);
+        // A report covers what stands at the place of a `literal-secret`.
+        let code = if sensitive { "literal-secret" } else { "var-default" };
+        let found = Diagnostic::new(code, message, default.place.clone()).label(why);
         out.push(found.help("write a value that fits, or remove `default` to ask for one"));
     }
     Some(var)
@@ -94,9 +96,14 @@ fn check_bounds(keys: &Keys, kind: &VarKind, bounds: &(Option<Spot<i64>>, Option
     }
 }
 
-fn sensitive(keys: &mut Keys, out: &mut Diagnostics) {
-    let Some(flag) = keys.flag("sensitive", out).filter(|flag| flag.value) else { return };
-    let message = format!("{} is sensitive, which this engine cannot keep yet", quoted(keys.path()));
-    let found = Diagnostic::new("not-yet", message, flag.place).label("not yet possible");
-    out.push(found.help("remove `sensitive`, and keep secrets out of variables: they are rendered and journaled"));
+fn sensitive(keys: &mut Keys, kind: Option<&VarKind>, out: &mut Diagnostics) -> bool {
+    let Some(flag) = keys.flag("sensitive", out).filter(|flag| flag.value) else { return false };
+    if kind.is_some_and(|kind| *kind != VarKind::Text) {
+        let message = format!("{} is sensitive and no `text`", quoted(keys.path()));
+        let found = Diagnostic::new("var-sensitive", message, flag.place).label("only a `text` can be");
+        out.push(
+            found.help("write `type = \"text\"`: SQL reads it as `current_setting('engine.var.NAME')` and casts it"),
+        );
+    }
+    true
 }

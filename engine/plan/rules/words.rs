@@ -96,10 +96,9 @@ pub(super) fn url(keys: &mut Keys, key: &str, out: &mut Diagnostics) -> Option<S
     let written = keys.filled(key, out)?;
     let example =
         format!("write `{key} = \"env:NAME\"` or `{key} = \"file:PATH\"`, and put the connection string there");
-    let value = match written.value.split_once(':') {
-        Some(("env", variable)) if is_variable(variable) => UrlRef::Env(variable.to_owned()),
-        Some(("file", path)) if !path.trim().is_empty() && !path.contains('\0') => UrlRef::File(path.to_owned()),
-        Some(("env" | "file", _)) => {
+    let value = match (UrlRef::parse(&written.value), written.value.split_once(':')) {
+        (Some(reference), _) => reference,
+        (None, Some(("env" | "file", _))) => {
             let found =
                 Diagnostic::new("url-form", format!("`{key}` of `{}` names nothing", keys.path()), written.place);
             out.push(found.label("not the name of an environment variable or a file").help(example));
@@ -113,11 +112,6 @@ pub(super) fn url(keys: &mut Keys, key: &str, out: &mut Diagnostics) -> Option<S
         }
     };
     Some(Spot { value, place: written.place })
-}
-
-fn is_variable(word: &str) -> bool {
-    let head = word.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-    head && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// Reports a word that does not look like a table's name: `orders`, `shop.orders`, `"Odd Name"`.

@@ -34,11 +34,15 @@ pub struct Sealing<'s> {
     pub alters: bool,
     /// The plan's path, `pg_temp` not in it.
     pub search_path: &'s str,
+    /// Sensitive variables that whoever applies it has to set.
+    pub sensitive: &'s [String],
 }
 
 /// SQLSTATEs that the packet raises, so that the engine can tell them apart.
 pub const STATES: [(Role, &str); 4] =
     [(Role::Gate, "EN001"), (Role::Guard, "EN002"), (Role::Ensure, "EN003"), (Role::DoneWhen, "EN004")];
+/// SQLSTATE of a sensitive variable that nobody set.
+const UNTOLD: &str = "EN006";
 /// SQLSTATE of a bound that was exceeded.
 pub const BOUND_STATE: &str = "EN005";
 
@@ -144,10 +148,20 @@ fn frame(sealing: &Sealing<'_>) -> Result<String, Failure> {
         "    {OWN_PATH}    \
          PERFORM pg_catalog.set_config('TimeZone', 'UTC', true);\n    \
          PERFORM pg_catalog.set_config('engine.run_id', coalesce(nullif(current_setting('engine.run_id', true), ''), {}), true);\n    \
-         PERFORM pg_catalog.set_config('engine.as_of', coalesce(nullif(current_setting('engine.as_of', true), ''), {}), true);\n",
+         PERFORM pg_catalog.set_config('engine.as_of', coalesce(nullif(current_setting('engine.as_of', true), ''), {}), true);\n{}",
         quoted(sealing.run)?,
-        quoted(sealing.as_of)?
+        quoted(sealing.as_of)?,
+        sealing.sensitive.iter().map(|name| told(name)).collect::<String>()
     )))
+}
+
+/// A sensitive variable is in no packet: who applies it says its value.
+fn told(name: &str) -> String {
+    format!(
+        "    IF coalesce(current_setting('engine.var.{name}', true), '') = '' THEN\n        \
+         RAISE EXCEPTION 'engine.var.{name} is not set: its value is sensitive and in no packet' USING ERRCODE = '{UNTOLD}',\n        \
+         HINT = 'in psql, before this file: SET engine.var.{name} = the value, from a file that only you may read';\n    END IF;\n"
+    )
 }
 
 fn one_stage(

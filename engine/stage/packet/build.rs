@@ -51,6 +51,7 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
         bounds: &bounds,
         alters: !manifest.alters.is_empty(),
         search_path: &stage.search_path,
+        sensitive: &manifest.sensitive,
     };
 
     let runs = Path::new(PACKETS);
@@ -179,6 +180,7 @@ async fn facts(
         alters: altered.into_iter().collect(),
         never: never.into_iter().collect(),
         schema,
+        sensitive: sensitive(cx, &works),
         search_path: stage.search_path.clone(),
         timeout_ms: works.iter().map(|w| millis(w.timeout)).max().unwrap_or(600_000),
         lock_timeout_ms: works.iter().map(|w| millis(w.lock_timeout)).min().unwrap_or(2_000),
@@ -213,6 +215,21 @@ fn briefs(events: &[Event], upstream: &[String]) -> Vec<StageBrief> {
         _ => None,
     });
     all.unwrap_or_default().into_iter().filter(|s| upstream.contains(&s.name)).collect()
+}
+
+/// Sensitive variables that the stages' SQL reads, forward or back.
+fn sensitive(cx: &Cx, works: &[&std::sync::Arc<crate::proof::Work>]) -> Vec<String> {
+    let texts = || works.iter().flat_map(|work| std::iter::once(&work.forward).chain(&work.rollback)).map(|s| &s.text);
+    let reads = |text: &str, name: &str| {
+        let setting = format!("engine.var.{name}");
+        // Not one whose name only begins so.
+        let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        text.match_indices(&setting).any(|(at, found)| ends(&text[at + found.len()..]))
+    };
+    let names = cx.sensitive.values().map(|(name, _)| name.to_owned());
+    let mut used: Vec<String> = names.filter(|name| texts().any(|text| reads(text, name))).collect();
+    used.sort();
+    used
 }
 
 /// Type of each probe as its readings showed it.

@@ -58,6 +58,9 @@ pub struct Manifest {
     pub never: Vec<String>,
     /// Definitions of these tables on the target when it was sealed: drift is refused.
     pub schema: Vec<SchemaObject>,
+    /// Sensitive variables that its SQL reads as settings; their values are not in the packet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sensitive: Vec<String>,
     /// The plan's search path.
     pub search_path: String,
     /// Longest of its stages' time-outs, in milliseconds.

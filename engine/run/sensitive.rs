@@ -1,0 +1,68 @@
+//! Sensitive variables of a run: their values are read when it begins and again when it is taken up; the journal keeps a
+//! digest under a key that stays in the run's folder, so that a resume can tell that a value is another one and nobody else
+//! can try values against it.
+
+use crate::compile::{Workflow, genesis};
+use crate::digest;
+use crate::event::{Exit, Failure};
+use crate::name;
+use crate::target::Sensitive;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// File name within the run's folder; mode 0600. It is in no packet and in no shared journal.
+const KEY: &str = "sensitive.key";
+
+/// Key of the digests.
+pub(super) type Key = [u8; 32];
+
+/// Reads the values, and adds their digests to the workflow's inputs.
+///
+/// # Errors
+/// A value is not where the plan or the command line says (exit 1).
+pub(super) fn read(workflow: &mut Workflow, key: Option<&Key>) -> Result<Sensitive, Failure> {
+    let named = workflow.plan.vars.iter().filter(|var| var.sensitive).map(|var| var.name.value.as_str());
+    let texts = named.filter_map(|name| Some((name, workflow.typed.get(name)?.as_str())));
+    let sensitive = Sensitive::read(texts)?;
+    for (name, value) in sensitive.values() {
+        // Without the key nothing can be compared, and an input that cannot be compared is one that changed.
+        let known = key.map_or("no key".to_owned(), |key| digest::keyed(key, value.as_bytes()));
+        workflow.inputs.insert(format!("var.{name}"), known);
+    }
+    workflow.genesis = genesis(&workflow.inputs);
+    Ok(sensitive)
+}
+
+/// A key for a new run.
+///
+/// # Errors
+/// The system has no random bytes.
+pub(super) fn new_key() -> Result<Key, Failure> {
+    name::random().map_err(|e| Failure::new(Exit::Io, format!("no random bytes for a key: {e}")))
+}
+
+/// Keeps the key, for who owns the folder only.
+///
+/// # Errors
+/// The disk did not take it.
+pub(super) fn keep_key(dir: &Path, key: &Key) -> Result<(), Failure> {
+    let path = dir.join(KEY);
+    let made = File::options().write(true).create_new(true).mode(0o600).open(&path);
+    made.and_then(|mut file| file.write_all(key).and_then(|()| file.sync_all()))
+        .map_err(|e| Failure::new(Exit::Io, format!("{} cannot be written: {e}", path.display())))
+}
+
+/// The key that this machine keeps of a run, if it does.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn stored_key(dir: &Path) -> Result<Option<Key>, Failure> {
+    let path = dir.join(KEY);
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(bytes.try_into().ok()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Failure::new(Exit::Io, format!("{} cannot be read: {e}", path.display()))),
+    }
+}

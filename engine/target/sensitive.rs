@@ -1,0 +1,102 @@
+//! Values of sensitive variables: read when a run begins, told to each transaction as a setting, and hidden from all that
+//! is kept or shown.
+
+use super::url::secret;
+use crate::event::{Exit, Failure};
+use crate::plan::UrlRef;
+
+/// A shorter value would stand in half of what is said, by chance, and is guessed at once.
+const SHORTEST: usize = 8;
+
+/// Names and values. `Debug` shows the names only.
+#[derive(Clone, Default)]
+pub struct Sensitive {
+    values: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Sensitive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.values.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Sensitive {
+    /// Reads them from where they are: variable, and its text in plan or command line.
+    ///
+    /// # Errors
+    /// It is not there, others may read it, or it is too short to be hidden (exit 1).
+    pub fn read<'v>(variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Result<Sensitive, Failure> {
+        let mut values = Vec::new();
+        for (name, text) in variables {
+            let reference = UrlRef::parse(text)
+                .ok_or_else(|| Failure::new(Exit::Io, format!("`var.{name}` does not say where its value is")))?;
+            let value = secret(name, &reference)?;
+            if value.len() < SHORTEST || value.contains('\0') {
+                let why = if value.contains('\0') {
+                    "holds a NUL".to_owned()
+                } else {
+                    format!("is shorter than {SHORTEST} bytes")
+                };
+                return Err(Failure::new(Exit::Io, format!("the value of `var.{name}` {why}"))
+                    .fact(format!("it is kept in {text}"))
+                    .fact("a value so short stands in other words by chance, so it could not be hidden")
+                    .changed("nothing was changed; no run was started")
+                    .next("then", "put a longer one there, or remove `sensitive` if it is no secret"));
+            }
+            values.push((name.to_owned(), value));
+        }
+        // A value that holds another one is hidden first.
+        values.sort_by_key(|(name, value)| (std::cmp::Reverse(value.len()), name.clone()));
+        Ok(Sensitive { values })
+    }
+
+    /// Names and values, for settings.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Is there one of that name?
+    pub fn has(&self, name: &str) -> bool {
+        self.values.iter().any(|(known, _)| known == name)
+    }
+
+    /// A text without them; `None` when it holds none. Also as they stand in JSON and in an SQL literal.
+    pub fn hide(&self, text: &str) -> Option<String> {
+        let mut hidden: Option<String> = None;
+        for (name, value) in &self.values {
+            let json = serde_json::to_string(value).unwrap_or_default();
+            let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
+            for form in [value.clone(), json, value.replace('\'', "''")] {
+                let now = hidden.as_deref().unwrap_or(text);
+                if now.contains(&form) {
+                    hidden = Some(now.replace(&form, &format!("[sensitive {name}]")));
+                }
+            }
+        }
+        hidden
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_hidden_and_the_longer_one_first() {
+        let values = vec![
+            ("long".to_owned(), "it's \"secret\" no 1".to_owned()),
+            ("short".to_owned(), "secret\" no".to_owned()),
+        ];
+        let all = Sensitive { values };
+        assert_eq!(all.hide("nothing here"), None);
+        assert_eq!(all.hide("a it's \"secret\" no 1 b").as_deref(), Some("a [sensitive long] b"));
+        assert_eq!(all.hide(r#"{"a":"it's \"secret\" no 1"}"#).as_deref(), Some(r#"{"a":"[sensitive long]"}"#));
+        assert_eq!(all.hide("'it''s \"secret\" no 1'").as_deref(), Some("'[sensitive long]'"));
+        assert_eq!(format!("{all:?}"), r#"["long", "short"]"#);
+    }
+}

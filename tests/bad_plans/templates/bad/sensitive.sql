@@ -1,0 +1,1 @@
+INSERT INTO gaps (id, seam) VALUES (1, {{ token | literal }});
