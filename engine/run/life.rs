@@ -191,7 +191,12 @@ fn verdict(cx: &Cx, outcome: &Outcome) -> (Exit, String, Vec<String>) {
         }
         (_, Exit::Ok) if outcome.left_aside > 0 => format!("{} done, as far as asked", stages(outcome.done)),
         (_, Exit::Ok) => format!("all {} done", stages(outcome.done)),
-        (_, _) if outcome.interrupted.is_some() => format!("interrupted: {} done, and stay so", stages(outcome.done)),
+        (_, _) if outcome.interrupted.is_some() => format!(
+            "interrupted: {} done, and stay so; {} cut short, {} not started",
+            stages(outcome.done),
+            outcome.cut_short,
+            outcome.not_started
+        ),
         (_, exit) => {
             let word = if matches!(exit, Exit::Blocked | Exit::NotEvaluable) { "blocked" } else { "NO-GO" };
             format!(

@@ -8,6 +8,7 @@ mod dispose;
 mod drive;
 mod life;
 mod schedule;
+mod signals;
 
 pub use bind::{Binding, bind};
 pub use dispose::{Disposed, Fate, Old, drop_clones, drop_golden, gc};

@@ -7,6 +7,7 @@
 //! bulk, out of a reader and into a database that is being made.
 
 mod asked;
+mod at_work;
 mod bound;
 mod connect;
 mod copy_out;
@@ -24,6 +25,7 @@ mod url;
 mod wire;
 mod writer;
 
+pub use at_work::{AtWork, cancel_all, end_begins};
 pub use bound::{Called, CloneTarget, Live, Plain, Targets};
 pub use connect::{Door, Settings};
 pub use dispose::Ours;
