@@ -45,7 +45,7 @@ pub async fn start(workflow: Workflow, options: &Options) -> Result<(String, Exi
     let Binding { targets, events } = bind(&workflow).await?;
     let locks = hold(&targets, &run).await?;
     let dir = store::new_run(&run)?;
-    let folder_lock = store::lock(&dir)?;
+    let folder_lock = store::lock(&dir, &holder())?;
     keep_inputs(&dir, &workflow)?;
     let journal = Arc::new(Journal::create(&dir, &workflow.genesis)?);
     let as_of = clock::now();
@@ -84,7 +84,8 @@ pub async fn resume(
     options: &Options,
 ) -> Result<Exit, Failure> {
     let workflow = Arc::new(workflow);
-    let folder_lock = store::lock(&dir)?;
+    let folder_lock = store::lock(&dir, &holder())?;
+    still_so(&dir, &history)?;
     let state = RunState::of(history.events());
     let Some(Event::RunStarted { run, as_of, inputs, stages, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, "the journal does not say how the run began"));
@@ -244,7 +245,7 @@ async fn anchor(cx: &Cx, exit: Exit) {
 /// One run at a time per clone, held in the maintenance database: a TEMPLATE copy needs the clone free of sessions.
 async fn hold(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
     let mut locks = Vec::new();
-    let holder = format!("engine {run} pid {} on {}", std::process::id(), host());
+    let holder = format!("engine {run} {}", holder());
     let holder = holder.get(..63).unwrap_or(&holder);
     // Such a lock is one of a database: once in each where clones are made.
     let mut places = BTreeSet::new();
@@ -359,6 +360,24 @@ fn keep_inputs(dir: &Path, workflow: &Workflow) -> Result<(), Failure> {
         &serde_json::to_vec_pretty(&workflow.typed).expect("invariant: texts are JSON"),
     )?;
     store::write(&dir.join("SHA256SUMS"), sums.as_bytes())
+}
+
+/// The journal was read before its folder was locked: who had the lock in between may have gone on with it.
+fn still_so(dir: &Path, history: &History) -> Result<(), Failure> {
+    let now = journal::read(dir)?;
+    if now.head == history.head && now.torn_bytes == history.torn_bytes {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Held, "another process went on with this run just now")
+        .fact(format!("held by engine {}", store::holder_of(dir).unwrap_or_default()))
+        .fact(format!("the journal had {} events when it was read, and has {}", history.lines.len(), now.lines.len()))
+        .changed("nothing was changed")
+        .next("then", "the same command again, which goes on from there"))
+}
+
+/// `pid 7 on db1`: this process, for people who look for it.
+pub fn holder() -> String {
+    format!("pid {} on {}", std::process::id(), host())
 }
 
 /// This machine's name, for people who look for the process.
