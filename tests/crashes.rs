@@ -6,26 +6,12 @@
 
 mod support;
 
-use engine::event::{Event, RunState};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use support::{Bench, MAIN_JOB, MINI, MINI_ROLLOUT, files, to_the_packet};
-
-/// What a run came to, in a form to compare.
-#[derive(Debug, PartialEq, Eq)]
-struct End {
-    /// Every row and definition of the clone and of production.
-    clone: String,
-    production: String,
-    /// What folding says of each stage.
-    stages: Vec<String>,
-    /// Names of the dossier's files, and its verdict without what has times in it.
-    dossier: Vec<String>,
-    criteria: Vec<String>,
-}
+use support::{Bench, End, MAIN_JOB, MINI, MINI_ROLLOUT, end, to_the_packet};
 
 /// What is crashed: how a bench is made, and the command that runs it.
 struct Subject {
@@ -89,47 +75,6 @@ const SUBJECTS: [Subject; 3] = [
     },
 ];
 
-fn end(bench: &Bench, subject: &Subject) -> End {
-    let journal = bench.journal();
-    let state = RunState::of(&journal.events);
-    let stage = |(name, of): (&String, &engine::event::StageState)| {
-        let (wrote, proved): (Vec<String>, BTreeSet<&String>) =
-            (of.writes.iter().map(|w| format!("{} {}", w.table, w.total())).collect(), of.proved.iter().collect());
-        format!("{name} {:?} wrote {wrote:?} proved {proved:?}", of.status)
-    };
-    let folder = bench.home().join(bench.of_run("dossier"));
-    let dossier: Vec<String> =
-        files(&folder).iter().map(|file| file.strip_prefix(&folder).expect("below it").display().to_string()).collect();
-    let verdict = dossier.iter().find(|file| file.ends_with("go-no-go.md"));
-    let criteria = verdict.map_or(Vec::new(), |file| {
-        let page = bench.read(&bench.of_run(&format!("dossier/{file}")));
-        let rows = page.lines().filter(|line| line.starts_with("| "));
-        rows.map(|row| row.split(" | ").take(2).collect::<Vec<_>>().join(" | ")).collect()
-    });
-    let same = |text: String| text.replace(bench.clone_name(), "CLONE").replace(bench.production(), "PRODUCTION");
-    End {
-        clone: if subject.clone { same(bench.all_of(bench.clone_name())) } else { String::new() },
-        production: same(bench.all_of(bench.production())),
-        stages: state.stages.iter().map(stage).collect(),
-        dossier,
-        criteria,
-    }
-}
-
-/// Tables of the main job whose rows say which run wrote them, and when: of these only the number of rows is compared.
-const SIGNED: [&str; 5] =
-    ["gov_events_opened", "gov_issues", "gov_ownership_anchors", "gov_scan_runs", "gov_worker_cursors"];
-
-fn unsigned(mut end: End) -> End {
-    let signed = |line: &str| SIGNED.iter().any(|table| line.starts_with(&format!("{table}|")));
-    let lines = end
-        .clone
-        .lines()
-        .map(|line| if signed(line) { line.rsplit_once('|').map_or(line, |(to, _)| to) } else { line });
-    end.clone = lines.collect::<Vec<_>>().join("\n");
-    end
-}
-
 /// The places a run passes, in order, and what it comes to.
 fn passed(subject: &Subject) -> (Vec<String>, End) {
     let bench = (subject.bench)(&format!("ref_{}", subject.name));
@@ -140,7 +85,7 @@ fn passed(subject: &Subject) -> (Vec<String>, End) {
         bench.command(&words).env("ENGINE_CRASH_LOG", &log).stderr(Stdio::null()).status().expect("the engine");
     assert_eq!(status.code(), Some(0), "{}", subject.name);
     let places = std::fs::read_to_string(log).expect("places").lines().map(str::to_owned).collect();
-    let ended = unsigned(end(&bench, subject));
+    let ended = end(&bench, subject.clone);
     (places, ended)
 }
 
@@ -160,53 +105,11 @@ fn crashed(subject: &Subject, at: &str, number: usize, whole: &End) -> Result<()
     if resumed.code != 0 {
         return Err(format!("{again:?} ended with {}\n{}", resumed.code, resumed.all()));
     }
-    let ended = unsigned(end(&bench, subject));
-    let mut wrong = Vec::new();
-    for (what, is, was) in [("clone", &ended.clone, &whole.clone), ("production", &ended.production, &whole.production)]
-    {
-        if is != was {
-            wrong.push(format!("{what} differs:\n{}", difference(was, is)));
-        }
-    }
-    for (what, is, was) in [
-        ("stages", &ended.stages, &whole.stages),
-        ("dossier", &ended.dossier, &whole.dossier),
-        ("criteria", &ended.criteria, &whole.criteria),
-    ] {
-        if is != was {
-            wrong.push(format!("{what} differ:\n{}", difference(&was.join("\n"), &is.join("\n"))));
-        }
-    }
-    let mut commits: BTreeMap<String, usize> = BTreeMap::new();
-    for event in bench.journal().events {
-        if let Event::StageCommitted { stage, .. } = event {
-            *commits.entry(stage).or_default() += 1;
-        }
-    }
-    wrong.extend(
-        commits.into_iter().filter(|(_, times)| *times != 1).map(|(stage, n)| format!("{stage}: committed {n} times")),
-    );
-    let run = bench.run_id();
-    let left =
-        format!("SELECT coalesce(string_agg(datname, ','), '') FROM pg_database WHERE datname LIKE 'engine\\_{run}%'");
-    let left = bench.psql("postgres", &left);
-    if !left.is_empty() {
-        wrong.push(format!("left behind: {left}"));
-    }
-    let verified = bench.engine(&["verify", &run]);
-    if verified.code != 0 {
-        wrong.push(format!("verify: {}", verified.all()));
-    }
+    let wrong = end(&bench, subject.clone).wrong(&bench, whole);
     if subject.clone {
-        bench.engine(&["drop", &run]);
+        bench.engine(&["drop", &bench.run_id()]);
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
-}
-
-fn difference(was: &str, is: &str) -> String {
-    let gone = was.lines().filter(|line| !is.lines().any(|other| other == *line)).map(|line| format!("- {line}"));
-    let new = is.lines().filter(|line| !was.lines().any(|other| other == *line)).map(|line| format!("+ {line}"));
-    gone.chain(new).take(20).collect::<Vec<_>>().join("\n")
 }
 
 /// Where databases are made and dropped, transactions end and packets appear; and where a bug was found.

@@ -109,6 +109,13 @@ pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str) -> Resul
         screen.say(&format!("  next   engine apply {} --var packet={short}   once it is ratified", rollout_plan(plan)));
     }
     if matches!(exit, Exit::Interrupted | Exit::Terminated) {
+        let left = history.events().filter_map(|event| match event {
+            Event::Interrupted { left, .. } => Some(left),
+            _ => None,
+        });
+        for line in left.last().into_iter().flatten() {
+            screen.say(&format!("  left   {line}"));
+        }
         screen.say(&format!("  next   engine resume {run}"));
     }
     Ok(())

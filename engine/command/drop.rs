@@ -12,7 +12,7 @@ use crate::run;
 /// A process works on the run (60), or a database is not its own (63).
 pub async fn run(word: &str) -> Result<Exit, Failure> {
     let (id, dir) = store::find_run(word)?;
-    let _lock = store::lock(&dir)?;
+    let _lock = store::lock(&dir, &run::holder())?;
     let history = journal::read(&dir)?;
     let state = RunState::of(history.events());
     let Some(Event::RunStarted { plan_path, vars, as_of, .. }) = state.started.clone() else {

@@ -21,7 +21,10 @@ pub fn run(word: &str) -> Result<Exit, Failure> {
         _ => ("?".into(), "?".into(), 0),
     };
     let word = match (&state.ended, store::is_running(&dir)) {
-        (_, true) => format!("running on {host} (pid {pid})"),
+        (_, true) => match store::holder_of(&dir) {
+            Some(holder) => format!("running, {holder}"),
+            None => format!("running on {host} (pid {pid})"),
+        },
         (Some(Event::RunEnded { verdict, .. }), _) => verdict.clone(),
         _ => format!("ended without a farewell (pid {pid} on {host}); next: engine resume {id}"),
     };

@@ -353,9 +353,11 @@ pub enum Event {
         failure: Failure,
         ms: u64,
     },
-    /// A signal, or another stage's failure, stopped the run.
+    /// A signal stopped the run; what became of what was at work, in words.
     Interrupted {
         signal: String,
+        #[serde(default)]
+        left: Vec<String>,
     },
     RunEnded {
         exit: Exit,

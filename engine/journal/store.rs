@@ -109,11 +109,37 @@ pub struct RunFolderLock {
     _file: File,
 }
 
-/// Takes the folder's lock.
+/// Who has the lock, in words; beside it, because the lock's own file says when the run began.
+const HOLDER: &str = "holder";
+
+/// Others look whether the lock is held, for a moment: that long it is tried again.
+const TRIES: u32 = 20;
+const BETWEEN: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// Takes the folder's lock for `holder`, such as `pid 7 on db1`.
 ///
 /// # Errors
-/// Another process holds it (exit 60) or the file cannot be made (exit 1).
-pub fn lock(dir: &Path) -> Result<RunFolderLock, Failure> {
+/// Another process holds it (exit 60, and names it) or the file cannot be made (exit 1).
+pub fn lock(dir: &Path, holder: &str) -> Result<RunFolderLock, Failure> {
+    for _ in 0..TRIES {
+        if let Some(lock) = tried(dir)? {
+            let path = dir.join(HOLDER);
+            std::fs::write(&path, holder)
+                .map_err(|e| Failure::new(Exit::Io, format!("{} cannot be written: {e}", path.display())))?;
+            return Ok(lock);
+        }
+        std::thread::sleep(BETWEEN);
+    }
+    let run = dir.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+    let who = holder_of(dir).unwrap_or_else(|| "a process that has not said who it is".to_owned());
+    Err(Failure::new(Exit::Held, format!("another process works on run {run}"))
+        .fact(format!("held by engine {run} {who}"))
+        .changed("nothing was changed")
+        .next("wait", "until it has ended; its lock dies with it")
+        .next("look", "engine status"))
+}
+
+fn tried(dir: &Path) -> Result<Option<RunFolderLock>, Failure> {
     let path = dir.join("lock");
     let file = File::options()
         .create(true)
@@ -121,15 +147,16 @@ pub fn lock(dir: &Path) -> Result<RunFolderLock, Failure> {
         .write(true)
         .open(&path)
         .map_err(|e| Failure::new(Exit::Io, format!("{} cannot be opened: {e}", path.display())))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(RunFolderLock { _file: file }),
-        Err(_) => Err(Failure::new(Exit::Held, format!("another process works on {}", dir.display()))
-            .changed("nothing was changed")
-            .next("look", "engine status")),
-    }
+    let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+    Ok(locked.is_ok().then_some(RunFolderLock { _file: file }))
+}
+
+/// Who took the folder's lock last, in words.
+pub fn holder_of(dir: &Path) -> Option<String> {
+    std::fs::read_to_string(dir.join(HOLDER)).ok().filter(|text| !text.is_empty())
 }
 
 /// Does some process hold the folder's lock?
 pub fn is_running(dir: &Path) -> bool {
-    matches!(lock(dir), Err(failure) if failure.exit == Exit::Held)
+    matches!(tried(dir), Ok(None))
 }

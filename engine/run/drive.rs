@@ -1,6 +1,7 @@
 //! Driving a workflow: ready stages run in parallel, one writer at a time per target, until nothing may start.
 
 use super::schedule::{Ready, ready};
+use super::signals::{self, Signals};
 use crate::clock::Stopwatch;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, Status};
@@ -21,6 +22,8 @@ pub struct Outcome {
     pub done: usize,
     /// Stages that never started.
     pub not_started: usize,
+    /// Stages that were at work when a signal came.
+    pub cut_short: usize,
     /// Stages beyond `--until`.
     pub left_aside: usize,
     /// A signal ended it.
@@ -95,11 +98,9 @@ impl Machine {
                     continue;
                 }
                 exit = signals.next() => {
-                    // Sessions close with their futures; the server ends what they were doing and rolls it back.
-                    tokio::spawn(leave_at_once(signals));
-                    running.shutdown().await;
-                    let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
-                    self.cx.record(Event::Interrupted { signal: signal.to_owned() })?;
+                    signals.leave_at_next();
+                    let silent = signals::stop(&mut running).await;
+                    self.interrupted(exit, &states, silent)?;
                     outcome.interrupted = Some(exit);
                     break;
                 }
@@ -108,8 +109,20 @@ impl Machine {
             states[index] = self.settle(ended, &mut outcome)?;
         }
         outcome.done = states.iter().filter(|s| **s == Ready::Done).count();
+        outcome.cut_short = states.iter().filter(|s| **s == Ready::Running).count();
         outcome.not_started = states.iter().filter(|s| **s == Ready::Waiting).count();
         Ok(outcome)
+    }
+
+    fn interrupted(&self, exit: Exit, states: &[Ready], silent: usize) -> Result<(), Failure> {
+        let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
+        let running = states.iter().enumerate().filter(|(_, state)| **state == Ready::Running);
+        let at_work: Vec<(&str, &str)> = running
+            .map(|(index, _)| self.workflow.stages[index].head())
+            .map(|head| (head.name.as_str(), head.kind))
+            .collect();
+        let left = self.cx.with_state(|state| signals::left(state, &at_work, silent));
+        self.cx.record(Event::Interrupted { signal: signal.to_owned(), left })
     }
 
     /// A look that ended the run before is made again before anything starts. One that found what a strict policy forbids
@@ -238,34 +251,4 @@ fn timed_out(cx: &Cx, stage: &dyn Stage, limit: Duration) -> Failure {
         "then",
         format!("raise `timeout` of stage `{}` and run: engine resume {} --accept-changes", head.name, cx.run),
     )
-}
-
-/// A second signal does not wait for anything; the journal says enough to resume.
-async fn leave_at_once(mut signals: Signals) {
-    let exit = signals.next().await;
-    std::process::exit(i32::from(exit.code()));
-}
-
-/// SIGINT and SIGTERM.
-struct Signals {
-    int: tokio::signal::unix::Signal,
-    term: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Signals, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("signals cannot be listened to: {e}"));
-        Ok(Signals {
-            int: signal(SignalKind::interrupt()).map_err(lost)?,
-            term: signal(SignalKind::terminate()).map_err(lost)?,
-        })
-    }
-
-    async fn next(&mut self) -> Exit {
-        tokio::select! {
-            _ = self.int.recv() => Exit::Interrupted,
-            _ = self.term.recv() => Exit::Terminated,
-        }
-    }
 }

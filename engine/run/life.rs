@@ -48,7 +48,7 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     let Binding { targets, events } = bind(&workflow).await?;
     let locks = hold(&targets, &run).await?;
     let dir = store::new_run(&run)?;
-    let folder_lock = store::lock(&dir)?;
+    let folder_lock = store::lock(&dir, &holder())?;
     keep_inputs(&dir, &workflow)?;
     if !secrets.is_empty() {
         sensitive::keep_key(&dir, &key)?;
@@ -90,7 +90,8 @@ pub async fn resume(
     how: Resumption,
     options: &Options,
 ) -> Result<Exit, Failure> {
-    let folder_lock = store::lock(&dir)?;
+    let folder_lock = store::lock(&dir, &holder())?;
+    still_so(&dir, &history)?;
     let secrets = sensitive::read(&mut workflow, sensitive::stored_key(&dir)?.as_ref())?;
     let workflow = Arc::new(workflow);
     let state = RunState::of(history.events());
@@ -201,7 +202,12 @@ fn verdict(cx: &Cx, outcome: &Outcome) -> (Exit, String, Vec<String>) {
         }
         (_, Exit::Ok) if outcome.left_aside > 0 => format!("{} done, as far as asked", stages(outcome.done)),
         (_, Exit::Ok) => format!("all {} done", stages(outcome.done)),
-        (_, _) if outcome.interrupted.is_some() => format!("interrupted: {} done, and stay so", stages(outcome.done)),
+        (_, _) if outcome.interrupted.is_some() => format!(
+            "interrupted: {} done, and stay so; {} cut short, {} not started",
+            stages(outcome.done),
+            outcome.cut_short,
+            outcome.not_started
+        ),
         (_, exit) => {
             let word = if matches!(exit, Exit::Blocked | Exit::NotEvaluable) { "blocked" } else { "NO-GO" };
             format!(
@@ -249,7 +255,7 @@ async fn anchor(cx: &Cx, exit: Exit) {
 /// One run at a time per clone, held in the maintenance database: a TEMPLATE copy needs the clone free of sessions.
 async fn hold(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
     let mut locks = Vec::new();
-    let holder = format!("engine {run} pid {} on {}", std::process::id(), host());
+    let holder = format!("engine {run} {}", holder());
     let holder = holder.get(..63).unwrap_or(&holder);
     // Such a lock is one of a database: once in each where clones are made.
     let mut places = BTreeSet::new();
@@ -364,6 +370,24 @@ fn keep_inputs(dir: &Path, workflow: &Workflow) -> Result<(), Failure> {
         &serde_json::to_vec_pretty(&workflow.typed).expect("invariant: texts are JSON"),
     )?;
     store::write(&dir.join("SHA256SUMS"), sums.as_bytes())
+}
+
+/// The journal was read before its folder was locked: who had the lock in between may have gone on with it.
+fn still_so(dir: &Path, history: &History) -> Result<(), Failure> {
+    let now = journal::read(dir)?;
+    if now.head == history.head && now.torn_bytes == history.torn_bytes {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Held, "another process went on with this run just now")
+        .fact(format!("held by engine {}", store::holder_of(dir).unwrap_or_default()))
+        .fact(format!("the journal had {} events when it was read, and has {}", history.lines.len(), now.lines.len()))
+        .changed("nothing was changed")
+        .next("then", "the same command again, which goes on from there"))
+}
+
+/// `pid 7 on db1`: this process, for people who look for it.
+pub fn holder() -> String {
+    format!("pid {} on {}", std::process::id(), host())
 }
 
 /// This machine's name, for people who look for the process.

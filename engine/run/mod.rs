@@ -9,9 +9,10 @@ mod drive;
 mod life;
 mod schedule;
 mod sensitive;
+mod signals;
 
 pub use bind::{Binding, bind};
 pub use dispose::{Disposed, Fate, Old, drop_clones, drop_golden, gc};
 pub use drive::Outcome;
-pub use life::{Options, Resumption, resume, start};
+pub use life::{Options, Resumption, holder, resume, start};
 pub use schedule::{Ready, ready};

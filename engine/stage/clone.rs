@@ -4,6 +4,7 @@
 //! Made under a name only this run can have given, closed and shut to PUBLIC; verified against the fingerprint
 //! taken in the same snapshot; only then renamed. A half clone never carries the clone's name.
 
+mod child;
 mod cleared;
 mod doors;
 mod golden;

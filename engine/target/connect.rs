@@ -4,13 +4,18 @@ use super::identity::Expected;
 use super::powers::Confined;
 use super::tls::{Mode, Reach, Refusal, Tls};
 use super::url::Url;
-use super::{asked, fault};
+use super::wire::Canceller;
+use super::{asked, at_work, fault};
 use crate::event::{Exit, Failure};
 use crate::plan::Tls as Word;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
+use std::pin::Pin;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::{ChannelBinding, Host, SslMode};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls};
+
+type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
 /// What every session of a door is pinned to, beside the fixed settings that make output comparable.
 #[derive(Clone, Debug)]
@@ -120,7 +125,7 @@ impl Door {
         config.connect_timeout(config.get_connect_timeout().copied().unwrap_or(Duration::from_secs(10)));
         config.keepalives(true).keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(Duration::from_secs(30));
         let place = format!("{} ({})", shown_address(&config), url.origin);
-        let pool = pool(&config, &tls).map_err(|why| refuse(format!("makes no pool: {why}").into()))?;
+        let pool = pool(&config, &tls, true).map_err(|why| refuse(format!("makes no pool: {why}").into()))?;
         let waived = waived(url, tls.mode(), reach);
         let (target, planned, path) = (target.to_owned(), url.planned, settings.path());
         Ok(Door { target, place, expected: None, confined: None, planned, path, config, tls, waived, pool })
@@ -180,10 +185,7 @@ impl Door {
 
     /// The host that a certificate must be for; empty for a socket.
     pub(super) fn host(&self) -> &str {
-        match self.config.get_hosts().first() {
-            Some(Host::Tcp(host)) => host,
-            _ => "",
-        }
+        host(&self.config)
     }
 
     /// What the plan lets pass on the way there: a certificate that nobody checked, or plain text.
@@ -280,8 +282,20 @@ impl Door {
     /// # Errors
     /// As `new`.
     pub fn reopened(&self) -> Result<Door, Failure> {
+        self.with_pool(true)
+    }
+
+    /// The same for a session that only holds something: it is left alone at the end of a run, until the very last.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub(super) fn only_holding(&self) -> Result<Door, Failure> {
+        self.with_pool(false)
+    }
+
+    fn with_pool(&self, at_work: bool) -> Result<Door, Failure> {
         let refuse = |why: String| Failure::new(Exit::Io, format!("cannot reopen `{}`: {why}", self.target));
-        let pool = pool(&self.config, &self.tls).map_err(refuse)?;
+        let pool = pool(&self.config, &self.tls, at_work).map_err(refuse)?;
         Ok(Door { pool, ..self.clone() })
     }
 }
@@ -295,13 +309,52 @@ pub(super) async fn give_back(session: Object) {
     }
 }
 
-fn pool(config: &Config, tls: &Tls) -> Result<Pool, String> {
+/// The host of a connection string; empty for a socket.
+pub(super) fn host(config: &Config) -> &str {
+    match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => host,
+        _ => "",
+    }
+}
+
+fn pool(config: &Config, tls: &Tls, at_work: bool) -> Result<Pool, String> {
     let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match tls.connector() {
+        _ if at_work => Manager::from_connect(config.clone(), Attended(tls.clone()), fast),
         Some(connector) => Manager::from_config(config.clone(), connector.clone(), fast),
         None => Manager::from_config(config.clone(), NoTls, fast),
     };
-    Pool::builder(manager).max_size(16).build().map_err(|e| e.to_string())
+    let pool = Pool::builder(manager).max_size(16).build().map_err(|e| e.to_string())?;
+    if at_work {
+        at_work::remember(&pool);
+    }
+    Ok(pool)
+}
+
+/// Connects, and enters each session in the book of those at work.
+struct Attended(Tls);
+
+impl Connect for Attended {
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        let (config, tls) = (config.clone(), self.0.clone());
+        Box::pin(async move {
+            let enter = |client: &Client| {
+                at_work::AtWork::session(Canceller::of(config.clone(), tls.clone(), client.cancel_token()))
+            };
+            match tls.connector().cloned() {
+                Some(connector) => {
+                    let (client, connection) = config.connect(connector).await?;
+                    let entry = enter(&client);
+                    Ok((client, at_work::attend(connection, entry)))
+                }
+                None => {
+                    let (client, connection) = config.connect(NoTls).await?;
+                    let entry = enter(&client);
+                    Ok((client, at_work::attend(connection, entry)))
+                }
+            }
+        })
+    }
 }
 
 fn reach(config: &Config) -> Reach {

@@ -128,7 +128,7 @@ impl Maker {
     /// # Errors
     /// Another engine holds it (exit 60): names it.
     pub async fn hold(&self, key: &str, holder: &str) -> Result<RunLock, Failure> {
-        let session = self.door.session().await?;
+        let session = self.door.only_holding()?.session().await?;
         let named = literal(holder).map_err(|e| bug(&e.to_string()))?;
         let sql = "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended($1, 0)), \
                    (SELECT a.application_name FROM pg_catalog.pg_locks AS l \

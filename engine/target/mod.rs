@@ -8,6 +8,7 @@
 
 mod alone;
 mod asked;
+mod at_work;
 mod bound;
 mod connect;
 mod copy_out;
@@ -27,6 +28,7 @@ mod wire;
 mod writer;
 
 pub use alone::Alone;
+pub use at_work::{AtWork, cancel_all, end_begins};
 pub use bound::{Called, CloneTarget, Live, Plain, Targets};
 pub use connect::{Door, Settings};
 pub use dispose::Ours;

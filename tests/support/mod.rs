@@ -9,6 +9,7 @@
 
 mod bench;
 mod cloned;
+mod end;
 mod fake;
 mod gate;
 mod mini;
@@ -20,6 +21,7 @@ mod witness;
 
 pub use bench::{Bench, Outcome};
 pub use cloned::{METHODS, PLAN, objects_of, rows_of, unlike};
+pub use end::{End, end};
 pub use fake::{Answer, Fake, SSL_REQUEST};
 pub use gate::Gate;
 pub use mini::{MINI, MINI_ROLLOUT, to_the_packet, to_the_rehearsal};

@@ -2,6 +2,7 @@
 
 use super::super::Cx;
 use super::super::source_facts::SourceFacts;
+use super::child::Child;
 use super::toc::{self, Entries};
 use crate::clock::Stopwatch;
 use crate::event::{Event, Exit, Failure};
@@ -40,7 +41,8 @@ pub struct Restore<'r> {
 }
 
 /// Commits are not waited for: a clone that is being made is made again after a crash, and its renaming is waited for.
-const RESTORING: &str = "-c statement_timeout=0 -c lock_timeout=0 -c synchronous_commit=off";
+const RESTORING: &str =
+    "-c statement_timeout=0 -c lock_timeout=0 -c synchronous_commit=off -c client_connection_check_interval=500";
 
 /// A dumped schema and the list of what is restored of it.
 pub struct Toc {
@@ -177,14 +179,15 @@ impl Restore<'_> {
             .arg(format!("--lock-wait-timeout={}", self.lock_timeout.as_millis()))
             .arg(format!("--snapshot={snapshot}"))
             .stdout(Stdio::piped());
-        let mut dump = dump.spawn().map_err(|e| cannot_start("pg_dump", &e))?;
+        let mut dump = Child::start(&mut dump, "pg_dump")?;
         let rows: Stdio = dump
-            .stdout
-            .take()
+            .stdout()
             .and_then(|out| out.try_into().ok())
             .ok_or_else(|| Failure::new(Exit::Io, "pg_dump has no output to read"))?;
-        let options =
-            format!("-c role={} -c statement_timeout=0 -c synchronous_commit=off", self.owner_role.replace(' ', "\\ "));
+        let options = format!(
+            "-c role={} -c statement_timeout=0 -c synchronous_commit=off -c client_connection_check_interval=500",
+            self.owner_role.replace(' ', "\\ ")
+        );
         let mut load = Self::command(&programs, "psql", self.into, &options)?;
         load.args([
             "--no-password",
@@ -230,8 +233,7 @@ impl Restore<'_> {
     }
 
     async fn finish(&self, mut command: Command, program: &str) -> Result<String, Failure> {
-        let child = command.spawn().map_err(|e| cannot_start(program, &e))?;
-        wait(child, program).await
+        wait(Child::start(&mut command, program)?, program).await
     }
 }
 
@@ -239,8 +241,8 @@ fn write_list(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))
 }
 
-async fn wait(child: tokio::process::Child, program: &str) -> Result<String, Failure> {
-    let output = child.wait_with_output().await.map_err(|e| cannot_start(program, &e))?;
+async fn wait(child: Child, program: &str) -> Result<String, Failure> {
+    let output = child.output().await?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -255,8 +257,4 @@ async fn wait(child: tokio::process::Child, program: &str) -> Result<String, Fai
         .map(str::to_owned)
         .collect();
     Err(failure)
-}
-
-fn cannot_start(program: &str, error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Io, format!("{program} cannot be run: {error}"))
 }

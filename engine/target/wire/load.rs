@@ -113,7 +113,9 @@ impl Loader {
         let length = u32::try_from(self.message.len() - 1).expect("invariant: a message is far below 4 GiB");
         self.message[0] = b'd';
         self.message[1..HEAD].copy_from_slice(&length.to_be_bytes());
+        self.wire.sending = true;
         let sent = tokio::io::AsyncWriteExt::write_all(&mut self.wire.stream, &self.message).await;
+        self.wire.sending = false;
         let sent = sent.map_err(|e| self.wire.lost(&e));
         self.message.truncate(HEAD);
         // The server says nothing while all is well; after an error it would swallow the rest in silence.

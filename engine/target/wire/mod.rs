@@ -11,6 +11,7 @@ pub use cancel::Canceller;
 pub use load::Loader;
 pub use read::Streamer;
 
+use super::at_work::{self, AtWork};
 use super::connect::Door;
 use super::fault::{self, Said};
 use crate::event::{Exit, Failure};
@@ -52,13 +53,20 @@ pub(super) struct Wire {
     target: String,
     purpose: String,
     canceller: Canceller,
+    /// The server was sent something and has not said that it is ready for more.
+    busy: bool,
+    /// A message is on its way there, perhaps in part.
+    sending: bool,
+    /// Until it is closed.
+    at_work: Option<AtWork>,
 }
 
 impl Wire {
     async fn open(door: &Door, purpose: &str) -> Result<Wire, Failure> {
         let (stream, token) = tap::open(door).await?;
         let (target, canceller) = (door.target.clone(), Canceller::new(door, token));
-        Ok(Wire { stream, inbox: Inbox::new(), target, purpose: purpose.to_owned(), canceller })
+        let (purpose, at_work) = (purpose.to_owned(), Some(AtWork::session(canceller.clone())));
+        Ok(Wire { stream, inbox: Inbox::new(), target, purpose, canceller, busy: false, sending: false, at_work })
     }
 
     fn what(&self) -> String {
@@ -84,12 +92,14 @@ impl Wire {
         let mut head = [kind, 0, 0, 0, 0];
         let length = u32::try_from(length).expect("invariant: messages are smaller than 4 GiB");
         head[1..].copy_from_slice(&length.to_be_bytes());
+        self.sending = true;
         let mut sent = self.stream.write_all(&head).await;
         for part in body {
             if sent.is_ok() {
                 sent = self.stream.write_all(part).await;
             }
         }
+        self.sending = false;
         sent.map_err(|e| self.lost(&e))
     }
 
@@ -100,16 +110,20 @@ impl Wire {
         message.extend_from_slice(&length.to_be_bytes());
         message.extend_from_slice(sql.as_bytes());
         message.push(0);
+        (self.busy, self.sending) = (true, true);
         let sent = async {
             self.stream.write_all(&message).await?;
             self.stream.flush().await
         };
-        sent.await.map_err(|e| self.lost(&e))
+        let sent = sent.await;
+        self.sending = false;
+        sent.map_err(|e| self.lost(&e))
     }
 
     /// The next message that is neither notice nor parameter.
     async fn word(&mut self) -> Result<Word, Failure> {
         let word = self.inbox.word(&mut self.stream).await;
+        self.busy &= !matches!(word, Ok(Word::Ready));
         word.map_err(|e| self.lost(&e))
     }
 
@@ -157,9 +171,33 @@ impl Wire {
     async fn settled(&mut self, said: Said) -> Failure {
         while let Ok(word) = self.inbox.word(&mut self.stream).await {
             if matches!(word, Word::Ready) {
+                self.busy = false;
                 break;
             }
         }
         self.failed(said)
+    }
+}
+
+impl Drop for Wire {
+    /// At the end of a run what it does is cancelled, and it is closed in good order; else it is closed at once, which the
+    /// server notices when it reads or writes next. So it is, too, in the middle of a message: nobody has its rest.
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.sending || !at_work::ending() {
+            return;
+        }
+        let mut stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
+        let mut inbox = std::mem::replace(&mut self.inbox, Inbox::new());
+        let (busy, at_work) = (self.busy, self.at_work.take());
+        runtime.spawn(async move {
+            // A cancel does not reach a COPY that waits for rows; this does, and means nothing to all others.
+            if busy && stream.write_all(b"f\0\0\0\x05\0").await.is_ok() {
+                while !matches!(inbox.word(&mut stream).await, Ok(Word::Ready) | Err(_)) {}
+            }
+            let _ = stream.write_all(b"X\0\0\0\x04").await;
+            let _ = stream.shutdown().await;
+            drop(at_work);
+        });
     }
 }

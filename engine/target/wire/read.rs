@@ -147,8 +147,8 @@ impl Streamer {
         self.wire.ask("ROLLBACK").await?;
         self.unchanged(&now)?;
         Ok(TxRecord {
-            target: self.wire.target,
-            purpose: self.wire.purpose,
+            target: self.wire.target.clone(),
+            purpose: self.wire.purpose.clone(),
             statements: self.statements,
             open_ms: self.watch.ms(),
             read_only: now.read_only,

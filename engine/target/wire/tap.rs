@@ -25,6 +25,9 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
 
 impl Duplex for Socket {}
 
+/// In the place of a stream that was taken away.
+impl Duplex for tokio::io::Empty {}
+
 /// A plain stream. A type with a name: the driver asks for one that implements its traits for any lifetime.
 pub(super) enum Socket {
     Tcp(TcpStream),
@@ -174,7 +177,8 @@ pub(super) async fn open(door: &Door) -> Result<(Box<dyn Duplex>, CancelToken), 
 
 async fn secured(door: &Door, socket: Socket, tls: MakeRustlsConnect) -> Result<(Option<Tap>, CancelToken), Failure> {
     let config = door.config();
-    let inner = handshake(door, tls)?;
+    let inner = handshake(door.host(), tls)
+        .map_err(|e| Failure::new(Exit::Io, format!("cannot reach `{}`: {e}, {}", door.target, door.place)))?;
     let out = Arc::new(Mutex::new(None));
     let tapping = Tapping { inner, out: Arc::clone(&out) };
     let session = config.connect_raw(socket, tapping).await;
@@ -182,10 +186,12 @@ async fn secured(door: &Door, socket: Socket, tls: MakeRustlsConnect) -> Result<
     Ok((out.lock().expect("invariant: no holder of a tap panics").take(), driver.cancel_token()))
 }
 
-/// The TLS handshake with the host of a door.
-pub(super) fn handshake(door: &Door, mut tls: MakeRustlsConnect) -> Result<Handshake, Failure> {
-    MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, door.host())
-        .map_err(|e| Failure::new(Exit::Io, format!("cannot reach `{}`: {e}, {}", door.target, door.place)))
+/// The TLS handshake with a host.
+pub(super) fn handshake(
+    host: &str,
+    mut tls: MakeRustlsConnect,
+) -> Result<Handshake, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Error> {
+    MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, host)
 }
 
 pub(super) async fn socket(config: &Config) -> io::Result<Socket> {

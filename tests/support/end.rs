@@ -1,0 +1,111 @@
+//! What a run came to, in a form to compare with what another came to: rows, definitions, fold, dossier.
+
+use super::{Bench, files};
+use engine::event::{Event, RunState};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a run came to, in a form to compare.
+#[derive(Debug, PartialEq, Eq)]
+pub struct End {
+    /// Every row and definition of the clone and of production.
+    clone: String,
+    production: String,
+    /// What folding says of each stage.
+    stages: Vec<String>,
+    /// Names of the dossier's files, and its verdict without what has times in it.
+    dossier: Vec<String>,
+    criteria: Vec<String>,
+}
+
+/// What the newest run came to; `clone`: its clone is looked at, too.
+pub fn end(bench: &Bench, clone: bool) -> End {
+    let journal = bench.journal();
+    let state = RunState::of(&journal.events);
+    let stage = |(name, of): (&String, &engine::event::StageState)| {
+        let (wrote, proved): (Vec<String>, BTreeSet<&String>) =
+            (of.writes.iter().map(|w| format!("{} {}", w.table, w.total())).collect(), of.proved.iter().collect());
+        format!("{name} {:?} wrote {wrote:?} proved {proved:?}", of.status)
+    };
+    let folder = bench.home().join(bench.of_run("dossier"));
+    let dossier: Vec<String> =
+        files(&folder).iter().map(|file| file.strip_prefix(&folder).expect("below it").display().to_string()).collect();
+    let verdict = dossier.iter().find(|file| file.ends_with("go-no-go.md"));
+    let criteria = verdict.map_or(Vec::new(), |file| {
+        let page = bench.read(&bench.of_run(&format!("dossier/{file}")));
+        let rows = page.lines().filter(|line| line.starts_with("| "));
+        rows.map(|row| row.split(" | ").take(2).collect::<Vec<_>>().join(" | ")).collect()
+    });
+    let same = |text: String| text.replace(bench.clone_name(), "CLONE").replace(bench.production(), "PRODUCTION");
+    let end = End {
+        clone: if clone { same(bench.all_of(bench.clone_name())) } else { String::new() },
+        production: same(bench.all_of(bench.production())),
+        stages: state.stages.iter().map(stage).collect(),
+        dossier,
+        criteria,
+    };
+    unsigned(end)
+}
+
+/// Tables of the main job whose rows say which run wrote them, and when: of these only the number of rows is compared.
+const SIGNED: [&str; 5] =
+    ["gov_events_opened", "gov_issues", "gov_ownership_anchors", "gov_scan_runs", "gov_worker_cursors"];
+
+fn unsigned(mut end: End) -> End {
+    let signed = |line: &str| SIGNED.iter().any(|table| line.starts_with(&format!("{table}|")));
+    let lines = end
+        .clone
+        .lines()
+        .map(|line| if signed(line) { line.rsplit_once('|').map_or(line, |(to, _)| to) } else { line });
+    end.clone = lines.collect::<Vec<_>>().join("\n");
+    end
+}
+
+impl End {
+    /// What is not as in `whole`, the end of a run that nobody stopped; or committed twice, left behind, not verified.
+    pub fn wrong(&self, bench: &Bench, whole: &End) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (what, is, was) in
+            [("clone", &self.clone, &whole.clone), ("production", &self.production, &whole.production)]
+        {
+            if is != was {
+                wrong.push(format!("{what} differs:\n{}", difference(was, is)));
+            }
+        }
+        for (what, is, was) in [
+            ("stages", &self.stages, &whole.stages),
+            ("dossier", &self.dossier, &whole.dossier),
+            ("criteria", &self.criteria, &whole.criteria),
+        ] {
+            if is != was {
+                wrong.push(format!("{what} differ:\n{}", difference(&was.join("\n"), &is.join("\n"))));
+            }
+        }
+        let mut commits: BTreeMap<String, usize> = BTreeMap::new();
+        for event in bench.journal().events {
+            if let Event::StageCommitted { stage, .. } = event {
+                *commits.entry(stage).or_default() += 1;
+            }
+        }
+        let twice = commits.into_iter().filter(|(_, times)| *times != 1);
+        wrong.extend(twice.map(|(stage, n)| format!("{stage}: committed {n} times")));
+        let run = bench.run_id();
+        let left = format!(
+            "SELECT coalesce(string_agg(datname, ','), '') FROM pg_database WHERE datname LIKE 'engine\\_{run}%'"
+        );
+        let left = bench.psql("postgres", &left);
+        if !left.is_empty() {
+            wrong.push(format!("left behind: {left}"));
+        }
+        let verified = bench.engine(&["verify", &run]);
+        if verified.code != 0 {
+            wrong.push(format!("verify: {}", verified.all()));
+        }
+        wrong
+    }
+}
+
+fn difference(was: &str, is: &str) -> String {
+    let gone = was.lines().filter(|line| !is.lines().any(|other| other == *line)).map(|line| format!("- {line}"));
+    let new = is.lines().filter(|line| !was.lines().any(|other| other == *line)).map(|line| format!("+ {line}"));
+    gone.chain(new).take(20).collect::<Vec<_>>().join("\n")
+}

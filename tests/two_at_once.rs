@@ -1,0 +1,134 @@
+//! Two engines at the same instant, again and again: exactly one goes on, the other one says who does, and the run of the
+//! one is as if nobody else had been there.
+
+mod support;
+
+use engine::event::Event;
+use std::io::{Read, Write};
+use std::process::{Child, Output, Stdio};
+use support::{Bench, MINI};
+
+/// Rounds of each of the two sorts: a hundred in all.
+const ROUNDS: usize = 50;
+
+/// A plan whose first stage looks at production, and stands there as long as a table of `gates` is locked.
+fn bench(name: &str) -> Bench {
+    let bench = Bench::mini(name, "CREATE TABLE gates (id int)");
+    let look = "[stage.look]\nkind = \"check\"\non = \"production\"\nneeds = []\nno_guard = \"reads\"\nensure.none = \"gates = 0\"\n";
+    let probe = "[probe.gates]\non = \"production\"\nsql = \"SELECT count(*) FROM public.gates\"\n";
+    bench.mini_plan(&format!("{look}{probe}"));
+    bench
+}
+
+/// Starts two, waits until one of them has ended by itself, lets the other one go on, and demands exactly that.
+fn round(bench: &Bench, command: &[&str]) -> (Output, Output) {
+    let mut gate = bench.session(bench.production(), "BEGIN; LOCK TABLE gates;");
+    let start = || bench.command(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the engine");
+    let mut two = [start(), start()];
+    let over = loop {
+        if let Some(over) = two.iter_mut().position(|engine| engine.try_wait().expect("a child").is_some()) {
+            break over;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    };
+    gate.send("COMMIT;");
+    assert!(gate.end());
+    let [a, b] = two.map(Child::wait_with_output).map(|output| output.expect("the engine"));
+    if over == 0 { (a, b) } else { (b, a) }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name").trim().to_owned()
+}
+
+/// The last process that began or took up the newest run.
+fn pid(bench: &Bench) -> u32 {
+    let mut last = 0;
+    for event in bench.journal().events {
+        if let Event::RunStarted { pid, .. } | Event::RunResumed { pid, .. } = event {
+            last = pid;
+        }
+    }
+    last
+}
+
+#[test]
+fn of_two_that_begin_exactly_one_does() {
+    let bench = bench("begin");
+    for number in 1..=ROUNDS {
+        let (refused, went_on) = round(&bench, &["apply", MINI, "--until", "look"]);
+        assert_eq!((refused.status.code(), went_on.status.code()), (Some(60), Some(0)), "round {number}");
+        assert_eq!(bench.runs().len(), number, "the one that was refused left a run behind");
+        let (run, screen) = (bench.run_id(), said(&refused));
+        for word in [&format!("engine {run} pid {} on {}", pid(&bench), host()), "nothing was changed"] {
+            assert!(screen.contains(word), "round {number}: `{word}` is not in\n{screen}");
+        }
+        assert_eq!(bench.journal().done(), ["look"], "round {number}");
+        bench.engine(&["verify", &run]).expect(0);
+    }
+}
+
+#[test]
+fn of_two_that_resume_exactly_one_does() {
+    let bench = bench("resume");
+    for number in 1..=ROUNDS {
+        // Refused at first, so that there is something to go on with.
+        bench.psql(bench.production(), "INSERT INTO gates VALUES (1)");
+        bench.engine(&["apply", MINI, "--until", "look"]).expect(41);
+        bench.psql(bench.production(), "DELETE FROM gates");
+        let run = bench.run_id();
+        let (refused, went_on) = round(&bench, &["resume", &run, "--until", "look"]);
+        assert_eq!(
+            (refused.status.code(), went_on.status.code()),
+            (Some(60), Some(0)),
+            "round {number}\n{}\n{}",
+            said(&refused),
+            said(&went_on)
+        );
+        let screen = said(&refused);
+        for word in [&format!("engine {run} pid {} on {}", pid(&bench), host()), "nothing was changed"] {
+            assert!(screen.contains(word), "round {number}: `{word}` is not in\n{screen}");
+        }
+        let journal = bench.journal();
+        assert_eq!(journal.count(|event| matches!(event, Event::RunResumed { .. })), 1, "round {number}");
+        assert_eq!(journal.done(), ["look"], "round {number}");
+        bench.engine(&["verify", &run]).expect(0);
+    }
+}
+
+/// It has read the journal, and cannot get a word out, when another one takes the run to its end: what it knows is old.
+#[test]
+fn one_that_read_the_journal_before_another_went_on_is_refused() {
+    let bench = bench("stale");
+    bench.psql(bench.production(), "INSERT INTO gates VALUES (1)");
+    bench.engine(&["apply", MINI, "--until", "look"]).expect(41);
+    bench.psql(bench.production(), "DELETE FROM gates");
+    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    // As much as fits: the first word that the engine says, which is of the journal it has read, waits.
+    writer.write_all(&vec![b'.'; 64 << 10]).expect("a pipe");
+    let mut slow = bench.command(&["resume", "--until", "look"]).stderr(writer).spawn().expect("the engine");
+    while !waits_to_write(slow.id()) {
+        assert!(slow.try_wait().expect("a child").is_none(), "the engine ended before it said a word");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    bench.engine(&["resume", "--until", "look"]).expect(0);
+    let before = bench.read(&bench.of_run("journal.jsonl"));
+    let mut screen = String::new();
+    reader.read_to_string(&mut screen).expect("its words");
+    assert_eq!(slow.wait().expect("a child").code(), Some(60), "{screen}");
+    assert!(screen.contains("another process went on with this run"), "{screen}");
+    assert_eq!(bench.read(&bench.of_run("journal.jsonl")), before);
+    bench.engine(&["verify", &bench.run_id()]).expect(0);
+}
+
+/// Does a thread of that process stand in a `write` to its standard error?
+fn waits_to_write(id: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let calls = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("syscall")).ok());
+    // The number of `write`, here and on ARM, and the descriptor.
+    calls.into_iter().any(|call| call.starts_with("1 0x2 ") || call.starts_with("64 0x2 "))
+}
