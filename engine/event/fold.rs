@@ -45,6 +45,8 @@ pub struct StageState {
     pub backend: Option<(i32, String)>,
     /// An intent without an outcome: xid, system identifier, timeline, database oid.
     pub intent: Option<(String, String, i32, i64)>,
+    /// The same of the attempt that was committed.
+    pub committed: Option<(String, String, i32, i64)>,
     /// Readings before it.
     pub before: Vec<Reading>,
     /// Readings when it ended.
@@ -181,7 +183,7 @@ impl StageState {
                 self.intent = Some((xid.clone(), system_identifier.clone(), *timeline, *database_oid));
             }
             Event::StageCommitted { .. } => {
-                self.intent = None;
+                self.committed = self.intent.take();
                 self.status = Status::Committed;
             }
             Event::Proved { proof, passed: true, .. } => self.proved.push(proof.clone()),

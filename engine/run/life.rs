@@ -1,6 +1,7 @@
 //! The life of a run: begun, driven, ended; or taken up again from its journal.
 
 use super::bind::{Binding, bind};
+use super::committed;
 use super::drive::{Machine, Outcome};
 use crate::clock::{self, Stopwatch};
 use crate::compile::Workflow;
@@ -96,6 +97,7 @@ pub async fn resume(
     let Binding { targets, events } = bind(&workflow).await?;
     let locks = hold(&targets, &run).await?;
     revive(&targets, &state).await?;
+    committed::demand(&workflow, &targets, &state).await?;
     let journal = Arc::new(Journal::reopen(&dir, &history)?);
     let cx = context(&workflow, run, as_of, dir, journal, targets, state, options);
     cx.record(Event::RunResumed {

@@ -151,6 +151,8 @@ impl SqlStage {
                 // Stuck: nobody knows whether it is committed; the resume that finds out puts them back.
                 Err(failure) if failure.exit != Exit::Stuck => Err(match self.undo_sequences(cx).await {
                     Ok(()) => failure,
+                    // The clone went away under the stage, or is another one by now.
+                    Err(gone) if gone.exit == Exit::WrongDatabase => gone.fact(failure.what),
                     Err(also) => failure.fact(format!("its sequences are put back by the next attempt: {}", also.what)),
                 }),
                 outcome => outcome,

@@ -209,22 +209,28 @@ impl Bed<'_> {
 
     /// Starts it again; then others are at work, and take the next transaction ids.
     pub fn restart(&mut self) {
+        self.start();
+        let take = "SELECT pg_current_xact_id();\n".repeat(30);
+        self.bench.psql("postgres", &take);
+    }
+
+    /// Starts it again; all doors follow it.
+    pub fn start(&mut self) {
         self.own.start();
         let server = self.own.server();
         self.bench.moved(Some(server), Some(server));
         self.proxy.moved(server.socket());
         lead(&mut self.bench, &self.proxy, self.subject);
-        let take = "SELECT pg_current_xact_id();\n".repeat(30);
-        self.bench.psql("postgres", &take);
     }
 
     /// The end of a case.
     pub fn over(mut self) {
         self.others.clear();
         if self.subject == Subject::Rollout {
-            // As it was when the packet was sealed; the packet of this bench is used again.
+            // As it was when the packet was sealed, and no crash undoes it: the packet of this bench is used again.
             let production = self.bench.production().to_owned();
-            self.bench.psql(&production, "DELETE FROM n; UPDATE t SET v = 'v'");
+            let back = "SET synchronous_commit = on; DELETE FROM n; UPDATE t SET v = 'v'";
+            self.bench.psql(&production, back);
             self.bench.write(MINI_ROLLOUT, &self.plan);
             *self.home = Some(self.bench);
         } else {

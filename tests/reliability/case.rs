@@ -55,7 +55,7 @@ pub struct Then {
     pub first: &'static str,
     /// The same for the machine.
     pub repair: fn(&mut Bed),
-    /// `resume` or `apply`.
+    /// `resume`, `apply`, or `drop`.
     pub word: &'static str,
     pub exit: i32,
     pub says: &'static [&'static str],
@@ -95,6 +95,7 @@ pub fn play(world: &mut World, case: &Case, number: usize) {
         }
         let words = match then.word {
             "apply" => bed.command(),
+            "drop" => vec!["drop".to_owned(), bed.bench.run_id()],
             _ => vec!["resume".to_owned()],
         };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -103,8 +104,12 @@ pub fn play(world: &mut World, case: &Case, number: usize) {
         assert_eq!(outcome.code, then.exit, "{told}");
         says(then.says, &outcome.all(), &told);
     }
+    bed.others.clear();
     ended_well(&bed, case, &whole, &told);
     eprintln!("{number}: {:.1} s", since.elapsed().as_secs_f64());
+    if std::env::var_os("ENGINE_CASE").is_some() {
+        eprintln!("{told}");
+    }
     bed.over();
 }
 

@@ -3,6 +3,7 @@
 use crate::bed::{Bed, MIDDLE, limit_files};
 use crate::case::{Act, Case, Left, PLAIN, RESUME, Then};
 use crate::support::{Does, Session, Spot};
+use std::process::Command;
 
 /// The server is started, others are at work, and the run goes on.
 pub const RESTART: Then = Then { first: "server started, 30 transactions of others", repair: restart, ..RESUME };
@@ -10,7 +11,7 @@ pub const RESTART: Then = Then { first: "server started, 30 transactions of othe
 /// What the engine says when it knows that nothing was committed.
 pub const NOTHING: &[&str] = &["nothing of `a` was committed", "engine resume"];
 
-pub const CASES: [Case; 23] = [
+pub const CASES: [Case; 24] = [
     Case {
         fault: "one byte at a time",
         how: "every byte of the stage's connection goes alone, both ways",
@@ -170,8 +171,8 @@ pub const CASES: [Case; 23] = [
         fault: "clone dropped",
         how: "DROP DATABASE ... WITH (FORCE) between two statements",
         act: Act::Held(MIDDLE, drop_the_clone),
-        exit: 75,
-        says: &["engine resume"],
+        exit: 63,
+        says: &["is gone", "start anew", "engine apply"],
         left: Left::Gone,
         then: &[Then { exit: 63, says: &["is gone", "engine apply"], ..RESUME }, Then { word: "apply", ..RESUME }],
         attempts: 1,
@@ -181,8 +182,8 @@ pub const CASES: [Case; 23] = [
         fault: "clone replaced by another of its name",
         how: "renamed between two statements, and an empty database takes its name",
         act: Act::Held(MIDDLE, replace_the_clone),
-        exit: 75,
-        says: &["engine resume"],
+        exit: 63,
+        says: &["is not the clone of this run", "it is not production", "engine resume"],
         then: &[
             Then { first: "nothing repaired", exit: 63, says: &["is not the clone of run"], ..RESUME },
             Then { first: "renamed back", repair: put_the_clone_back, ..RESUME },
@@ -196,7 +197,13 @@ pub const CASES: [Case; 23] = [
         exit: 75,
         says: &["remaining connection slots", "engine resume"],
         then: &[
-            Then { first: "still crowded", exit: 75, says: &["tried 3 times", "nothing was changed"], ..RESUME },
+            Then {
+                first: "still crowded",
+                repair: crowd,
+                exit: 75,
+                says: &["tried 3 times", "nothing was changed"],
+                ..RESUME
+            },
             Then { first: "others gone", repair: leave, ..RESUME },
         ],
         ..PLAIN
@@ -215,7 +222,7 @@ pub const CASES: [Case; 23] = [
         how: "another session holds a row; `lock_timeout = \"300ms\"`",
         keys: "lock_timeout = \"300ms\"",
         act: Act::Held(MIDDLE, lock),
-        exit: 40,
+        exit: 75,
         says: &["lock timeout", "SQLSTATE 55P03", "rolled back: the clone is as before `a`", "engine resume"],
         then: &[Then { first: "the other session ended", repair: leave, ..RESUME }],
         ..PLAIN
@@ -224,9 +231,27 @@ pub const CASES: [Case; 23] = [
         fault: "serialization failure",
         how: "a trigger of the clone's raises 40001 as long as somebody holds a lock",
         act: Act::Held(MIDDLE, conflict),
-        exit: 40,
+        exit: 75,
         says: &["SQLSTATE 40001", "rolled back: the clone is as before `a`", "engine resume"],
         then: &[Then { first: "the conflict is over", repair: agree, ..RESUME }],
+        ..PLAIN
+    },
+    Case {
+        fault: "server restored to before the stage",
+        how: "its data of between two statements is kept, and put back when the run has ended",
+        act: Act::Held(MIDDLE, keep_the_data),
+        then: &[
+            Then {
+                first: "data put back",
+                repair: put_the_data_back,
+                exit: 50,
+                says: &["stage `a` was committed, and its server has lost it", "nothing was changed", "start anew"],
+                ..RESUME
+            },
+            Then { word: "drop", ..RESUME },
+            Then { word: "apply", ..RESUME },
+        ],
+        attempts: 1,
         ..PLAIN
     },
 ];
@@ -346,6 +371,21 @@ fn conflict(bed: &mut Bed) {
         bed.bench.psql(&database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711"),
         "1"
     );
+}
+
+/// As a backup has it: nobody writes, and what is open there will never be committed.
+fn keep_the_data(bed: &mut Bed) {
+    let data = bed.bench.psql("postgres", "CHECKPOINT; SHOW data_directory");
+    assert!(Command::new("cp").args(["-a", &data, &format!("{data}.kept")]).status().expect("cp").success());
+}
+
+fn put_the_data_back(bed: &mut Bed) {
+    let data = bed.bench.psql("postgres", "SHOW data_directory");
+    bed.crash();
+    std::fs::remove_dir_all(&data).expect("the data of a server of ours");
+    std::fs::rename(format!("{data}.kept"), &data).expect("what was kept of it");
+    std::fs::remove_file(format!("{data}/postmaster.pid")).expect("it was at work");
+    bed.start();
 }
 
 fn agree(bed: &mut Bed) {

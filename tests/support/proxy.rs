@@ -41,7 +41,7 @@ pub enum Does {
     StallBefore,
     /// The server gets it and answers; the client is told, as by a pooler, that the server's connection broke.
     Pooler,
-    /// It is kept until `release`; then it goes on its way.
+    /// It is kept until `release`, and so is whatever the server says meanwhile; then all goes on its way.
     Hold,
 }
 
@@ -151,6 +151,8 @@ struct Link {
     swallow: AtomicBool,
     /// The client's connection ends by a reset, so nobody says goodbye.
     reset: AtomicBool,
+    /// Its message is held, or was.
+    holds: AtomicBool,
     answered: (Mutex<bool>, Condvar),
 }
 
@@ -163,6 +165,7 @@ fn serve(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
         server,
         swallow: AtomicBool::new(false),
         reset: AtomicBool::new(false),
+        holds: AtomicBool::new(false),
         answered: (Mutex::new(false), Condvar::new()),
     });
     let (of_answers, slow) = (Arc::clone(&link), Arc::clone(shared));
@@ -205,7 +208,11 @@ fn message(mut client: &TcpStream, kind: usize) -> io::Result<Vec<u8>> {
 fn answers(link: &Link, shared: &Shared) -> io::Result<()> {
     let mut bytes = [0; 16 << 10];
     let outcome = loop {
-        match (&link.server).read(&mut bytes) {
+        let said = (&link.server).read(&mut bytes);
+        if link.holds.load(Ordering::SeqCst) {
+            shared.until_released();
+        }
+        match said {
             Ok(0) => break Ok(()),
             Err(error) => break Err(error),
             Ok(count) if link.swallow.load(Ordering::SeqCst) => {
@@ -244,6 +251,11 @@ impl Shared {
         })
     }
 
+    fn until_released(&self) {
+        let released = self.turned.wait_while(held(&self.hold), |hold| *hold == Hold::Held);
+        drop(released.unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn send(&self, mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
         if !self.slow.load(Ordering::SeqCst) {
             return to.write_all(bytes);
@@ -257,10 +269,10 @@ impl Link {
     fn suffer(self: &Arc<Self>, does: Does, message: &[u8], shared: &Shared) -> io::Result<bool> {
         match does {
             Does::Hold => {
+                self.holds.store(true, Ordering::SeqCst);
                 *held(&shared.hold) = Hold::Held;
                 shared.turned.notify_all();
-                let released = shared.turned.wait_while(held(&shared.hold), |hold| *hold == Hold::Held);
-                drop(released.unwrap_or_else(PoisonError::into_inner));
+                shared.until_released();
                 shared.send(&self.server, message)?;
                 return Ok(true);
             }
