@@ -60,6 +60,8 @@ pub struct Bed<'w> {
     pub bench: Bench,
     pub proxy: Proxy,
     pub subject: Subject,
+    /// Is the server at work?
+    pub up: bool,
     /// Others who are connected.
     pub others: Vec<Session>,
     pub engine: Option<Engine>,
@@ -112,7 +114,7 @@ impl World {
         }
         lead(&mut bench, &proxy, subject);
         let home = &mut self.sealed;
-        Bed { own: &mut self.own, bench, proxy, subject, others: Vec::new(), engine: None, home, plan }
+        Bed { own: &mut self.own, bench, proxy, subject, up: true, others: Vec::new(), engine: None, home, plan }
     }
 }
 
@@ -205,6 +207,7 @@ impl Bed<'_> {
     /// Stops the server as if it had crashed.
     pub fn crash(&mut self) {
         self.own.kill("QUIT");
+        self.up = false;
     }
 
     /// Starts it again; then others are at work, and take the next transaction ids.
@@ -217,6 +220,7 @@ impl Bed<'_> {
     /// Starts it again; all doors follow it.
     pub fn start(&mut self) {
         self.own.start();
+        self.up = true;
         let server = self.own.server();
         self.bench.moved(Some(server), Some(server));
         self.proxy.moved(server.socket());

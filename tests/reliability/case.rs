@@ -88,11 +88,11 @@ pub fn play(world: &mut World, case: &Case, number: usize) {
     let mut told = format!("{}\n{}", case.fault, outcome.all());
     assert_eq!(outcome.code, case.exit, "{told}");
     says(case.says, &outcome.all(), &told);
-    for (place, then) in case.then.iter().enumerate() {
+    let mut left = None;
+    for then in case.then {
+        left = left.or_else(|| bed.up.then(|| bed.left()));
         (then.repair)(&mut bed);
-        if place == 0 {
-            assert_eq!(bed.left(), case.left, "{told}");
-        }
+        left = left.or_else(|| Some(bed.left()));
         let words = match then.word {
             "apply" => bed.command(),
             "drop" => vec!["drop".to_owned(), bed.bench.run_id()],
@@ -104,6 +104,7 @@ pub fn play(world: &mut World, case: &Case, number: usize) {
         assert_eq!(outcome.code, then.exit, "{told}");
         says(then.says, &outcome.all(), &told);
     }
+    assert_eq!(left.unwrap_or_else(|| bed.left()), case.left, "{told}");
     bed.others.clear();
     ended_well(&bed, case, &whole, &told);
     eprintln!("{number}: {:.1} s", since.elapsed().as_secs_f64());

@@ -2,12 +2,12 @@
 
 use crate::bed::MIDDLE;
 use crate::case::{Act, Case, Left, PLAIN, Then};
-use crate::stages::{RESTART, crash, crash_and_restart, crash_both, terminate};
+use crate::stages::{RESTART, crash, crash_and_restart, crash_both, fill_the_journal, terminate};
 use crate::support::{Does, Spot};
 
 const NOTHING: &[&str] = &["nothing of `go_production` was committed", "engine resume"];
 
-pub const CASES: [Case; 12] = [
+pub const CASES: [Case; 13] = [
     Case {
         fault: "cut before COMMIT",
         how: "both connections are closed while COMMIT is on its way",
@@ -77,6 +77,16 @@ pub const CASES: [Case; 12] = [
         ..PLAIN
     },
     Case {
+        fault: "disk of the journal full at COMMIT",
+        how: "the engine's files may not grow while COMMIT is on its way",
+        act: Act::Held(Spot::Commit, fill_the_journal),
+        exit: 1,
+        says: &["the journal", "cannot be written", "make room", "engine resume"],
+        left: Left::Whole,
+        attempts: 1,
+        ..PLAIN
+    },
+    Case {
         fault: "server crashes within a rollout",
         how: "stopped `immediate` between two statements",
         act: Act::Held(MIDDLE, crash),
@@ -104,7 +114,7 @@ pub const CASES: [Case; 12] = [
     },
     Case {
         fault: "server and engine crash after COMMIT",
-        how: "engine killed before it writes down the answer, server stopped `immediate`; it has synchronous_commit = off",
+        how: "engine killed before it writes down the answer, server stopped `immediate`",
         act: Act::Vanish("journal/stage_committed/go_production/before#1"),
         exit: 137,
         left: Left::Whole,

@@ -11,7 +11,7 @@ pub const RESTART: Then = Then { first: "server started, 30 transactions of othe
 /// What the engine says when it knows that nothing was committed.
 pub const NOTHING: &[&str] = &["nothing of `a` was committed", "engine resume"];
 
-pub const CASES: [Case; 24] = [
+pub const CASES: [Case; 25] = [
     Case {
         fault: "one byte at a time",
         how: "every byte of the stage's connection goes alone, both ways",
@@ -127,8 +127,22 @@ pub const CASES: [Case; 24] = [
     },
     Case {
         fault: "server and engine crash after COMMIT",
-        how: "engine killed before it writes down the answer, server stopped `immediate`; it has synchronous_commit = off",
+        how: "engine killed before it writes down the answer, server stopped `immediate`",
         act: Act::Vanish("journal/stage_committed/a/before#1"),
+        exit: 137,
+        left: Left::Whole,
+        then: &[Then {
+            first: "server crashed and started, 30 transactions of others",
+            repair: crash_and_restart,
+            ..RESUME
+        }],
+        attempts: 1,
+        ..PLAIN
+    },
+    Case {
+        fault: "an asynchronous commit that would be lost",
+        how: "server stopped `immediate` and engine killed once it has written down that the stage is committed; the server has synchronous_commit = off",
+        act: Act::Vanish("journal/stage_committed/a/synced#1"),
         exit: 137,
         left: Left::Whole,
         then: &[Then {
@@ -240,6 +254,7 @@ pub const CASES: [Case; 24] = [
         fault: "server restored to before the stage",
         how: "its data of between two statements is kept, and put back when the run has ended",
         act: Act::Held(MIDDLE, keep_the_data),
+        left: Left::Whole,
         then: &[
             Then {
                 first: "data put back",
