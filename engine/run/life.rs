@@ -288,7 +288,9 @@ async fn revive(targets: &Targets, state: &RunState) -> Result<(), Failure> {
             )
             .fact(format!("meant   oid {oid}, marked by run {}", state.run))
             .fact(format!("found   oid {}, with {by}", found.oid))
-            .changed("nothing was changed"));
+            .changed("nothing was changed")
+            .next("then", format!("give `{database}` back to its clone and run: engine resume {}", state.run))
+            .next("or", "start anew: engine apply PLAN"));
         }
         // A process that was killed between shutting the clone for a copy and opening it again left it shut.
         clone.maker.open(database).await?;

@@ -90,8 +90,9 @@ async fn asked(cx: &Cx, stage: &str, writer: &Writer, xid: &str) -> Result<bool,
         if matches!(failure.exit, Exit::Stuck | Exit::WrongDatabase) {
             return failure;
         }
-        stuck(stage, xid, &failure.what)
-            .next("ask again", format!("engine resume {}   asks the server what became of it", cx.run))
+        let again = format!("engine resume {}   asks the server what became of it", cx.run);
+        // Nobody has to look as long as the server has not been asked.
+        Failure { next: vec![("then".to_owned(), again)], ..stuck(stage, xid, &failure.what) }
     })
 }
 

@@ -188,7 +188,13 @@ impl Bed<'_> {
     pub fn suffer(&mut self, act: &Act) -> Outcome {
         match act {
             Act::Proxy(spot, does) => self.proxy.arm(*spot, *does),
-            Act::Slow => self.proxy.byte_by_byte(),
+            Act::Slow => {
+                self.proxy.byte_by_byte();
+                // Every door, also those that rows are copied through and that pg_dump uses.
+                let reader = self.proxy.url("bare_reader", self.bench.production());
+                self.bench.set("SHOP_PRODUCTION_URL", &reader);
+                self.bench.set("SHOP_CLONE_MAKER_URL", &self.proxy.url("engine_cloner", "postgres"));
+            }
             Act::Held(spot, _) => self.proxy.arm(*spot, Does::Hold),
             Act::Vanish(_) => {}
         }

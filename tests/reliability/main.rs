@@ -8,6 +8,7 @@ mod support;
 
 mod bed;
 mod case;
+mod given_up;
 mod page;
 mod rollouts;
 mod stages;

@@ -7,7 +7,16 @@ use crate::support::{Does, Spot};
 
 const NOTHING: &[&str] = &["nothing of `go_production` was committed", "engine resume"];
 
-pub const CASES: [Case; 13] = [
+pub const CASES: [Case; 14] = [
+    Case {
+        fault: "one byte at a time",
+        how: "every byte goes alone, both ways",
+        act: Act::Slow,
+        left: Left::Whole,
+        then: &[],
+        attempts: 1,
+        ..PLAIN
+    },
     Case {
         fault: "cut before COMMIT",
         how: "both connections are closed while COMMIT is on its way",

@@ -11,10 +11,10 @@ pub const RESTART: Then = Then { first: "server started, 30 transactions of othe
 /// What the engine says when it knows that nothing was committed.
 pub const NOTHING: &[&str] = &["nothing of `a` was committed", "engine resume"];
 
-pub const CASES: [Case; 25] = [
+pub const CASES: [Case; 26] = [
     Case {
         fault: "one byte at a time",
-        how: "every byte of the stage's connection goes alone, both ways",
+        how: "every byte of every connection of the run goes alone, both ways",
         act: Act::Slow,
         left: Left::Whole,
         then: &[],
@@ -81,6 +81,14 @@ pub const CASES: [Case; 25] = [
         act: Act::Proxy(Spot::Commit, Does::Orphan),
         exit: 75,
         says: NOTHING,
+        ..PLAIN
+    },
+    Case {
+        fault: "half a connection within a stage",
+        how: "the engine's side is closed between two statements, the server does not see it and keeps its locks",
+        act: Act::Proxy(MIDDLE, Does::Orphan),
+        exit: 75,
+        says: &["the connection was lost", "engine resume"],
         ..PLAIN
     },
     Case {
@@ -199,7 +207,7 @@ pub const CASES: [Case; 25] = [
         exit: 63,
         says: &["is not the clone of this run", "it is not production", "engine resume"],
         then: &[
-            Then { first: "nothing repaired", exit: 63, says: &["is not the clone of run"], ..RESUME },
+            Then { first: "nothing repaired", exit: 63, says: &["is not the clone of run", "engine resume"], ..RESUME },
             Then { first: "renamed back", repair: put_the_clone_back, ..RESUME },
         ],
         ..PLAIN
@@ -215,7 +223,7 @@ pub const CASES: [Case; 25] = [
                 first: "still crowded",
                 repair: crowd,
                 exit: 75,
-                says: &["tried 3 times", "nothing was changed"],
+                says: &["tried 3 times", "nothing was changed", "the same command again"],
                 ..RESUME
             },
             Then { first: "others gone", repair: leave, ..RESUME },
