@@ -136,10 +136,19 @@ fn advised(failure: &Failure, run: &str, stage: &str, plan: &str) -> Failure {
             .next("then", format!("wait until it holds and run: engine resume {run}"))
             .next("or", "change the plan in a pull request, and start a new run"),
         Exit::Temporary => failure.next("then", format!("engine resume {run}")),
+        Exit::StageFailed if is_full(&failure) => {
+            failure.next("make room", "on the disk of the server").next("then", format!("engine resume {run}"))
+        }
         _ => failure
             .next("look", format!("engine show {run} {stage}   its SQL, readings and timings"))
             .next("then", format!("correct what it says and run: engine resume {run} --accept-changes")),
     }
+}
+
+/// Did the server have no room for what it was to write?
+fn is_full(failure: &Failure) -> bool {
+    let said = ["could not extend file", "could not write to file", "could not write block"];
+    failure.sqlstate.as_deref() == Some("53100") || said.iter().any(|text| failure.what.contains(text))
 }
 
 /// The plan beside this one that rolls out what it sealed, if there is one.

@@ -48,6 +48,8 @@ pub struct StageState {
     pub backend: Option<(i32, String)>,
     /// An intent without an outcome: xid, system identifier, timeline, database oid.
     pub intent: Option<(String, String, i32, i64)>,
+    /// The same of the attempt that was committed.
+    pub committed: Option<(String, String, i32, i64)>,
     /// Readings before it.
     pub before: Vec<Reading>,
     /// Readings when it ended.
@@ -203,7 +205,8 @@ impl StageState {
             Event::BatchCommitted { batch, .. } => {
                 self.batches = *batch;
                 // Its outcome is known: nothing is left to ask for.
-                (self.intent, self.backend) = (None, None);
+                self.committed = self.intent.take();
+                self.backend = None;
                 let batch = self.open_batch.take().unwrap_or_default();
                 self.did_more(batch);
             }
@@ -211,7 +214,8 @@ impl StageState {
                 self.intent = Some((xid.clone(), system_identifier.clone(), *timeline, *database_oid));
             }
             Event::StageCommitted { .. } => {
-                self.intent = None;
+                // Of batches, the last one.
+                self.committed = self.intent.take().or(self.committed.take());
                 self.status = Status::Committed;
             }
             Event::Proved { proof, passed: true, .. } => self.proved.push(proof.clone()),

@@ -32,8 +32,8 @@ struct State {
     file: File,
     seq: u64,
     head: String,
-    /// A write or sync failed: nothing more may be said.
-    broken: bool,
+    /// Why a write or sync failed: nothing more may be said.
+    broken: Option<(std::io::ErrorKind, String)>,
 }
 
 impl Journal {
@@ -65,7 +65,7 @@ impl Journal {
         Journal {
             dir: dir.to_owned(),
             clock: crate::clock::Stopwatch::start(),
-            state: Mutex::new(State { file, seq, head, broken: false }),
+            state: Mutex::new(State { file, seq, head, broken: None }),
         }
     }
 
@@ -81,8 +81,8 @@ impl Journal {
     pub fn append(&self, event: Event) -> Result<Line, Failure> {
         let mut state = self.state.lock().expect("invariant: no writer panics while it holds the journal");
         let path = self.dir.join(FILE);
-        if state.broken {
-            return Err(lost(&path, &std::io::Error::other("an earlier write failed")));
+        if let Some((kind, why)) = &state.broken {
+            return Err(lost(&path, &std::io::Error::new(*kind, why.clone())));
         }
         let line = Line {
             v: 1,
@@ -107,7 +107,7 @@ impl Journal {
         });
         crash::point(|| place("synced"));
         if let Err(error) = written {
-            state.broken = true;
+            state.broken = Some((error.kind(), error.to_string()));
             return Err(lost(&path, &error));
         }
         state.seq += 1;
@@ -134,6 +134,9 @@ pub fn link(prev: &str, line: &[u8]) -> String {
 }
 
 fn lost(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Io, format!("the journal {} cannot be written: {error}", path.display()))
-        .changed("what was committed before stays committed; nothing more is started")
+    let what = format!("the journal {} cannot be written: {error}", path.display());
+    let failure = Failure::new(Exit::Io, what)
+        .changed("what was committed before stays committed, what was open is rolled back; nothing more is started");
+    let run = path.parent().and_then(Path::file_name).map_or("RUN".into(), |run| run.to_string_lossy());
+    store::make_room(failure, path, error).next("then", format!("engine resume {run}"))
 }

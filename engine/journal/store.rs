@@ -15,7 +15,9 @@ pub const RUNS: &str = ".engine/runs";
 /// The disk did not take it (exit 1).
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("{} cannot be written: {e}", path.display()));
+    let lost = |e: std::io::Error| {
+        make_room(Failure::new(Exit::Io, format!("{} cannot be written: {e}", path.display())), path, &e)
+    };
     std::fs::create_dir_all(dir).map_err(lost)?;
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(lost)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(lost)?;
@@ -25,6 +27,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     file.persist(path).map_err(|e| lost(e.error))?;
     crash::point(|| "store/renamed".to_owned());
     sync_dir(dir)
+}
+
+/// What to do about a disk that is full, or a file that may not grow.
+pub(super) fn make_room(failure: Failure, path: &Path, error: &std::io::Error) -> Failure {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let of_room = matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge);
+    let next = format!("on the disk of {}   (df, ulimit -f, quota)", path.parent().unwrap_or(path).display());
+    if of_room { failure.next("make room", next) } else { failure }
 }
 
 /// Makes a folder's entries durable.

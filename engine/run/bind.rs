@@ -47,7 +47,10 @@ async fn patiently<T, F: Future<Output = Result<T, Failure>>>(attempt: impl Fn()
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
             Err(failure) if failure.exit == Exit::Temporary => {
-                return Err(failure.fact(format!("tried {tries} times in 6 s")).changed("nothing was changed"));
+                return Err(failure
+                    .fact(format!("tried {tries} times in 6 s"))
+                    .changed("nothing was changed")
+                    .next("then", "the same command again, once the server lets us in"));
             }
             Err(failure) if failure.changed.is_none() => return Err(failure.changed("nothing was changed")),
             other => return other,

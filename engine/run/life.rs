@@ -1,6 +1,7 @@
 //! The life of a run: begun, driven, ended; or taken up again from its journal.
 
 use super::bind::{Binding, bind};
+use super::committed;
 use super::drive::{Machine, Outcome};
 use super::sensitive;
 use crate::clock::{self, Stopwatch};
@@ -105,6 +106,7 @@ pub async fn resume(
     let Binding { targets, events } = bind(&workflow).await?;
     let locks = hold(&targets, &run).await?;
     revive(&targets, &state).await?;
+    committed::demand(&workflow, &targets, &state).await?;
     let journal = Arc::new(Journal::reopen(&dir, &history)?);
     let cx = context(&workflow, run, as_of, dir, journal, targets, secrets, state, options);
     cx.record(Event::RunResumed {
@@ -302,7 +304,9 @@ async fn revive(targets: &Targets, state: &RunState) -> Result<(), Failure> {
             )
             .fact(format!("meant   oid {oid}, marked by run {}", state.run))
             .fact(format!("found   oid {}, with {by}", found.oid))
-            .changed("nothing was changed"));
+            .changed("nothing was changed")
+            .next("then", format!("give `{database}` back to its clone and run: engine resume {}", state.run))
+            .next("or", "start anew: engine apply PLAN"));
         }
         // A process that was killed between shutting the clone for a copy and opening it again left it shut.
         clone.maker.open(database).await?;

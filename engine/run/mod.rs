@@ -4,6 +4,7 @@
 //! with more or less history. Nothing here prints: lines go to the sink, hints to the progress listener.
 
 pub mod bind;
+mod committed;
 mod dispose;
 mod drive;
 mod life;

@@ -63,10 +63,39 @@ pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Resul
 /// # Errors
 /// As `commit`.
 pub async fn commit_unit(cx: &Cx, (stage, unit): (&str, Unit), writer: &Writer, tx: WriteTx) -> Result<(), Failure> {
+    let xid = intend(cx, stage, writer, &tx).await.map_err(|failure| {
+        let changed = format!("nothing of `{stage}` was committed");
+        if failure.changed.is_none() { failure.changed(changed) } else { failure }
+    })?;
+    let open = tx.open_since();
+    match tx.commit(xid.as_deref()).await {
+        CommitOutcome::Committed => {}
+        CommitOutcome::Aborted(why) => {
+            let what = format!("COMMIT of stage `{stage}` was answered by a rollback");
+            let failure = why.unwrap_or_else(|| Failure::new(Exit::Temporary, what));
+            return Err(failure.changed(format!("nothing of `{stage}` was committed")));
+        }
+        CommitOutcome::Unknown(why) => {
+            let xid = xid.as_deref().unwrap_or_default();
+            cx.say(stage, &format!("COMMIT was sent, its answer never came ({}); asking the server", why.what));
+            return if asked(cx, (stage, unit), writer, xid).await? {
+                Ok(())
+            } else {
+                Err(why
+                    .fact(format!("the server says that transaction {xid} was rolled back"))
+                    .changed(format!("nothing of `{stage}` was committed")))
+            };
+        }
+    }
+    cx.record(unit.committed(stage, xid, Some(open.ms())))
+}
+
+/// Makes the transaction's id durable in the server and in the journal, if it has one.
+async fn intend(cx: &Cx, stage: &str, writer: &Writer, tx: &WriteTx) -> Result<Option<String>, Failure> {
     tx.control("SET LOCAL synchronous_commit = on").await?;
     let xid = tx.xid().await?;
     if let Some(xid) = &xid {
-        let identity = identify(&tx).await?;
+        let identity = identify(tx).await?;
         crash::point(|| format!("commit/{stage}/xid"));
         writer.flush_wal().await?;
         crash::point(|| format!("commit/{stage}/flushed"));
@@ -78,34 +107,20 @@ pub async fn commit_unit(cx: &Cx, (stage, unit): (&str, Unit), writer: &Writer, 
             database_oid: identity.oid,
         })?;
     }
-    let open = tx.open_since();
-    match tx.commit(xid.as_deref()).await {
-        CommitOutcome::Committed => {}
-        CommitOutcome::Aborted => {
-            return Err(Failure::new(Exit::Temporary, format!("COMMIT of stage `{stage}` was answered by a rollback"))
-                .changed(format!("nothing of `{stage}` was committed")));
+    Ok(xid)
+}
+
+/// What became of a COMMIT without an answer, from a session of its own. True: it is committed.
+async fn asked(cx: &Cx, (stage, unit): (&str, Unit), writer: &Writer, xid: &str) -> Result<bool, Failure> {
+    let known = cx.with_state(|state| state.stage(stage));
+    recover_unit(cx, (stage, unit), writer, &known).await.map_err(|failure| {
+        if matches!(failure.exit, Exit::Stuck | Exit::WrongDatabase) {
+            return failure;
         }
-        CommitOutcome::Unknown(why) => {
-            let xid = xid.as_deref().unwrap_or_default();
-            cx.say(stage, &format!("COMMIT was sent, its answer never came ({why}); asking the server"));
-            let known = cx.with_state(|state| state.stage(stage));
-            let committed = match recover_unit(cx, (stage, unit), writer, &known).await {
-                Ok(committed) => committed,
-                Err(failure) if failure.exit == Exit::Stuck => return Err(failure),
-                Err(failure) => {
-                    return Err(stuck(stage, xid, &failure.what)
-                        .next("ask again", format!("engine resume {}   asks the server what became of it", cx.run)));
-                }
-            };
-            if committed {
-                return Ok(());
-            }
-            return Err(Failure::new(Exit::Temporary, format!("the connection broke at COMMIT of stage `{stage}`"))
-                .fact(format!("the server says that transaction {xid} was rolled back"))
-                .changed(format!("nothing of `{stage}` was committed")));
-        }
-    }
-    cx.record(unit.committed(stage, xid, Some(open.ms())))
+        let again = format!("engine resume {}   asks the server what became of it", cx.run);
+        // Nobody has to look as long as the server has not been asked.
+        Failure { next: vec![("then".to_owned(), again)], ..stuck(stage, xid, &failure.what) }
+    })
 }
 
 /// What became of a stage's last attempt? True: it is committed.
@@ -141,21 +156,45 @@ pub async fn recover_unit(
         return Err(Failure::new(Exit::WrongDatabase, format!("stage `{stage}` was committed to another database"))
             .fact(format!("its oid was {oid}, this one has {}", identity.oid)));
     }
-    let committed = ask(stage, writer, xid).await?;
+    let committed = ask(stage, writer, state, xid).await?;
     if committed {
         cx.record(unit.committed(stage, Some(xid.clone()), None))?;
     }
     Ok(committed)
 }
 
-async fn ask(stage: &str, writer: &Writer, xid: &str) -> Result<bool, Failure> {
-    // A backend that lost its client ends within client_connection_check_interval; a minute is generous.
-    for _ in 0..120 {
+/// Demands that what the journal calls committed is so: a server that was restored from a backup, or failed over to one
+/// that lagged, does not have it. One too old to be known is fine. If others have taken its number since, nobody can tell.
+///
+/// # Errors
+/// The server says otherwise (exit 50), or cannot be asked.
+pub async fn still_committed(stage: &str, writer: &Writer, state: &StageState) -> Result<(), Failure> {
+    let Some((xid, system_identifier, ..)) = &state.committed else { return Ok(()) };
+    let said = if writer.identity().await?.system_identifier == *system_identifier {
+        writer.xact_status(xid).await?
+    } else {
+        Some("another server".to_owned())
+    };
+    match said.as_deref() {
+        Some("committed") | None => Ok(()),
+        Some(said) => {
+            Err(Failure::new(Exit::Stuck, format!("stage `{stage}` was committed, and its server has lost it"))
+                .fact(format!("transaction {xid}, of which it says: {said}"))
+                .fact("it was restored from a backup, or it took over for one that it had not followed to the end")
+                .changed("nothing was changed")
+                .next("look", "compare the tables the stage writes with its bound, by hand")
+                .next("or", "where it was a clone, start anew: engine drop RUN, engine apply PLAN"))
+        }
+    }
+}
+
+async fn ask(stage: &str, writer: &Writer, state: &StageState, xid: &str) -> Result<bool, Failure> {
+    for round in 0..ROUNDS {
         match writer.xact_status(xid).await?.as_deref() {
             Some("committed") => return Ok(true),
             // In the future: it never became durable, and no stranger has its number yet.
             Some("aborted" | "future") => return Ok(false),
-            Some("in progress") => tokio::time::sleep(Duration::from_millis(500)).await,
+            Some("in progress") => wait(writer, state.backend.as_ref(), round).await,
             Some(other) => return Err(stuck(stage, xid, &format!("the server says `{other}`"))),
             None => return Err(stuck(stage, xid, "the server no longer knows that transaction")),
         }
@@ -164,15 +203,31 @@ async fn ask(stage: &str, writer: &Writer, xid: &str) -> Result<bool, Failure> {
 }
 
 async fn wait_for_backend(stage: &str, writer: &Writer, pid: i32, started: &str) -> Result<(), Failure> {
-    for _ in 0..120 {
+    for round in 0..ROUNDS {
         if !writer.backend_alive(pid, started).await? {
             return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        wait(writer, Some(&(pid, started.to_owned())), round).await;
     }
     Err(Failure::new(Exit::Held, format!("the backend of the last attempt of `{stage}` is still at work"))
         .fact(format!("backend {pid}, started {started}"))
         .next("end it", format!("psql -c 'SELECT pg_terminate_backend({pid})'")))
+}
+
+/// How often a server is asked, twice a second.
+const ROUNDS: u32 = 120;
+
+/// A backend that sees that its client is gone ends within `client_connection_check_interval`. One that is idle in its
+/// transaction does not look, and behind half a connection it would stay for hours: after five seconds it is ended.
+/// Whatever it was about, it is asked about afterwards.
+const PATIENCE: u32 = 10;
+
+async fn wait(writer: &Writer, backend: Option<&(i32, String)>, round: u32) {
+    if let Some((pid, started)) = backend.filter(|_| round == PATIENCE) {
+        // Not ours to end, or gone by now: the next answers tell.
+        let _ = writer.end_backend(*pid, started).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
 }
 
 fn stuck(stage: &str, xid: &str, why: &str) -> Failure {

@@ -18,6 +18,7 @@ mod sequences;
 mod source_facts;
 mod sql;
 
+pub use commit::still_committed;
 pub use context::{Cx, Done, Progress, Sink};
 pub use fingerprint::{Looks, look};
 pub use parse::{Built, Parse, Scope, built};

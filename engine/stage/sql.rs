@@ -164,6 +164,8 @@ impl SqlStage {
             let outcome = match self.attempt(cx, live, attempt).await {
                 Err(failure) if !self.not_known(cx, &failure) => Err(match self.undo_sequences(cx).await {
                     Ok(()) => failure,
+                    // The clone went away under the stage, or is another one by now.
+                    Err(gone) if gone.exit == Exit::WrongDatabase => gone.fact(failure.what),
                     Err(also) => failure.fact(format!("its sequences are put back by the next attempt: {}", also.what)),
                 }),
                 outcome => outcome,

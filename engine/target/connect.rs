@@ -56,6 +56,8 @@ impl Settings {
             // The coordinator of a clone waits for pg_dump in its transaction; a stage bounds its own time.
             ("idle_in_transaction_session_timeout", "86400000".into()),
             ("client_connection_check_interval", "500".into()),
+            // What the journal calls done is done, whatever the server or the role is set to.
+            ("synchronous_commit", "on".into()),
             ("standard_conforming_strings", "on".into()),
             // Catalog queries are many and short: compiling them costs more than running them.
             ("jit", "off".into()),

@@ -3,15 +3,22 @@
 use super::connect::Door;
 use super::distrust;
 use crate::event::{Exit, Failure};
-use tokio_postgres::error::{DbError, ErrorPosition};
+use tokio_postgres::error::{DbError, ErrorPosition, Severity};
 
-/// SQLSTATEs after which the same whole transaction may be tried again.
+/// SQLSTATEs after which the same whole transaction may be tried again. They are temporary, as is a server that goes away.
 pub const RETRYABLE: [&str; 3] = ["40001", "40P01", "55P03"];
 
 /// What a statement's error means.
 pub fn statement(what: &str, error: &tokio_postgres::Error) -> Failure {
     match error.as_db_error() {
-        Some(db) => server(what, db.into()),
+        Some(db) => {
+            let mut failure = server(what, db.into());
+            // The session is over, whoever ended it: the server, an administrator, or a pooler that lost the server.
+            if matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) {
+                failure.exit = Exit::Temporary;
+            }
+            failure
+        }
         None if error.is_closed() || chain(error).contains("communicating") => {
             Failure::new(Exit::Temporary, format!("{what}: {}", chain(error))).fact("the connection was lost")
         }
@@ -35,6 +42,10 @@ pub(super) fn connecting(door: &Door, error: &tokio_postgres::Error) -> Failure 
         let exit = if text.contains("password missing") { Exit::Io } else { Exit::Temporary };
         return Failure::new(exit, format!("cannot reach `{target}`: {text}, {place}"));
     };
+    if let (Some(expected), "3D000") = (&door.expected, db.code().code()) {
+        let what = format!("the clone `{}` of run {} is gone: {}", expected.database, expected.run, db.message());
+        return Failure::new(Exit::WrongDatabase, what).next("start anew", "engine apply PLAN");
+    }
     let exit = match db.code().code() {
         // Wrong user, wrong password, no such database, not allowed to connect: trying again only locks accounts.
         code if code.starts_with("28") || code.starts_with("3D") || code == "42501" => Exit::Io,
@@ -83,6 +94,7 @@ pub(super) fn server(what: &str, said: Said) -> Failure {
     let Said { code, message, detail, hint, schema, table, constraint, position } = said;
     let exit = match code.as_str() {
         "57P01" | "57P02" | "57P03" | "53300" => Exit::Temporary,
+        code if RETRYABLE.contains(&code) => Exit::Temporary,
         _ => Exit::StageFailed,
     };
     let mut failure = Failure::new(exit, format!("{what}: {message}"));

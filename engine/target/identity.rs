@@ -123,6 +123,8 @@ impl Expected {
             .fact(format!("meant   {} (oid {}) of run {}", self.database, self.oid, self.run))
             .fact(format!("found   {} (oid {}) with {by}", found.database, found.oid))
             .fact(if production { "it is production" } else { "it is not production" })
-            .changed("nothing was sent to it"))
+            .changed("nothing was sent to it")
+            .next("then", format!("give `{}` back to its clone and run: engine resume {}", self.database, self.run))
+            .next("or", "start anew: engine apply PLAN"))
     }
 }

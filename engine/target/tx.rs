@@ -100,6 +100,11 @@ impl Tx {
         &self.door.target
     }
 
+    /// What it is for.
+    pub(super) fn purpose(&self) -> &str {
+        &self.purpose
+    }
+
     /// Runs since the session was taken for it.
     pub fn open_since(&self) -> crate::clock::Stopwatch {
         self.watch

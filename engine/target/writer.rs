@@ -19,10 +19,10 @@ pub struct Writer {
 pub enum CommitOutcome {
     /// `pg_xact_status` says committed, or nothing transactional was written.
     Committed,
-    /// COMMIT answered, and the server says that the transaction was rolled back.
-    Aborted,
+    /// It was rolled back; with the error that COMMIT was answered by, if there was one.
+    Aborted(Option<Failure>),
     /// No answer, or none that can be relied on.
-    Unknown(String),
+    Unknown(Failure),
 }
 
 impl Writer {
@@ -102,6 +102,19 @@ impl Writer {
         let row = as_login(&session, sql, &[&pid, &started]).await;
         give_back(session).await;
         Ok(row?.get(0))
+    }
+
+    /// Ends that backend, if it is still there: nobody hears it any more, and its transaction is open.
+    ///
+    /// # Errors
+    /// The server's: it is no backend of this role.
+    pub async fn end_backend(&self, pid: i32, started: &str) -> Result<(), Failure> {
+        let session = self.door.session().await?;
+        let sql = "SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(a.pid)) \
+                   FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = $1 AND a.backend_start::text = $2";
+        let ended = as_login(&session, sql, &[&pid, &started]).await;
+        give_back(session).await;
+        ended.map(drop)
     }
 
     /// Which database this leads to.
@@ -198,29 +211,34 @@ impl WriteTx {
         // Deferred triggers fire at COMMIT, and they are the plan's. A transaction that cannot take this is aborted: then
         // COMMIT answers so.
         let _ = self.tx.look_up(Says::Plan).await;
-        let session = self.tx.into_session();
+        // It stays the transaction's until its end is known: given up in between, it is closed and never lent again.
+        let session = self.tx.session();
+        let said = |error: &tokio_postgres::Error| fault::statement(&format!("COMMIT of {}", self.tx.purpose()), error);
         if let Err(error) = session.batch_execute("COMMIT").await {
-            let outcome = match (error.as_db_error(), xid) {
-                // A deferred check that failed: the server rolled back and said so.
-                (Some(_), _) | (None, None) => CommitOutcome::Aborted,
-                (None, Some(_)) => CommitOutcome::Unknown(error.to_string()),
+            // An error proves nothing, whoever it seems to be from: a server that panics may have written its commit
+            // record, and a pooler that lost the server does not know. Without an id there is nothing to be lost.
+            return match xid {
+                None => CommitOutcome::Aborted(Some(said(&error))),
+                Some(_) => CommitOutcome::Unknown(said(&error)),
             };
-            drop(deadpool_postgres::Object::take(session));
-            return outcome;
         }
         crash::point(|| "commit/answered".to_owned());
         let Some(xid) = xid else {
-            give_back(session).await;
+            give_back(self.tx.into_session()).await;
             return CommitOutcome::Committed;
         };
         let status = session.query_one("SELECT pg_catalog.pg_xact_status($1::text::xid8)", &[&xid]).await;
         let outcome = match status.map(|row| row.get::<_, Option<String>>(0)) {
             Ok(Some(s)) if s == "committed" => CommitOutcome::Committed,
-            Ok(Some(s)) if s == "aborted" => CommitOutcome::Aborted,
-            Ok(other) => CommitOutcome::Unknown(other.unwrap_or_else(|| "the server no longer knows it".into())),
-            Err(error) => CommitOutcome::Unknown(error.to_string()),
+            Ok(Some(s)) if s == "aborted" => CommitOutcome::Aborted(None),
+            Ok(other) => {
+                let other = other.unwrap_or_else(|| "nothing".into());
+                let what = format!("COMMIT was answered, and of its transaction the server says `{other}`");
+                CommitOutcome::Unknown(Failure::new(Exit::Stuck, what))
+            }
+            Err(error) => return CommitOutcome::Unknown(said(&error)),
         };
-        give_back(session).await;
+        give_back(self.tx.into_session()).await;
         outcome
     }
 

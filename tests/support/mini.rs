@@ -1,10 +1,10 @@
 //! A production of a handful of rows, and plans over it that are put together in a test.
 
 use super::{Bench, Outcome};
+use engine::sandbox::Server;
 
 /// What is there, owned by `shop_owner`, who also rolls out; `ok` is the gate's table and only a superuser's.
 const TABLES: &str = "
-DROP SCHEMA shop CASCADE;
 CREATE TABLE ok (id int);
 GRANT SELECT ON ok TO shop_owner;
 SET ROLE shop_owner;
@@ -65,7 +65,18 @@ pub fn to_the_rehearsal(needs: &str, more: &str) -> String {
 impl Bench {
     /// A bench with the tables above and what `more` makes, as `shop_owner`.
     pub fn mini(name: &str, more: &str) -> Bench {
-        let mut bench = Bench::shop(name);
+        let bench = Bench::shop(name);
+        bench.psql(bench.production(), "DROP SCHEMA shop CASCADE");
+        bench.with_mini(more)
+    }
+
+    /// The same on a server of one's own.
+    pub fn mini_on(server: &'static Server, name: &str, more: &str) -> Bench {
+        Bench::bare_on(server, server, name, "").with_mini(more)
+    }
+
+    fn with_mini(mut self, more: &str) -> Bench {
+        let bench = &mut self;
         bench.psql(bench.production(), &format!("{TABLES}{more};{GRANTS}"));
         bench.set("MINI_WRITER_URL", &bench.url("shop_owner", bench.production()));
         for target in ["production", "elsewhere"] {
@@ -92,7 +103,7 @@ no_guard = "the packet brings its own"
             );
             bench.write(&file, &plan);
         }
-        bench
+        self
     }
 
     /// Writes a plan that makes a clone and fingerprints both (`pre`, `clone`, `base`); `stages` and probes follow.
