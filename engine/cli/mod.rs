@@ -355,7 +355,7 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
         Verb::Runs { json } => ended(home().and_then(|home| command::runs::run(&home, json)), json),
         Verb::Show { run, stage, json } => {
             ended(home().and_then(|home| command::show::run(&home, &run, stage.as_deref(), json)), json)
-        },
+        }
         Verb::Verify { what } => ended(home().and_then(|home| command::verify::run(&home, &what)), false),
         Verb::Fingerprint(arg) => {
             let json = arg.json;

@@ -19,7 +19,9 @@ pub fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
     match home.find(word) {
         Ok((id, place)) => verify_run(home, &id, &place),
         Err(no_run) if no_run.exit != Exit::Usage => Err(no_run),
-        Err(no_run) => brought(home, word).and_then(|word| packet(&word)).map_err(|no_packet| if no_packet.exit == Exit::Usage { no_run } else { no_packet }),
+        Err(no_run) => brought(home, word)
+            .and_then(|word| packet(&word))
+            .map_err(|no_packet| if no_packet.exit == Exit::Usage { no_run } else { no_packet }),
     }
 }
 

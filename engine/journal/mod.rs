@@ -151,13 +151,7 @@ fn on_file(file: &mut File, mut bytes: Vec<u8>, place: &impl Fn(&str) -> String)
     file.sync_data()
 }
 
-fn on_rows(
-    rows: &Rows,
-    line: &Line,
-    hash: &str,
-    bytes: &[u8],
-    place: &impl Fn(&str) -> String,
-) -> Result<(), Failure> {
+fn on_rows(rows: &Rows, line: &Line, hash: &str, bytes: &[u8], place: &impl Fn(&str) -> String) -> Result<(), Failure> {
     if crash::chosen(|| place("half")) {
         rows.never_commit();
         let _ = rows.post(line.seq, &line.prev, hash, bytes).wait();

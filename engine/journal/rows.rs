@@ -104,9 +104,7 @@ impl Base {
         }
         let made = self
             .ledger
-            .script(
-                "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('engine_journal', 0))",
-            )
+            .script("BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('engine_journal', 0))")
             .and_then(|()| if self.format()? { Ok(()) } else { self.ledger.script(TABLES) })
             .and_then(|()| self.ledger.script("COMMIT"));
         made.map_err(|failure| {
@@ -135,18 +133,20 @@ impl Base {
                 .changed("nothing was changed")
                 .next("then", "name another database in --journal or ENGINE_JOURNAL"));
         }
-        let rows =
-            self.ledger.ask("SELECT version FROM engine_journal.format", Vec::new()).map_err(unreadable)?;
+        let rows = self.ledger.ask("SELECT version FROM engine_journal.format", Vec::new()).map_err(unreadable)?;
         let versions: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
         if versions == [FORMAT] {
             return Ok(true);
         }
         let found: Vec<String> = versions.iter().map(ToString::to_string).collect();
-        Err(Failure::new(Exit::InputsChanged, format!("the journal in {} has a format this engine does not know", self.place()))
-            .fact(format!("found  {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") }))
-            .fact(format!("known  {FORMAT}"))
-            .changed("nothing was changed")
-            .next("then", "use the engine that wrote it, or a newer one"))
+        Err(Failure::new(
+            Exit::InputsChanged,
+            format!("the journal in {} has a format this engine does not know", self.place()),
+        )
+        .fact(format!("found  {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") }))
+        .fact(format!("known  {FORMAT}"))
+        .changed("nothing was changed")
+        .next("then", "use the engine that wrote it, or a newer one"))
     }
 
     /// Runs that have a line: id, and what the session is called that holds it now. Oldest first.
@@ -167,9 +167,11 @@ impl Base {
         let runs: Vec<(String, Option<String>)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         match runs.iter().find(|(run, _)| !is_word(run)) {
             // It becomes the name of a folder.
-            Some((run, _)) => Err(Failure::new(Exit::InputsChanged, format!("the journal in {} was TAMPERED with", self.place()))
-                .fact(format!("{run:?} is no run's id"))
-                .changed("nothing was changed; a journal is never repaired")),
+            Some((run, _)) => {
+                Err(Failure::new(Exit::InputsChanged, format!("the journal in {} was TAMPERED with", self.place()))
+                    .fact(format!("{run:?} is no run's id"))
+                    .changed("nothing was changed; a journal is never repaired"))
+            }
             None => Ok(runs),
         }
     }
@@ -240,8 +242,7 @@ impl Rows {
         let mut other = None;
         for _ in 0..ASKED.0 {
             let values: Vec<Value> = vec![self.id(), Box::new(holder.get(..63).unwrap_or(holder).to_owned())];
-            let rows =
-                self.base.ledger.ask(TRY, values).map_err(|failure| unreadable(self.base.place(), &failure))?;
+            let rows = self.base.ledger.ask(TRY, values).map_err(|failure| unreadable(self.base.place(), &failure))?;
             let Some(row) = rows.first() else { continue };
             if row.get(0) {
                 self.backend.store(row.get(1), Ordering::Relaxed);
@@ -352,7 +353,9 @@ impl Rows {
     fn only_by_holder(&self, answer: Result<Vec<Row>, Failure>) -> Result<(), Failure> {
         match answer {
             Ok(rows) if !rows.is_empty() => Ok(()),
-            Ok(_) => Err(self.lost("another session answered than the one that holds the run's lock: is there a pooler?")),
+            Ok(_) => {
+                Err(self.lost("another session answered than the one that holds the run's lock: is there a pooler?"))
+            }
             Err(failure) => Err(self.lost(&failure.what)),
         }
     }
@@ -361,7 +364,7 @@ impl Rows {
     pub(super) fn lost(&self, why: &str) -> Failure {
         Failure::new(Exit::Io, format!("the journal of {} cannot be written: {why}", self.place()))
             .changed("what was committed before stays committed; nothing more is started")
-            .next("then", format!("engine resume {}   once the journal's server is there again", self.run))
+            .next("then", format!("engine resume {}   once the journal can be written again", self.run))
     }
 
     fn id(&self) -> Value {

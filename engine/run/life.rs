@@ -78,12 +78,7 @@ pub async fn start(workflow: Workflow, options: &Options) -> Result<(String, Exi
 ///
 /// # Errors
 /// Its inputs moved (62), its clone is not there (63), another process works on it (60).
-pub async fn resume(
-    workflow: Workflow,
-    place: Place,
-    how: Resumption,
-    options: &Options,
-) -> Result<Exit, Failure> {
+pub async fn resume(workflow: Workflow, place: Place, how: Resumption, options: &Options) -> Result<Exit, Failure> {
     let workflow = Arc::new(workflow);
     let held = place.hold()?;
     // Only now does nobody else write it.

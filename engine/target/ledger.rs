@@ -157,7 +157,8 @@ async fn done(session: &ClientWrapper, work: Work) -> Result<Vec<Row>, Failure> 
         Work::Script(sql) => session.batch_execute(&sql).await.map(|()| Vec::new()).map_err(failed),
         Work::Ask(sql, values) => {
             let statement = session.prepare_cached(sql).await.map_err(failed)?;
-            let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| -> &(dyn ToSql + Sync) { &**value }).collect();
+            let values: Vec<&(dyn ToSql + Sync)> =
+                values.iter().map(|value| -> &(dyn ToSql + Sync) { &**value }).collect();
             session.query(&statement, &values).await.map_err(failed)
         }
     }

@@ -16,6 +16,7 @@ mod own;
 mod run;
 mod server;
 mod tcp;
+mod team;
 mod witness;
 
 pub use bench::{Bench, Outcome};
@@ -27,4 +28,5 @@ pub use own::OwnServer;
 pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};
 pub use server::{fail, server};
 pub use tcp::{Authority, Issued, PASSWORD, TcpServer, through, write};
+pub use team::KEEPER;
 pub use witness::{Session, assert_same, dump};

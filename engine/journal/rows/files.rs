@@ -16,7 +16,7 @@ impl Rows {
     pub fn keep(&self, files: &[(String, Option<&[u8]>)]) -> Result<(), Failure> {
         const KEEP: &str = "WITH kept AS (INSERT INTO engine_journal.file (run, path, sha256, bytes) \
             SELECT $1::text, f.path, f.sha256, f.bytes \
-            FROM pg_catalog.unnest($2::text[], $3::text[], $4::bytea[]) AS f(path, sha256, bytes) \
+            FROM unnest($2::text[], $3::text[], $4::bytea[]) AS f(path, sha256, bytes) \
             WHERE pg_catalog.pg_backend_pid() = $5::integer AND f.sha256 IS DISTINCT FROM (SELECT k.sha256 \
             FROM engine_journal.file AS k WHERE k.run = $1::text AND k.path = f.path ORDER BY k.number DESC LIMIT 1)) \
             SELECT 1 WHERE pg_catalog.pg_backend_pid() = $5::integer";
@@ -65,11 +65,10 @@ impl Rows {
         const SEAL: &str = "WITH sealed AS (INSERT INTO engine_journal.packet (id, run) SELECT $1::text, $2::text \
             WHERE pg_catalog.pg_backend_pid() = $5::integer ON CONFLICT DO NOTHING RETURNING id), \
             files AS (INSERT INTO engine_journal.packet_file (id, path, bytes) SELECT s.id, f.path, f.bytes \
-            FROM sealed AS s, pg_catalog.unnest($3::text[], $4::bytea[]) AS f(path, bytes)) \
+            FROM sealed AS s, unnest($3::text[], $4::bytea[]) AS f(path, bytes)) \
             SELECT 1 WHERE pg_catalog.pg_backend_pid() = $5::integer";
         let (paths, bytes): (Vec<String>, Vec<Vec<u8>>) = files.into_iter().unzip();
-        let values: Vec<Value> =
-            vec![Box::new(id.to_owned()), self.id(), Box::new(paths), Box::new(bytes), self.pid()];
+        let values: Vec<Value> = vec![Box::new(id.to_owned()), self.id(), Box::new(paths), Box::new(bytes), self.pid()];
         self.only_by_holder(self.base.ledger.ask(SEAL, values))
     }
 
@@ -94,7 +93,8 @@ impl super::Base {
     pub fn bring_packet(&self, word: &str, folder: &Path) -> Result<Option<String>, Failure> {
         const FIND: &str = "SELECT p.id FROM engine_journal.packet AS p \
             WHERE $1 = 'latest' OR pg_catalog.starts_with(p.id, $1) ORDER BY p.number DESC";
-        const FILES: &str = "SELECT f.path, f.bytes FROM engine_journal.packet_file AS f WHERE f.id = $1 ORDER BY f.path";
+        const FILES: &str =
+            "SELECT f.path, f.bytes FROM engine_journal.packet_file AS f WHERE f.id = $1 ORDER BY f.path";
         if !self.known && !self.format()? {
             return Ok(None);
         }
