@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use support::{
-    Bench, Gate, MINI, MINI_ROLLOUT, Outcome, OwnServer, PASSWORD, Running, TcpServer, files, server, to_the_packet,
+    Bench, Gate, KEEPER, MINI, MINI_ROLLOUT, Outcome, OwnServer, PASSWORD, Running, TcpServer, files, server,
+    to_the_packet,
 };
 
 /// A production, a plan to the packet, and a journal on the tests' server.
@@ -137,7 +138,7 @@ fn rows_that_were_changed_are_told() {
         ["UPDATE engine_journal.line SET seq = seq", "DELETE FROM engine_journal.file", "TRUNCATE engine_journal.run"]
     {
         let (server, database) = (server(), format!("journal_of_{}", one.clone_name()));
-        let refused = server.psql_as(support::KEEPER).run(&database, "sql", sql).expect_err("it is append-only");
+        let refused = server.psql_as(KEEPER).run(&database, "sql", sql).expect_err("it is append-only");
         assert!(format!("{refused:?}").contains("only ever appended to"), "{refused:?}");
     }
     one.in_journal("CREATE TABLE kept AS SELECT * FROM engine_journal.line; CREATE TABLE files AS SELECT * FROM engine_journal.file");
@@ -189,7 +190,11 @@ fn rows_that_were_changed_are_told() {
             format!("UPDATE {line} SET hash = 'x' WHERE seq = 5"),
             "line 6: its bytes are not those that its column `hash`",
         ),
-        ("a line break", format!("UPDATE {line} SET line = line || '\\x0a' WHERE seq = 5"), "line 6: is no single line"),
+        (
+            "a line break",
+            format!("UPDATE {line} SET line = line || '\\x0a' WHERE seq = 5"),
+            "line 6: is no single line",
+        ),
     ];
     for (what, sql, why) in cases {
         one.tamper(&sql);
@@ -302,6 +307,7 @@ fn a_journal_whose_session_was_ended_ends_the_run_and_is_gone_on_with() {
     // Another machine takes it up at once; the first, still at work, can write no line and so commits nothing.
     let two = one.another_machine();
     two.engine(&["status"]).expect(0).says(&["ended without a farewell"]);
+    two.engine(&["resume"]).expect(60).says(&["another run holds", &format!("pid {} on ", child.id())]);
     gate.open();
     let output = child.wait_with_output().expect("the engine");
     let said = Outcome {
@@ -325,7 +331,7 @@ fn a_journal_whose_session_was_ended_ends_the_run_and_is_gone_on_with() {
 fn who_lost_the_lock_writes_nothing() {
     let mut bench = Bench::shop("fence");
     bench.keep_runs_on(server());
-    let url = Url::literal("test", server().url(support::KEEPER, &format!("journal_of_{}", bench.clone_name())));
+    let url = Url::literal("test", server().url(KEEPER, &format!("journal_of_{}", bench.clone_name())));
     let home = std::env::temp_dir().join(format!("fence-{}", std::process::id()));
     std::fs::create_dir_all(&home).expect("a folder");
     std::env::set_current_dir(&home).expect("a folder");
@@ -392,17 +398,46 @@ fn what_is_no_journal_of_ours_is_left_alone() {
             .replace("CLONE", bench.clone_name())
             .as_str(),
     );
-    bench.in_journal(&format!("GRANT CONNECT ON DATABASE journal_of_{} TO {}", bench.clone_name(), support::KEEPER));
+    bench.in_journal(&format!("GRANT CONNECT ON DATABASE journal_of_{} TO {}", bench.clone_name(), KEEPER));
     bench.engine(&["runs"]).expect(0);
     bench
         .mini_apply(&["--replace"])
         .expect(1)
         .says(&["the journal's tables cannot be made", "GRANT CREATE ON DATABASE"]);
+    // Unless the owner made them, and it may append.
+    bench.in_journal(include_str!("../sql/engine/journal.sql"));
+    bench.in_journal(&format!(
+        "GRANT USAGE ON SCHEMA engine_journal TO {KEEPER}; GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA engine_journal TO {KEEPER}"
+    ));
+    bench.mini_apply(&["--replace"]).expect(0);
+    ended_well(&bench.another_machine());
     for (word, code) in [("nonsense", 2), ("mysql://me:secret@h/d", 2), ("env:NOT_THERE", 1), ("file:/not/there", 1)] {
         bench.set("ENGINE_JOURNAL", word);
         let told = bench.engine(&["runs"]).expect(code).says(&["ENGINE_JOURNAL"]);
         assert!(!told.all().contains("secret"), "{}", told.all());
     }
+}
+
+/// Whatever the database's own settings say.
+#[test]
+fn a_line_is_on_the_disk_before_it_is_acted_on() {
+    let one = team("durable");
+    let database = format!("journal_of_{}", one.clone_name());
+    one.in_journal(&format!("ALTER DATABASE {database} SET synchronous_commit = off"));
+    one.in_journal(&format!("ALTER DATABASE {database} SET idle_session_timeout = '1min'"));
+    one.in_journal(include_str!("../sql/engine/journal.sql"));
+    one.in_journal(&format!(
+        "GRANT USAGE ON SCHEMA engine_journal TO {KEEPER}; GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA engine_journal TO {KEEPER};
+         CREATE TABLE seen (said text); GRANT INSERT ON seen TO {KEEPER};
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO public.seen VALUES (current_setting('synchronous_commit') || ' ' || current_setting('idle_session_timeout'));
+             RETURN NULL;
+         END $$;
+         CREATE TRIGGER see AFTER INSERT ON engine_journal.line FOR EACH ROW EXECUTE FUNCTION see()"
+    ));
+    one.mini_apply(&["--until", "pre"]).expect(0);
+    assert_eq!(one.in_journal("SELECT DISTINCT said FROM seen"), "on 0");
+    assert_eq!(one.in_journal("SELECT (SELECT count(*) FROM seen) = (SELECT count(*) FROM engine_journal.line)"), "t");
 }
 
 #[test]

@@ -21,23 +21,20 @@ const FORMAT: i32 = 1;
 /// How long a lock is asked for: that of a process that was just killed takes a moment to go.
 const ASKED: (u32, Duration) = (50, Duration::from_millis(100));
 
-/// Lock and holder of a run: the same words in every statement that looks for them.
+/// The key of a run's lock: the same words in every statement that needs it.
 macro_rules! key {
     ($run:literal) => {
         concat!("pg_catalog.hashtextextended('engine journal of run ' OPERATOR(pg_catalog.||) ", $run, ", 0)")
     };
 }
 
-macro_rules! holder {
-    ($run:literal) => {
-        concat!(
-            "(SELECT a.application_name FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a USING (pid) \
-             WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT d.oid \
-             FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()) \
-             AND ((l.classid::bigint << 32) | l.objid::bigint) = ",
-            key!($run),
-            " LIMIT 1)"
-        )
+/// Advisory locks of this database by their keys, and what the sessions are called that hold them.
+macro_rules! holders {
+    () => {
+        "(SELECT (l.classid::bigint << 32) | l.objid::bigint AS key, a.application_name FROM pg_catalog.pg_locks AS l \
+         JOIN pg_catalog.pg_stat_activity AS a USING (pid) WHERE l.locktype = 'advisory' AND l.granted \
+         AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d \
+         WHERE d.datname = pg_catalog.current_database()))"
     };
 }
 
@@ -158,10 +155,11 @@ impl Base {
             return Ok(Vec::new());
         }
         const RUNS: &str = concat!(
-            "SELECT r.run, ",
-            holder!("r.run"),
-            " FROM engine_journal.run AS r WHERE EXISTS (SELECT FROM engine_journal.line AS k WHERE k.run = r.run) \
-             ORDER BY r.begun, r.run"
+            "SELECT r.run, h.application_name FROM engine_journal.run AS r LEFT JOIN ",
+            holders!(),
+            " AS h ON h.key = ",
+            key!("r.run"),
+            " WHERE EXISTS (SELECT FROM engine_journal.line AS k WHERE k.run = r.run) ORDER BY r.begun, r.run"
         );
         let rows = self.ledger.ask(RUNS, Vec::new()).map_err(|failure| unreadable(self.place(), &failure))?;
         let runs: Vec<(String, Option<String>)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
@@ -235,9 +233,11 @@ impl Rows {
         const TRY: &str = concat!(
             "SELECT pg_catalog.pg_try_advisory_lock(",
             key!("$1"),
-            "), pg_catalog.pg_backend_pid(), ",
-            holder!("$1"),
-            ", pg_catalog.set_config('application_name', $2, false)"
+            "), pg_catalog.pg_backend_pid(), (SELECT h.application_name FROM ",
+            holders!(),
+            " AS h WHERE h.key = ",
+            key!("$1"),
+            " LIMIT 1), pg_catalog.set_config('application_name', $2, false)"
         );
         let mut other = None;
         for _ in 0..ASKED.0 {
@@ -265,7 +265,13 @@ impl Rows {
     /// # Errors
     /// The server's.
     pub fn holder(&self) -> Result<Option<String>, Failure> {
-        const HOLDER: &str = concat!("SELECT ", holder!("$1::text"));
+        const HOLDER: &str = concat!(
+            "SELECT h.application_name FROM ",
+            holders!(),
+            " AS h WHERE h.key = ",
+            key!("$1::text"),
+            " LIMIT 1"
+        );
         let rows = self.base.ledger.ask(HOLDER, vec![self.id()]);
         let rows = rows.map_err(|failure| unreadable(self.base.place(), &failure))?;
         Ok(rows.first().and_then(|row| row.get(0)))
