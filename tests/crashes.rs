@@ -1,5 +1,5 @@
 //! The crash matrix: the engine vanishes at every place where it could, is resumed, and must come to what a run that
-//! nobody stopped comes to, each stage committed exactly once.
+//! nobody stopped comes to, each stage committed exactly once. With a shared journal it is resumed on another machine.
 //!
 //! A run that only writes down the places it passes says which there are. `make test` tries a share of them that a
 //! seed picks (`ENGINE_SEED`, printed); `make crash-matrix` tries all, of the main job too.
@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use support::{Bench, End, MAIN_JOB, MINI, MINI_ROLLOUT, end, to_the_packet};
+use support::{Bench, End, MAIN_JOB, MINI, MINI_ROLLOUT, end, server, to_the_packet};
 
 /// What is crashed: how a bench is made, and the command that runs it.
 struct Subject {
@@ -57,7 +57,14 @@ fn ratified(name: &str) -> Bench {
     bench
 }
 
-const SUBJECTS: [Subject; 3] = [
+/// The first with a shared journal.
+fn team(name: &str) -> Bench {
+    let mut bench = mini(name);
+    bench.keep_runs_on(server());
+    bench
+}
+
+const SUBJECTS: [Subject; 4] = [
     Subject { name: "mini", bench: mini, command: |_| vec!["apply".into(), MINI.into()], share: 40, clone: true },
     Subject {
         name: "rollout",
@@ -73,6 +80,7 @@ const SUBJECTS: [Subject; 3] = [
         share: 4,
         clone: true,
     },
+    Subject { name: "team", bench: team, command: |_| vec!["apply".into(), MINI.into()], share: 25, clone: true },
 ];
 
 /// The places a run passes, in order, and what it comes to.
@@ -99,6 +107,8 @@ fn crashed(subject: &Subject, at: &str, number: usize, whole: &End) -> Result<()
     if output.status.signal() != Some(9) {
         return Err(format!("it did not crash: {:?}\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
     }
+    // What the one that was killed left in its folder is of no use to anybody else.
+    let bench = if bench.is_shared() { bench.another_machine() } else { bench };
     // Before its first line is whole there is no run to resume.
     let again = if bench.runs().len() == before { words.clone() } else { vec!["resume"] };
     let resumed = bench.engine(&again);
@@ -108,6 +118,9 @@ fn crashed(subject: &Subject, at: &str, number: usize, whole: &End) -> Result<()
     let wrong = end(&bench, subject.clone).wrong(&bench, whole);
     if subject.clone {
         bench.engine(&["drop", &bench.run_id()]);
+    }
+    if bench.is_shared() {
+        bench.drop_journal();
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
@@ -184,6 +197,12 @@ fn a_plan_of_every_kind_survives() {
 #[test]
 fn a_rollout_survives() {
     matrix(&SUBJECTS[1]);
+}
+
+/// Killed on one machine, resumed on another.
+#[test]
+fn a_plan_with_a_shared_journal_survives() {
+    matrix(&SUBJECTS[3]);
 }
 
 /// Some two hundred lines, each four ways; all of them with `make crash-matrix`.

@@ -10,6 +10,10 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "engine", version, about, max_term_width = 100)]
 struct Cli {
+    /// Keep and find runs in this PostgreSQL database, which several machines can share: env:NAME or file:PATH, where
+    /// the connection string is, or the string itself [default: the variable ENGINE_JOURNAL, else .engine/runs]
+    #[arg(long, global = true, value_name = "URL")]
+    journal: Option<String>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -106,7 +110,7 @@ enum Verb {
         #[arg(default_value = "latest")]
         run: String,
     },
-    /// List the runs of this directory
+    /// List the runs of this directory, or of the shared journal
     Runs {
         /// As JSON lines
         #[arg(long)]
@@ -260,6 +264,7 @@ impl From<FingerprintArg> for command::fingerprint::Args {
             owners,
             left_out,
             json,
+            journal: None,
         }
     }
 }
@@ -310,13 +315,14 @@ pub fn main() -> Exit {
             return Exit::Io;
         }
     };
-    let exit = runtime.block_on(run(cli.verb));
+    let exit = runtime.block_on(run(cli.verb, cli.journal));
     // A blocking child of the sandbox must not hold the process back.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     exit
 }
 
-async fn run(verb: Verb) -> Exit {
+async fn run(verb: Verb, journal: Option<String>) -> Exit {
+    let home = || command::home(journal.as_deref());
     match verb {
         Verb::Check { plans, vars, json } => {
             let plans: Vec<PlanArgs> = plans
@@ -337,27 +343,33 @@ async fn run(verb: Verb) -> Exit {
         }
         Verb::Doctor { plan } => ended(command::doctor::run(&plan.into()).await, false),
         Verb::Apply { plan, until, locked, jobs, yes: _, replace, sandbox, json } => {
-            let args =
-                command::apply::Args { plan: plan.into(), until, locked, jobs: jobs.into(), replace, sandbox, json };
+            let (plan, jobs) = (plan.into(), jobs.into());
+            let args = command::apply::Args { plan, until, locked, jobs, replace, sandbox, json, journal };
             ended(command::apply::run(&args).await, json)
         }
         Verb::Resume { run, accept_changes, until, jobs, json } => {
-            let args = command::resume::Args { run, accept_changes, until, jobs: jobs.into(), json };
+            let args = command::resume::Args { run, accept_changes, until, jobs: jobs.into(), json, journal };
             ended(Box::pin(command::resume::run(&args)).await, json)
         }
-        Verb::Status { run } => ended(command::status::run(&run), false),
-        Verb::Runs { json } => ended(command::runs::run(json), json),
-        Verb::Show { run, stage, json } => ended(command::show::run(&run, stage.as_deref(), json), json),
-        Verb::Verify { what } => ended(command::verify::run(&what), false),
+        Verb::Status { run } => ended(home().and_then(|home| command::status::run(&home, &run)), false),
+        Verb::Runs { json } => ended(home().and_then(|home| command::runs::run(&home, json)), json),
+        Verb::Show { run, stage, json } => {
+            ended(home().and_then(|home| command::show::run(&home, &run, stage.as_deref(), json)), json)
+        }
+        Verb::Verify { what } => ended(home().and_then(|home| command::verify::run(&home, &what)), false),
         Verb::Fingerprint(arg) => {
             let json = arg.json;
-            ended(Box::pin(command::fingerprint::run(&(*arg).into())).await, json)
+            let args = command::fingerprint::Args { journal, ..(*arg).into() };
+            ended(Box::pin(command::fingerprint::run(&args)).await, json)
         }
         Verb::Watermark { url, against, output, json } => {
             let args = command::watermark::Args { url, against, output, json };
             ended(command::watermark::run(&args).await, json)
         }
-        Verb::Drop { run: Some(run), .. } => ended(command::drop::run(&run).await, false),
+        Verb::Drop { run: Some(run), .. } => match home() {
+            Ok(home) => ended(command::drop::run(&home, &run).await, false),
+            Err(failure) => ended(Err(failure), false),
+        },
         Verb::Drop { run: None, golden, vars } => {
             let plan = PlanArg { plan: golden.unwrap_or_default(), vars };
             ended(command::drop::golden(&plan.into()).await, false)

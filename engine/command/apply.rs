@@ -4,7 +4,7 @@ use super::sandbox::{self, Sandbox};
 use super::{PlanArgs, compiled, render, tell};
 use crate::compile;
 use crate::event::{Event, Exit, Failure, RunState};
-use crate::journal::{self, store};
+use crate::journal::Home;
 use crate::run::{self, Options};
 use crate::ui::{Screen, Style};
 use std::collections::BTreeMap;
@@ -27,6 +27,8 @@ pub struct Args {
     pub sandbox: bool,
     /// Events on stdout.
     pub json: bool,
+    /// `--journal`.
+    pub journal: Option<String>,
 }
 
 /// Applies a plan.
@@ -48,16 +50,18 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     }
     known(&workflow, args.until.as_deref())?;
     let _sandbox: Option<Sandbox> = if args.sandbox { Some(sandbox::lend_for(&workflow.plan).await?) } else { None };
+    let home = super::home(args.journal.as_deref())?;
     let screen = Screen::new(Style::detect(args.json));
     let options = Options {
         jobs: args.jobs,
         until: args.until.clone(),
         replace: args.replace,
+        home: home.clone(),
         sink: screen.sink(),
         progress: screen.progress(),
     };
     let (run, exit) = run::start(workflow, &options).await?;
-    close(&screen, &run, exit, &plan)?;
+    close(&screen, &home, &run, exit, &plan)?;
     Ok(exit)
 }
 
@@ -71,9 +75,8 @@ pub(super) fn known(workflow: &compile::Workflow, until: Option<&str>) -> Result
 }
 
 /// The last lines: every failure with its story, and what to type.
-pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str) -> Result<(), Failure> {
-    let dir = Path::new(store::RUNS).join(run);
-    let history = journal::read(&dir)?;
+pub(super) fn close(screen: &Screen, home: &Home, run: &str, exit: Exit, plan: &str) -> Result<(), Failure> {
+    let history = home.place(run).read()?;
     let state = RunState::of(history.events());
     for (name, stage) in &state.stages {
         use crate::event::Status;

@@ -3,17 +3,17 @@
 
 use super::{PlanArgs, as_begun, compiled, print};
 use crate::event::{Event, Exit, Failure, RunState};
-use crate::journal::{self, store};
+use crate::journal::Home;
 use crate::run;
 
 /// Drops a run's clones.
 ///
 /// # Errors
 /// A process works on the run (60), or a database is not its own (63).
-pub async fn run(word: &str) -> Result<Exit, Failure> {
-    let (id, dir) = store::find_run(word)?;
-    let _lock = store::lock(&dir, &run::holder())?;
-    let history = journal::read(&dir)?;
+pub async fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
+    let (id, place) = home.find(word)?;
+    let _held = place.hold()?;
+    let history = place.read()?;
     let state = RunState::of(history.events());
     let Some(Event::RunStarted { plan_path, vars, as_of, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty")));

@@ -14,7 +14,7 @@ use crate::fingerprint::{Compare, Fingerprint, Leaf, Level, Scope, TablePrint};
 use crate::journal::store;
 use crate::name;
 use place::Other;
-pub(super) use place::{Place, url as database};
+pub(super) use place::{Place, address, url as database};
 pub(super) use side::of_a_command;
 use side::{Side, Taken};
 use std::path::{Path, PathBuf};
@@ -46,6 +46,8 @@ pub struct Args {
     pub left_out: Vec<String>,
     /// JSON lines on stdout.
     pub json: bool,
+    /// `--journal`.
+    pub journal: Option<String>,
 }
 
 /// Takes the fingerprint, and compares it.
@@ -77,12 +79,15 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
 /// Of a password that the command line shows to everyone.
 pub(super) fn warn(place: &Place) {
     if place.exposed {
-        tell(&format!(
-            "warning: the password in `{}` can be seen by everyone on this machine (ps); put the connection string \
-             into a variable and write env:NAME\n",
-            place.word
-        ));
+        tell(&exposed(place.word));
     }
+}
+
+pub(super) fn exposed(word: &str) -> String {
+    format!(
+        "warning: the password in `{word}` can be seen by everyone on this machine (ps); put the connection string \
+         into a variable and write env:NAME\n"
+    )
 }
 
 /// Can `what` be kept in this file? Asked before an hour of reading, not after it.
@@ -199,7 +204,10 @@ impl Args {
     /// Compares and tells; `was` is the reference.
     fn compared(&self, was: &Fingerprint, is: &Fingerprint, file: Option<&str>, other: &str) -> Result<Exit, Failure> {
         let (compare, notes) = if self.clone {
-            against::through_masks(was, is, &self.owners, &self.left_out)?
+            {
+                let home = super::home(self.journal.as_deref())?;
+                against::through_masks(&home, was, is, &self.owners, &self.left_out)?
+            }
         } else {
             (Compare::Exact, Vec::new())
         };

@@ -22,6 +22,7 @@ pub mod watermark;
 use crate::compile::{self, Given, Workflow};
 use crate::diag::Diagnostics;
 use crate::event::{Exit, Failure};
+use crate::journal::Home;
 use crate::ui;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -47,6 +48,25 @@ pub(crate) fn as_begun(plan_path: &str, vars: &std::collections::BTreeMap<String
         vars_file: None,
         date: Some(as_of.get(..10).unwrap_or("").replace('-', "")),
     }
+}
+
+/// Where runs are kept: in the database of `--journal` or else of the variable `ENGINE_JOURNAL`, or in this folder.
+///
+/// # Errors
+/// What it names is no database (2), cannot be reached (1, 75), or holds something else (62, 63).
+pub(crate) fn home(flag: Option<&str>) -> Result<Home, Failure> {
+    const VARIABLE: &str = "ENGINE_JOURNAL";
+    let (word, text) = match (flag, std::env::var(VARIABLE)) {
+        (Some(text), _) => ("--journal", text.to_owned()),
+        (None, Ok(text)) if !text.trim().is_empty() => (VARIABLE, text.trim().to_owned()),
+        (None, _) => return Ok(Home::Folder),
+    };
+    let (url, literal) = fingerprint::address(word, &text)?;
+    let (home, password) = Home::shared(word, &url)?;
+    if literal && password && flag.is_some() {
+        tell(&fingerprint::exposed(word));
+    }
+    Ok(home)
 }
 
 /// Prints to stdout; a reader that went away is no error of ours.

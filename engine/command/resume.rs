@@ -2,7 +2,6 @@
 
 use super::{as_begun, compiled};
 use crate::event::{Event, Exit, Failure};
-use crate::journal::{self, store};
 use crate::run::{self, Options, Resumption};
 use crate::ui::{Screen, Style};
 
@@ -19,6 +18,8 @@ pub struct Args {
     pub jobs: usize,
     /// Events on stdout.
     pub json: bool,
+    /// `--journal`.
+    pub journal: Option<String>,
 }
 
 /// Resumes a run.
@@ -26,8 +27,9 @@ pub struct Args {
 /// # Errors
 /// It is not there, its inputs moved, another process works on it.
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
-    let (id, dir) = store::find_run(&args.run)?;
-    let history = journal::read(&dir)?;
+    let home = super::home(args.journal.as_deref())?;
+    let (id, place) = home.find(&args.run)?;
+    let history = place.read()?;
     let Some(Event::RunStarted { plan_path, vars, as_of, .. }) = history.events().next().cloned() else {
         return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty"))
             .changed("nothing was changed"));
@@ -42,9 +44,10 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     screen.say(&format!("{} · run {id} · {} events in its journal, whole", workflow.plan.name, history.lines.len()));
     screen.know(&id, &workflow.plan.name, &workflow.briefs);
     let (sink, progress) = (screen.sink(), screen.progress());
-    let options = Options { jobs: args.jobs, until: args.until.clone(), replace: false, sink, progress };
+    let options =
+        Options { jobs: args.jobs, until: args.until.clone(), replace: false, home: home.clone(), sink, progress };
     let how = Resumption { accept_changes: args.accept_changes };
-    let exit = run::resume(workflow, dir, history, how, &options).await?;
-    super::apply::close(&screen, &id, exit, &plan_path)?;
+    let exit = run::resume(workflow, place, how, &options).await?;
+    super::apply::close(&screen, &home, &id, exit, &plan_path)?;
     Ok(exit)
 }

@@ -1,18 +1,18 @@
-//! `runs`: all runs of this working directory, newest first.
+//! `runs`: all runs of this working directory or of the shared journal, newest first.
 
 use super::print;
 use crate::clock::show_ms;
 use crate::event::{Event, Exit, Failure, RunState};
-use crate::journal::{self, store};
+use crate::journal::Home;
 
 /// Lists runs.
 ///
 /// # Errors
 /// The folder cannot be read.
-pub fn run(json: bool) -> Result<Exit, Failure> {
+pub fn run(home: &Home, json: bool) -> Result<Exit, Failure> {
     let mut rows = Vec::new();
-    for (id, dir) in store::runs()?.into_iter().rev() {
-        let row = match journal::read(&dir) {
+    for (id, holder) in home.runs()?.into_iter().rev() {
+        let row = match home.place(&id).read() {
             Err(failure) => [id, "?".into(), "?".into(), "?".into(), failure.what],
             Ok(history) => {
                 let state = RunState::of(history.events());
@@ -24,7 +24,7 @@ pub fn run(json: bool) -> Result<Exit, Failure> {
                 };
                 let (took, outcome) = match &state.ended {
                     Some(Event::RunEnded { verdict, ms, .. }) => (show_ms(*ms), verdict.clone()),
-                    _ if store::is_running(&dir) => (String::new(), "running".into()),
+                    _ if holder.is_some() => (String::new(), "running".into()),
                     _ => (String::new(), "ended without a farewell; engine resume".into()),
                 };
                 [id, plan, at, took, outcome]

@@ -2,7 +2,7 @@
 
 use super::print;
 use crate::event::{Event, Exit, Failure};
-use crate::journal::{self, store};
+use crate::journal::Home;
 use crate::name;
 use crate::report::dossier;
 
@@ -10,9 +10,9 @@ use crate::report::dossier;
 ///
 /// # Errors
 /// There is no such run or stage.
-pub fn run(word: &str, stage: Option<&str>, json: bool) -> Result<Exit, Failure> {
-    let (id, dir) = store::find_run(word)?;
-    let history = journal::read(&dir)?;
+pub fn run(home: &Home, word: &str, stage: Option<&str>, json: bool) -> Result<Exit, Failure> {
+    let (id, place) = home.find(word)?;
+    let history = place.read()?;
     if json {
         for line in history.lines.iter().filter(|l| stage.is_none() || l.event.stage() == stage) {
             print(&format!("{}\n", serde_json::to_string(line).expect("invariant: an event is JSON")));

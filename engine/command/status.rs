@@ -2,16 +2,16 @@
 
 use super::print;
 use crate::event::{Event, Exit, Failure, RunState, Status};
-use crate::journal::{self, store};
+use crate::journal::Home;
 use crate::report::dossier;
 
 /// Shows the state of a run.
 ///
 /// # Errors
 /// There is none.
-pub fn run(word: &str) -> Result<Exit, Failure> {
-    let (id, dir) = store::find_run(word)?;
-    let history = journal::read(&dir)?;
+pub fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
+    let (id, place) = home.find(word)?;
+    let history = place.read()?;
     let events: Vec<Event> = history.events().cloned().collect();
     let state = RunState::of(&events);
     let stages = dossier::stages(&events);
@@ -20,11 +20,9 @@ pub fn run(word: &str) -> Result<Exit, Failure> {
         Some(Event::RunStarted { plan, host, pid, .. }) => (plan.clone(), host.clone(), *pid),
         _ => ("?".into(), "?".into(), 0),
     };
-    let word = match (&state.ended, store::is_running(&dir)) {
-        (_, true) => match store::holder_of(&dir) {
-            Some(holder) => format!("running, {holder}"),
-            None => format!("running on {host} (pid {pid})"),
-        },
+    let word = match (&state.ended, place.holder()?.map(|holder| holder.named)) {
+        (_, Some(Some(named))) => format!("running: {named}"),
+        (_, Some(None)) => format!("running on {host} (pid {pid})"),
         (Some(Event::RunEnded { verdict, .. }), _) => verdict.clone(),
         _ => format!("ended without a farewell (pid {pid} on {host}); next: engine resume {id}"),
     };

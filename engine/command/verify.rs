@@ -2,7 +2,8 @@
 
 use super::print;
 use crate::event::{Event, Exit, Failure, RunState, evidence};
-use crate::journal::{self, store};
+use crate::journal::{self, Home, Place};
+use crate::stage::packet::PACKETS;
 use crate::stage::packet::manifest::Packet;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,13 +12,16 @@ use std::path::Path;
 ///
 /// # Errors
 /// Something does not fit (exit 62): names it.
-pub fn run(word: &str) -> Result<Exit, Failure> {
+pub fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
     if Path::new(word).join("SHA256SUMS").is_file() && Path::new(word).join("apply.sql").is_file() {
         return packet(word);
     }
-    match store::find_run(word) {
-        Ok((id, dir)) => verify_run(&id, &dir),
-        Err(no_run) => packet(word).map_err(|no_packet| if no_packet.exit == Exit::Usage { no_run } else { no_packet }),
+    match home.find(word) {
+        Ok((id, place)) => verify_run(home, &id, &place),
+        Err(no_run) if no_run.exit != Exit::Usage => Err(no_run),
+        Err(no_run) => brought(home, word)
+            .and_then(|word| packet(&word))
+            .map_err(|no_packet| if no_packet.exit == Exit::Usage { no_run } else { no_packet }),
     }
 }
 
@@ -32,17 +36,26 @@ fn packet(word: &str) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn verify_run(id: &str, dir: &Path) -> Result<Exit, Failure> {
-    let history = journal::read(dir)?;
+/// A packet of the shared journal is fetched if it is not here.
+fn brought(home: &Home, word: &str) -> Result<String, Failure> {
+    Ok(home.bring_packet(word, Path::new(PACKETS))?.unwrap_or_else(|| word.to_owned()))
+}
+
+fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failure> {
+    let history = place.read()?;
     print(&format!("run {id}\n  journal  whole: {} events", history.lines.len()));
     if history.torn_bytes > 0 {
         print(&format!(", and {} bytes of a half-written one", history.torn_bytes));
     }
     print("\n");
-    sums(dir)?;
-    fingerprints(dir, history.events())?;
+    let kept = place.kept()?;
+    sums(&kept.dir)?;
+    fingerprints(&kept.dir, history.events())?;
     verdicts(history.events())?;
     let state = RunState::of(history.events());
+    for (packet, _) in state.stages.values().filter_map(|s| s.packet.as_ref()) {
+        brought(home, packet)?;
+    }
     let anchored = state.stages.values().filter_map(|s| s.packet.as_ref()).filter_map(|(_, path)| {
         let text = std::fs::read_to_string(Path::new(path).join("evidence/head.txt")).ok()?;
         let (count, hash) = text.trim().split_once(' ')?;

@@ -3,17 +3,25 @@
 //! `Journal` appends: one `write` on an `O_APPEND` file, `fdatasync`, and only then may the caller act.
 //! `read` gives the lines back and refuses what does not fit the chain. `store` writes whole files aside
 //! and renames them. A failed sync ends the run; it is never retried.
+//!
+//! `home` says where all that is: in this working directory, or in a database (`rows`), where a line is one INSERT,
+//! committed, and only then may the caller act.
 
+mod home;
 mod read;
+mod rows;
 pub mod store;
 
+pub use home::{Held, Holder, Home, KeptFolder, Place};
 pub use read::{History, Trouble, read};
+pub use rows::Base;
 
 use crate::event::{Event, Exit, Failure, Line};
 use crate::{crash, digest};
+use rows::Rows;
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 /// File name within the run's folder.
@@ -22,67 +30,78 @@ pub const FILE: &str = "journal.jsonl";
 /// The one writer of a run's journal.
 #[derive(Debug)]
 pub struct Journal {
-    dir: PathBuf,
+    place: Place,
     clock: crate::clock::Stopwatch,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    file: File,
+    paper: Paper,
     seq: u64,
     head: String,
     /// Why a write or sync failed: nothing more may be said.
-    broken: Option<(std::io::ErrorKind, String)>,
+    broken: Option<Failure>,
+}
+
+/// What lines are written on.
+#[derive(Debug)]
+enum Paper {
+    File(File),
+    Rows(Rows),
 }
 
 impl Journal {
-    /// Begins a journal in an existing, empty run folder.
-    ///
-    /// # Errors
-    /// The file exists or cannot be made durable (exit 1).
-    pub fn create(dir: &Path, genesis: &str) -> Result<Journal, Failure> {
-        let path = dir.join(FILE);
-        let file = File::options().append(true).create_new(true).open(&path).map_err(|e| lost(&path, &e))?;
-        store::sync_dir(dir)?;
-        Ok(Self::with(dir, file, 0, genesis.to_owned()))
+    fn begin(place: Place, genesis: &str) -> Result<Journal, Failure> {
+        let paper = match place.rows() {
+            Some(rows) => Paper::Rows(rows.clone()),
+            None => {
+                let path = place.dir().join(FILE);
+                let file = File::options().append(true).create_new(true).open(&path).map_err(|e| lost(&path, &e))?;
+                store::sync_dir(place.dir())?;
+                Paper::File(file)
+            }
+        };
+        Ok(Self::with(place, paper, 0, genesis.to_owned()))
     }
 
-    /// Continues a journal that was read; a torn last line is cut first.
-    ///
-    /// # Errors
-    /// As `create`.
-    pub fn reopen(dir: &Path, history: &History) -> Result<Journal, Failure> {
-        let path = dir.join(FILE);
-        let file = File::options().append(true).open(&path).map_err(|e| lost(&path, &e))?;
-        if history.torn_bytes > 0 {
-            file.set_len(history.whole_bytes).and_then(|()| file.sync_data()).map_err(|e| lost(&path, &e))?;
-        }
-        Ok(Self::with(dir, file, history.lines.len() as u64, history.head.clone()))
+    /// A torn last line is cut first; no row is ever torn.
+    fn go_on(place: Place, history: &History) -> Result<Journal, Failure> {
+        let paper = match place.rows() {
+            Some(rows) => Paper::Rows(rows.clone()),
+            None => {
+                let path = place.dir().join(FILE);
+                let file = File::options().append(true).open(&path).map_err(|e| lost(&path, &e))?;
+                if history.torn_bytes > 0 {
+                    file.set_len(history.whole_bytes).and_then(|()| file.sync_data()).map_err(|e| lost(&path, &e))?;
+                }
+                Paper::File(file)
+            }
+        };
+        Ok(Self::with(place, paper, history.lines.len() as u64, history.head.clone()))
     }
 
-    fn with(dir: &Path, file: File, seq: u64, head: String) -> Journal {
+    fn with(place: Place, paper: Paper, seq: u64, head: String) -> Journal {
         Journal {
-            dir: dir.to_owned(),
+            place,
             clock: crate::clock::Stopwatch::start(),
-            state: Mutex::new(State { file, seq, head, broken: None }),
+            state: Mutex::new(State { paper, seq, head, broken: None }),
         }
     }
 
-    /// The run's folder.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// Where the run is kept: its folder, and its files.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Appends one event and answers its line once it is durable.
     ///
     /// # Errors
-    /// The disk did not take it (exit 1): the run must stop.
+    /// The disk or the database did not take it, or nobody knows (exit 1): the run must stop.
     pub fn append(&self, event: Event) -> Result<Line, Failure> {
         let mut state = self.state.lock().expect("invariant: no writer panics while it holds the journal");
-        let path = self.dir.join(FILE);
-        if let Some((kind, why)) = &state.broken {
-            return Err(lost(&path, &std::io::Error::new(*kind, why.clone())));
+        if let Some(failure) = &state.broken {
+            return Err(failure.clone());
         }
         let line = Line {
             v: 1,
@@ -92,23 +111,18 @@ impl Journal {
             event,
             prev: state.head.clone(),
         };
-        let mut bytes = serde_json::to_vec(&line).expect("invariant: an event is JSON");
+        let bytes = serde_json::to_vec(&line).expect("invariant: an event is JSON");
         let head = link(&state.head, &bytes);
-        bytes.push(b'\n');
         let place = |phase: &str| format!("journal/{}/{phase}", named(&line.event));
         crash::point(|| place("before"));
-        if crash::chosen(|| place("half")) {
-            let _ = state.file.write_all(&bytes[..bytes.len() / 2]);
-            crash::now();
-        }
-        let written = state.file.write_all(&bytes).and_then(|()| {
-            crash::point(|| place("written"));
-            state.file.sync_data()
-        });
+        let written = match &mut state.paper {
+            Paper::File(file) => on_file(file, bytes, &place).map_err(|e| lost(&self.place.dir().join(FILE), &e)),
+            Paper::Rows(rows) => on_rows(rows, &line, &head, &bytes, &place),
+        };
         crash::point(|| place("synced"));
-        if let Err(error) = written {
-            state.broken = Some((error.kind(), error.to_string()));
-            return Err(lost(&path, &error));
+        if let Err(failure) = written {
+            state.broken = Some(failure.clone());
+            return Err(failure);
         }
         state.seq += 1;
         state.head = head;
@@ -120,6 +134,29 @@ impl Journal {
         let state = self.state.lock().expect("invariant: no writer panics while it holds the journal");
         (state.seq, state.head.clone())
     }
+}
+
+fn on_file(file: &mut File, mut bytes: Vec<u8>, place: &impl Fn(&str) -> String) -> std::io::Result<()> {
+    bytes.push(b'\n');
+    if crash::chosen(|| place("half")) {
+        let _ = file.write_all(&bytes[..bytes.len() / 2]);
+        crash::now();
+    }
+    file.write_all(&bytes)?;
+    crash::point(|| place("written"));
+    file.sync_data()
+}
+
+fn on_rows(rows: &Rows, line: &Line, hash: &str, bytes: &[u8], place: &impl Fn(&str) -> String) -> Result<(), Failure> {
+    if crash::chosen(|| place("half")) {
+        rows.never_commit();
+        let _ = rows.post(line.seq, &line.prev, hash, bytes).wait();
+        crash::now();
+    }
+    let answer = rows.post(line.seq, &line.prev, hash, bytes);
+    // Sent or not, committed or not: only reading tells.
+    crash::point(|| place("written"));
+    rows.written(answer)
 }
 
 /// `stage_done/a_seed`, for crash points.

@@ -50,7 +50,7 @@ pub fn read(dir: &Path) -> Result<History, Failure> {
     })
 }
 
-fn parse(bytes: &[u8]) -> Result<History, Trouble> {
+pub(super) fn parse(bytes: &[u8]) -> Result<History, Trouble> {
     let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
     let mut history = History {
         lines: Vec::new(),
@@ -92,7 +92,7 @@ fn parse(bytes: &[u8]) -> Result<History, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Journal;
+    use crate::journal::Place;
 
     fn begun() -> Event {
         Event::RunStarted {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn written(dir: &Path, more: usize) -> Vec<u8> {
-        let journal = Journal::create(dir, "g").expect("create");
+        let journal = Place::at(dir).create("g").expect("create");
         journal.append(begun()).expect("append");
         for n in 0..more {
             journal.append(Event::StageStarted { stage: format!("s{n}") }).expect("append");
@@ -126,7 +126,7 @@ mod tests {
         written(dir.path(), 2);
         let history = read(dir.path()).expect("whole");
         assert_eq!(history.lines.len(), 3);
-        let journal = Journal::reopen(dir.path(), &history).expect("reopen");
+        let journal = Place::at(dir.path()).reopen(&history).expect("reopen");
         journal.append(Event::StageStarted { stage: "later".into() }).expect("append");
         assert_eq!(read(dir.path()).expect("whole").lines.len(), 4);
     }

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// Where runs live, relative to the working directory.
 pub const RUNS: &str = ".engine/runs";
 
+/// In the folder of a run whose journal is in a database: which one.
+pub const ELSEWHERE: &str = "journal.place";
+
 /// Writes a file so that it is either there whole or not at all.
 ///
 /// # Errors
@@ -95,22 +98,62 @@ fn first_written(dir: &Path) -> std::time::SystemTime {
 /// # Errors
 /// None or several match (exit 2): lists them.
 pub fn find_run(word: &str) -> Result<(String, PathBuf), Failure> {
-    let all = runs()?;
+    let all = runs()?.into_iter().map(|(id, _)| id).collect();
+    let id = meant(all, word, RUNS).map_err(|failure| match elsewhere(word) {
+        Some(place) => failure
+            .fact(format!("a run of that id was kept in {place}"))
+            .next("or", "engine --journal PLACE ...   or ENGINE_JOURNAL, as when it began"),
+        None => failure,
+    })?;
+    let dir = Path::new(RUNS).join(&id);
+    Ok((id, dir))
+}
+
+/// Where the journal of a run is that has only its folder here.
+fn elsewhere(word: &str) -> Option<String> {
+    let entries = std::fs::read_dir(RUNS).ok()?.filter_map(Result::ok);
+    let mut named = entries.filter(|entry| word == "latest" || entry.file_name().to_string_lossy().starts_with(word));
+    let place = named.find_map(|entry| std::fs::read_to_string(entry.path().join(ELSEWHERE)).ok())?;
+    Some(place.trim().to_owned())
+}
+
+/// Which of `all` (oldest first) a word means.
+pub(super) fn meant(mut all: Vec<String>, word: &str, place: &str) -> Result<String, Failure> {
     if word == "latest" {
-        return all.into_iter().next_back().ok_or_else(|| {
+        return all.pop().ok_or_else(|| {
             Failure::new(Exit::Usage, "there is no run here yet")
-                .fact(format!("looked in {RUNS}"))
+                .fact(format!("looked in {place}"))
                 .next("start", "engine apply PLAN")
         });
     }
-    let hits: Vec<_> = all.iter().filter(|(id, _)| id.starts_with(word)).cloned().collect();
-    match hits.as_slice() {
+    all.retain(|id| id.starts_with(word));
+    match all.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Failure::new(Exit::Usage, format!("no run is called `{word}`")).next("look", "engine runs")),
         many => Err(Failure::new(Exit::Usage, format!("`{word}` means {} runs", many.len()))
-            .fact(many.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(", "))
+            .fact(many.join(", "))
             .next("type", "more of the id")),
     }
+}
+
+/// All files of `folder` below `name`, whole, by their paths relative to `folder`, sorted.
+pub(super) fn files_of(folder: &Path, name: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.join(name)];
+    while let Some(dir) = folders.pop() {
+        let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("{} cannot be read: {e}", dir.display()));
+        for entry in std::fs::read_dir(&dir).map_err(lost)? {
+            let path = entry.map_err(lost)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = std::fs::read(&path).map_err(lost)?;
+                found.push((path.strip_prefix(folder).unwrap_or(&path).display().to_string(), bytes));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// The run's own lock: held while a process works on it.

@@ -7,13 +7,13 @@ use super::sensitive;
 use crate::clock::{self, Stopwatch};
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState, Status};
-use crate::journal::{self, History, Journal, store};
+use crate::journal::{Home, Journal, Place};
 use crate::name;
 use crate::report::dossier;
 use crate::stage::{Cx, Looks, Progress, Sink};
 use crate::target::{Expected, RunLock, Sensitive, Targets};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 /// How a run is to be driven.
@@ -24,6 +24,8 @@ pub struct Options {
     pub until: Option<String>,
     /// Drop this plan's finished clone of that name first.
     pub replace: bool,
+    /// Where runs are kept.
+    pub home: Home,
     /// Told every durable line.
     pub sink: Sink,
     /// Told what is being done.
@@ -47,17 +49,16 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     let workflow = Arc::new(workflow);
     let run = name::run_id().map_err(|e| Failure::new(Exit::Io, format!("no random bytes for a run id: {e}")))?;
     let Binding { targets, events } = bind(&workflow).await?;
+    refuse_as_journal(&options.home, &targets).await?;
     let locks = hold(&targets, &run).await?;
-    let dir = store::new_run(&run)?;
-    let folder_lock = store::lock(&dir, &holder())?;
-    keep_inputs(&dir, &workflow)?;
+    let (place, held) = options.home.begin(&run)?;
+    keep_inputs(&place, &workflow)?;
     if !secrets.is_empty() {
-        sensitive::keep_key(&dir, &key)?;
+        sensitive::keep_key(place.dir(), &key)?;
     }
-    let journal = Arc::new(Journal::create(&dir, &workflow.genesis)?);
+    let journal = Arc::new(place.create(&workflow.genesis)?);
     let as_of = clock::now();
-    let cx =
-        context(&workflow, run.clone(), as_of.clone(), dir, journal, targets, secrets, RunState::default(), options);
+    let cx = context(&workflow, run.clone(), as_of.clone(), journal, targets, secrets, RunState::default(), options);
     cx.record(Event::RunStarted {
         run: run.clone(),
         plan: workflow.plan.name.clone(),
@@ -76,7 +77,7 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
         cx.record(event)?;
     }
     let exit = finish(workflow, cx, options).await?;
-    drop((locks, folder_lock));
+    drop((locks, held));
     Ok((run, exit))
 }
 
@@ -86,29 +87,32 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
 /// Its inputs moved (62), its clone is not there (63), another process works on it (60).
 pub async fn resume(
     mut workflow: Workflow,
-    dir: PathBuf,
-    history: History,
+    place: Place,
     how: Resumption,
     options: &Options,
 ) -> Result<Exit, Failure> {
-    let folder_lock = store::lock(&dir, &holder())?;
-    still_so(&dir, &history)?;
-    let secrets = sensitive::read(&mut workflow, sensitive::stored_key(&dir)?.as_ref())?;
+    let held = place.hold()?;
+    // Only now does nobody else write it.
+    let history = place.read()?;
+    let secrets = sensitive::read(&mut workflow, sensitive::stored_key(place.dir())?.as_ref())?;
     let workflow = Arc::new(workflow);
     let state = RunState::of(history.events());
     let Some(Event::RunStarted { run, as_of, inputs, stages, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, "the journal does not say how the run began"));
     };
-    let accepted = changed_inputs(&workflow, &inputs, how)?;
+    let mut accepted = changed_inputs(&workflow, &inputs, how)?;
     if !accepted.is_empty() {
         refuse_changed_stages(&workflow, &stages, &state)?;
     }
+    accepted.extend(place.same_server(how.accept_changes)?);
+    place.bring()?;
     let Binding { targets, events } = bind(&workflow).await?;
+    refuse_as_journal(&options.home, &targets).await?;
     let locks = hold(&targets, &run).await?;
     revive(&targets, &state).await?;
     committed::demand(&workflow, &targets, &state).await?;
-    let journal = Arc::new(Journal::reopen(&dir, &history)?);
-    let cx = context(&workflow, run, as_of, dir, journal, targets, secrets, state, options);
+    let journal = Arc::new(place.reopen(&history)?);
+    let cx = context(&workflow, run, as_of, journal, targets, secrets, state, options);
     cx.record(Event::RunResumed {
         host: host(),
         pid: std::process::id(),
@@ -119,7 +123,7 @@ pub async fn resume(
         cx.record(event)?;
     }
     let exit = finish(workflow, cx, options).await?;
-    drop((locks, folder_lock));
+    drop((locks, held));
     Ok(exit)
 }
 
@@ -128,7 +132,6 @@ fn context(
     workflow: &Arc<Workflow>,
     run: String,
     as_of: String,
-    dir: PathBuf,
     journal: Arc<Journal>,
     targets: Targets,
     sensitive: Sensitive,
@@ -139,7 +142,7 @@ fn context(
         run,
         plan: workflow.plan.name.clone(),
         as_of,
-        dir,
+        dir: PathBuf::from(journal.place().dir()),
         journal,
         targets: Arc::new(targets),
         probes: workflow.probes.clone(),
@@ -169,13 +172,14 @@ async fn finish(workflow: Arc<Workflow>, cx: Arc<Cx>, options: &Options) -> Resu
     let (exit, verdict, reasons) = verdict(&cx, &outcome);
     cx.record(Event::RunEnded { exit, verdict, reasons, ms: watch.ms() })?;
     anchor(&cx, exit).await;
-    let history = journal::read(&cx.dir)?;
+    let history = cx.journal.place().read()?;
     dossier::write(
         &cx.dir,
         &history.lines,
         &workflow.lock.iter().map(|f| (f.name.clone(), f.text.clone())).collect::<Vec<_>>(),
     )
     .map_err(|e| Failure::new(Exit::Io, format!("the dossier cannot be written: {e}")))?;
+    cx.journal.place().keep_folder("dossier")?;
     Ok(exit)
 }
 
@@ -228,7 +232,9 @@ fn stages(number: usize) -> String {
 }
 
 fn packet_reasons(cx: &Cx) -> Vec<String> {
-    journal::read(&cx.dir)
+    cx.journal
+        .place()
+        .read()
         .map(|history| {
             let sealed = history.events().filter_map(|event| match event {
                 Event::PacketSealed { reasons, .. } => Some(reasons.clone()),
@@ -252,6 +258,29 @@ async fn anchor(cx: &Cx, exit: Exit) {
         // An anchor that cannot be written makes the journal less anchored, which `verify` says; it fails nothing.
         let _ = clone.maker.mark(&live.expected.database, live.expected.oid, &marker).await;
     }
+}
+
+/// The journal is not kept in a database that must not be touched, nor in one that is dropped.
+async fn refuse_as_journal(home: &Home, targets: &Targets) -> Result<(), Failure> {
+    let Some(base) = home.base() else { return Ok(()) };
+    let is = base.identity();
+    let mut same: Option<(&str, &str)> = None;
+    for (name, plain) in &targets.plain {
+        if (plain.identity.system_identifier.as_str(), plain.identity.oid) == (is.system_identifier.as_str(), is.oid) {
+            same = Some((name, "is that target itself"));
+        }
+    }
+    for (name, clone) in &targets.clones {
+        let called = clone.database == is.database || clone.golden.as_ref() == Some(&is.database);
+        if called && clone.maker.identity().await?.system_identifier == is.system_identifier {
+            same = Some((name, "has the name of that clone, which is made and dropped"));
+        }
+    }
+    let Some((target, why)) = same else { return Ok(()) };
+    Err(Failure::new(Exit::WrongDatabase, format!("the journal would be kept in the target `{target}`"))
+        .fact(format!("the database {} {why}", base.place()))
+        .changed("nothing was changed; no run was started")
+        .next("then", "name a database of its own in --journal or ENGINE_JOURNAL"))
 }
 
 /// One run at a time per clone, held in the maintenance database: a TEMPLATE copy needs the clone free of sessions.
@@ -359,34 +388,19 @@ fn refuse_changed_stages(
     Err(failure)
 }
 
-fn keep_inputs(dir: &Path, workflow: &Workflow) -> Result<(), Failure> {
+fn keep_inputs(place: &Place, workflow: &Workflow) -> Result<(), Failure> {
     let mut sums = String::new();
-    for file in &workflow.lock {
-        store::write(&dir.join("sql").join(&file.name), file.text.as_bytes())?;
-        sums.push_str(&format!("{}  sql/{}\n", crate::digest::hex(file.text.as_bytes()), file.name));
+    let mut files: Vec<(String, &[u8])> = Vec::new();
+    let sql = workflow.lock.iter().map(|file| (format!("sql/{}", file.name), file.text.as_bytes()));
+    let plan = workflow.files.iter().map(|(name, bytes)| (format!("plan/{name}"), bytes.as_slice()));
+    for (path, bytes) in sql.chain(plan) {
+        sums.push_str(&format!("{}  {path}\n", crate::digest::hex(bytes)));
+        files.push((path, bytes));
     }
-    for (name, bytes) in &workflow.files {
-        store::write(&dir.join("plan").join(name), bytes)?;
-        sums.push_str(&format!("{}  plan/{name}\n", crate::digest::hex(bytes)));
-    }
-    store::write(
-        &dir.join("vars.json"),
-        &serde_json::to_vec_pretty(&workflow.typed).expect("invariant: texts are JSON"),
-    )?;
-    store::write(&dir.join("SHA256SUMS"), sums.as_bytes())
-}
-
-/// The journal was read before its folder was locked: who had the lock in between may have gone on with it.
-fn still_so(dir: &Path, history: &History) -> Result<(), Failure> {
-    let now = journal::read(dir)?;
-    if now.head == history.head && now.torn_bytes == history.torn_bytes {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Held, "another process went on with this run just now")
-        .fact(format!("held by engine {}", store::holder_of(dir).unwrap_or_default()))
-        .fact(format!("the journal had {} events when it was read, and has {}", history.lines.len(), now.lines.len()))
-        .changed("nothing was changed")
-        .next("then", "the same command again, which goes on from there"))
+    let vars = serde_json::to_vec_pretty(&workflow.typed).expect("invariant: texts are JSON");
+    files.push(("vars.json".to_owned(), &vars));
+    files.push(("SHA256SUMS".to_owned(), sums.as_bytes()));
+    place.keep_all(&files)
 }
 
 /// `pid 7 on db1`: this process, for people who look for it.

@@ -3,7 +3,7 @@
 use super::fingerprint::Looks;
 use crate::event::{Event, Exit, Failure, Line, RunState};
 use crate::fingerprint::Fingerprint;
-use crate::journal::{Journal, store};
+use crate::journal::Journal;
 use crate::probe::Query;
 use crate::proof::RunSettings;
 use crate::target::{Sensitive, Targets, Tx, TxRecord};
@@ -149,7 +149,7 @@ impl Cx {
     ) -> Result<(), Failure> {
         let file = format!("fingerprints/{stage}.{label}.json");
         let bytes = serde_json::to_vec_pretty(print).expect("invariant: a fingerprint is JSON");
-        store::write(&self.dir.join(&file), &bytes)?;
+        self.journal.place().keep(&file, &bytes)?;
         self.record(Event::FingerprintTaken {
             stage: stage.to_owned(),
             target: target.to_owned(),

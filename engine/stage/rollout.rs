@@ -7,6 +7,7 @@
 mod gate;
 mod sealed;
 
+use super::packet::PACKETS;
 use super::packet::manifest::{Manifest, Packet};
 use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings};
 use crate::diag::Diagnostic;
@@ -16,6 +17,7 @@ use crate::plan::keys::Keys;
 use crate::proof::{forward, measure};
 use crate::target::{WriteTx, Writer};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 /// The kind.
@@ -104,7 +106,9 @@ impl RolloutStage {
             return self.remembered(cx, &known);
         }
         // A resumed run goes on with the packet it began with, whatever `latest` means by now.
-        let packet = Packet::open(known.opened.as_deref().unwrap_or(&self.packet))?;
+        let word = known.opened.as_deref().unwrap_or(&self.packet);
+        let brought = cx.journal.place().bring_packet(word, Path::new(PACKETS))?;
+        let packet = Packet::open(brought.as_deref().unwrap_or(word))?;
         cx.record(Event::PacketOpened { stage: self.head.name.clone(), id: packet.id.clone() })?;
         let manifest = &packet.manifest;
         let short = crate::digest::short(&packet.id).to_owned();

@@ -4,9 +4,8 @@
 //! honest second attempt would differ from the baseline for ever.
 
 use super::Cx;
-use crate::event::{Exit, Failure, SequenceMove};
+use crate::event::{Failure, SequenceMove};
 use crate::fingerprint::{self, SequenceState};
-use crate::journal::store;
 use crate::proof::measure;
 use crate::target::{Isolation, Reader, Tx};
 
@@ -53,7 +52,7 @@ pub async fn put_back(cx: &Cx, on: &str, moves: &[SequenceMove]) -> Result<(), F
 /// The disk did not take it.
 pub fn keep(cx: &Cx, file: &str, places: &Places) -> Result<(), Failure> {
     let bytes = serde_json::to_vec(places).expect("invariant: sequences are JSON");
-    store::write(&cx.dir.join(file), &bytes)
+    cx.journal.place().keep(file, &bytes)
 }
 
 /// Undoes what an attempt that did not commit moved, of sequences that are its `own`. It left `file` behind if it got as far as its SQL; the file goes
@@ -67,8 +66,7 @@ pub async fn undo(
     file: &str,
     own: impl FnOnce(Vec<SequenceMove>) -> Vec<SequenceMove>,
 ) -> Result<(), Failure> {
-    let path = cx.dir.join(file);
-    if !path.exists() {
+    if !cx.dir.join(file).exists() {
         return Ok(());
     }
     let found: Places = super::sql::stored(cx, file)?;
@@ -82,11 +80,5 @@ pub async fn undo(
 /// # Errors
 /// The disk did not take it.
 pub fn forget(cx: &Cx, file: &str) -> Result<(), Failure> {
-    let path = cx.dir.join(file);
-    match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::new(Exit::Io, format!("{}: {e}", path.display())))
-        }
-        _ => Ok(()),
-    }
+    if cx.dir.join(file).exists() { cx.journal.place().forget(file) } else { Ok(()) }
 }

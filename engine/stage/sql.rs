@@ -10,7 +10,6 @@ use super::check::refused_words;
 use super::{Cx, Done, Head, Kind, Recovery, Running, Stage, commit, readings, sequences};
 use crate::event::{Event, Exit, Failure, Moment, Reading, Role, SequenceMove, Status};
 use crate::guard::{Check, Values};
-use crate::journal::store;
 use crate::proof::{Work, bounds, forward, measure, reject, reversible};
 use crate::target::{Live, RETRYABLE, WriteTx};
 use std::collections::{BTreeMap, BTreeSet};
@@ -284,7 +283,7 @@ impl SqlStage {
             let known = known::prints(cx, tx, self, &resolved.tables()).await?;
             let a = reversible::state(tx, &self.work, &resolved.tables(), known).await?;
             let bytes = serde_json::to_vec(&a).expect("invariant: a state is JSON");
-            store::write(&cx.dir.join(state_file(name)), &bytes)?;
+            cx.journal.place().keep(&state_file(name), &bytes)?;
         }
         sequences::keep(cx, &found_file(name), &sequences::places(tx).await?)?;
         cx.say(name, "running its SQL");

@@ -25,6 +25,8 @@ pub struct Bench {
     production: String,
     clone: String,
     environment: Environment,
+    /// The database of the shared journal, if it has one.
+    pub(super) team: Option<(&'static Server, String)>,
 }
 
 /// How a run of the engine ended.
@@ -91,7 +93,17 @@ impl Bench {
         for folder in COPIED.iter().filter(|folder| repository.join(folder).is_dir()) {
             copy(&repository.join(folder), &home.path().join(folder));
         }
-        Bench { server, source, home, production, clone, environment }
+        Bench { server, source, home, production, clone, environment, team: None }
+    }
+
+    /// The same with a working folder of its own, in which only plans, templates and their SQL are: another machine.
+    pub fn another_machine(&self) -> Bench {
+        let (production, clone) = (self.production.clone(), self.clone.clone());
+        let other = Bench::around(self.server, self.source, production, clone, self.environment.clone());
+        for folder in COPIED {
+            copy(&self.home().join(folder), &other.home().join(folder));
+        }
+        Bench { team: self.team.clone(), ..other }
     }
 
     /// The name of this test's production.

@@ -18,6 +18,7 @@ mod proxy;
 mod run;
 mod server;
 mod tcp;
+mod team;
 mod witness;
 
 pub use bench::{Bench, Outcome};
@@ -31,4 +32,5 @@ pub use proxy::{Does, Proxy, Spot};
 pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};
 pub use server::{fail, server};
 pub use tcp::{Authority, Issued, PASSWORD, TcpServer, through, write};
+pub use team::KEEPER;
 pub use witness::{Session, assert_same, dump};

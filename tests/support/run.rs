@@ -96,6 +96,9 @@ impl Bench {
 
     /// Ids of all runs here, oldest first.
     pub fn runs(&self) -> Vec<String> {
+        if self.team.is_some() {
+            return self.team_runs();
+        }
         let Ok(entries) = std::fs::read_dir(self.home().join(".engine/runs")) else { return Vec::new() };
         let mut runs: Vec<(String, String)> = entries
             .filter_map(|entry| {
@@ -129,7 +132,10 @@ impl Bench {
     }
 
     fn journal_of(&self, run: &str) -> Journal {
-        let text = self.read(&format!(".engine/runs/{run}/journal.jsonl"));
+        let text = match self.team {
+            Some(_) => self.team_lines(run),
+            None => self.read(&format!(".engine/runs/{run}/journal.jsonl")),
+        };
         let whole = text.rfind('\n').map_or("", |at| &text[..at]);
         let event = |line: &str| serde_json::from_str::<Line>(line).expect("a line of a journal").event;
         Journal { run: run.to_owned(), events: whole.lines().map(event).collect() }

@@ -2,7 +2,7 @@
 
 use crate::event::{Event, Exit, Failure};
 use crate::fingerprint::{self, Compare, Difference, Fingerprint, Level};
-use crate::journal::{self, store};
+use crate::journal::Home;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -173,6 +173,7 @@ pub(super) fn drawn(told: &Told, other: &str, level: Level) -> String {
 
 /// How production and its clone are compared, and how that is known.
 pub(super) fn through_masks(
+    home: &Home,
     production: &Fingerprint,
     clone: &Fingerprint,
     owners: &[(String, String)],
@@ -180,7 +181,7 @@ pub(super) fn through_masks(
 ) -> Result<(Compare, Vec<String>), Failure> {
     let mut notes = Vec::new();
     let (mut owner_map, mut out) = (owners.to_vec(), left_out.to_vec());
-    if let Some((run, made, known)) = from_journal(clone) {
+    if let Some((run, made, known)) = from_journal(home, clone) {
         if owner_map.is_empty() {
             owner_map = made;
         }
@@ -197,11 +198,11 @@ pub(super) fn through_masks(
 
 type Made = (String, Vec<(String, String)>, Vec<String>);
 
-/// What the run that made the clone wrote down, if it ran in this folder.
-fn from_journal(clone: &Fingerprint) -> Option<Made> {
+/// What the run that made the clone wrote down, if its journal is there.
+fn from_journal(home: &Home, clone: &Fingerprint) -> Option<Made> {
     let run = &clone.database.marker.as_ref()?.run;
-    let (id, dir) = store::find_run(run).ok()?;
-    let history = journal::read(&dir).ok()?;
+    let (id, place) = home.find(run).ok()?;
+    let history = place.read().ok()?;
     let made = history.events().filter_map(|event| match event {
         Event::CloneMade { oid, owner, source_owners, left_out, .. } if *oid == clone.database.oid => {
             let map = source_owners.iter().map(|from| (from.clone(), owner.clone())).collect();

@@ -78,6 +78,16 @@ fn named(word: &str, text: &str) -> Result<Option<Named>, Failure> {
     Ok((url || pairs).then_some(Named::Literal))
 }
 
+/// The connection string that a text names, or is itself (`true`), for whoever connects in another way.
+pub(in super::super) fn address(word: &str, text: &str) -> Result<(Url, bool), Failure> {
+    match named(word, text)? {
+        Some(Named::Reference(reference)) => Ok((read(word, &reference)?, false)),
+        Some(Named::Literal) => Ok((Url::literal(word, text), true)),
+        None => Err(usage(word, "names no database")
+            .fact("a database is `env:NAME`, `file:PATH`, `postgresql://user@host/database` or `host=... dbname=...`")),
+    }
+}
+
 fn place(word: &'static str, text: &str, named: Named) -> Result<Place, Failure> {
     let (url, literal) = match named {
         Named::Reference(reference) => (read(word, &reference)?, false),

@@ -11,7 +11,6 @@ use super::{CloneStage, Method, working_name};
 use crate::digest::{self, RowSum};
 use crate::event::{CopiedTable, Event, Exit, Failure, HalfMade};
 use crate::fingerprint::{self, Horizon, Leaf, SchemaObject, TableVerdict, Verdict, Watermark};
-use crate::journal::store;
 use crate::target::{CloneTarget, Expected, Isolation, Tx};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -81,7 +80,7 @@ pub(super) fn begin_rows(
     let file = format!("half/{}.{}.json", making.name(), cx.journal.head().0);
     let origin = Origin { source: seen.watermark, clone, objects: seen.objects };
     let bytes = serde_json::to_vec(&origin).expect("invariant: an origin is JSON");
-    store::write(&cx.dir.join(&file), &bytes)?;
+    cx.journal.place().keep(&file, &bytes)?;
     cx.record(Event::CloneRowsBegun {
         stage: making.name().to_owned(),
         database: expected.database.clone(),

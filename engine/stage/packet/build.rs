@@ -32,7 +32,7 @@ pub struct Sealed {
 /// # Errors
 /// The target cannot be read, or the disk did not take it.
 pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result<Sealed, Failure> {
-    let history = journal::read(&cx.dir)?;
+    let history = cx.journal.place().read()?;
     // Only what happened before this stage began: building it again gives the same bytes.
     let begun = |event: &Event| matches!(event, Event::StageStarted { stage: name } if *name == stage.head.name);
     let cut = history.events().position(begun).unwrap_or(history.lines.len());
@@ -100,6 +100,7 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
     write("attest/statement.json", &statement(&id, &decision))?;
     let path = runs.join(format!("packet-{}", digest::short(&id)));
     if path.exists() {
+        cx.journal.place().keep_packet(&id, &path)?;
         return Ok(Sealed { id, path, decision });
     }
     std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).map_err(lost)?;
@@ -107,6 +108,7 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
     std::fs::rename(aside.keep(), &path).map_err(lost)?;
     crash::point(|| "packet/renamed".to_owned());
     store::sync_dir(runs)?;
+    cx.journal.place().keep_packet(&id, &path)?;
     Ok(Sealed { id, path, decision })
 }
 
@@ -246,8 +248,7 @@ fn kinds(events: &[Event]) -> BTreeMap<String, String> {
 }
 
 fn evidence(cx: &Cx, dir: &Path, cut: usize, history: &journal::History) -> Result<(), Failure> {
-    let path = cx.dir.join(journal::FILE);
-    let bytes = std::fs::read(&path).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))?;
+    let bytes = cx.journal.place().bytes()?;
     let text = String::from_utf8_lossy(&bytes);
     let lines: String = text.lines().take(cut).map(|line| format!("{line}\n")).collect();
     store::write(&dir.join("evidence/journal.jsonl"), lines.as_bytes())?;

@@ -9,7 +9,6 @@ use crate::crash;
 use crate::event::{Event, Exit, Failure, Judgement, Moment, Reading, Role, Status, Truth};
 use crate::fingerprint::{self, SchemaObject};
 use crate::guard::{self, Check, Values};
-use crate::journal::store;
 use crate::proof::{Work, bounds, forward, measure};
 use crate::stage::{Cx, Done, Head, Running, Stage, commit, readings, sequences};
 use crate::target::{Alone, Isolation, Live, RETRYABLE};
@@ -247,7 +246,7 @@ impl AloneStage {
         let objects = fingerprint::objects(&tx).await?;
         tx.finish().await?;
         let bytes = serde_json::to_vec(&Found { not_valid, objects }).expect("invariant: this is JSON");
-        store::write(&cx.dir.join(found_file(&self.head.name)), &bytes)
+        cx.journal.place().keep(&found_file(&self.head.name), &bytes)
     }
 
     /// Definitions that changed, all of them declared.

@@ -1,0 +1,343 @@
+//! Where journals are: in this working directory, or in a database that several machines share.
+//!
+//! `Home` knows all runs, `Place` is one of them: its folder here and, with a shared journal, its rows there. The folder
+//! is then a copy, and what is in it is fetched again where it differs.
+
+use super::read::{History, read};
+use super::rows::{Base, Rows, RowsLock};
+use super::store::{self, RunFolderLock};
+use super::{Journal, rows};
+use crate::crash;
+use crate::event::{Exit, Failure};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where runs are kept.
+#[derive(Clone, Debug, Default)]
+pub enum Home {
+    /// In `.engine/runs` of the working directory.
+    #[default]
+    Folder,
+    /// In a database.
+    Shared(Arc<Base>),
+}
+
+/// One run's place.
+#[derive(Clone, Debug)]
+pub struct Place {
+    dir: PathBuf,
+    rows: Option<Rows>,
+}
+
+/// A run that no other process may work on.
+#[derive(Debug)]
+pub struct Held {
+    _rows: Option<RowsLock>,
+    _folder: RunFolderLock,
+}
+
+/// A process that works on a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// `engine RUN pid N on HOST`, when it is known who it is.
+    pub named: Option<String>,
+}
+
+impl Home {
+    /// Opens the shared journal at `url`; `word` is how messages call it. `true`: `url` holds a password.
+    ///
+    /// # Errors
+    /// As `Base::open`.
+    pub fn shared(word: &str, url: &crate::target::Url) -> Result<(Home, bool), Failure> {
+        let (base, password) = Base::open(word, url)?;
+        Ok((Home::Shared(Arc::new(base)), password))
+    }
+
+    /// The database, if it is in one.
+    pub fn base(&self) -> Option<&Base> {
+        match self {
+            Home::Folder => None,
+            Home::Shared(base) => Some(base),
+        }
+    }
+
+    /// Where it is, for people.
+    pub fn shown(&self) -> String {
+        self.base().map_or_else(|| store::RUNS.to_owned(), |base| base.place().to_owned())
+    }
+
+    /// The place of the run of that id.
+    pub fn place(&self, run: &str) -> Place {
+        let rows = match self {
+            Home::Folder => None,
+            Home::Shared(base) => Some(Rows::new(base, run)),
+        };
+        Place { dir: Path::new(store::RUNS).join(run), rows }
+    }
+
+    /// All runs, oldest first, with the process that works on each.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn runs(&self) -> Result<Vec<(String, Option<Holder>)>, Failure> {
+        match self {
+            Home::Folder => Ok(store::runs()?.into_iter().map(|(id, dir)| (id, folder_holder(&dir))).collect()),
+            Home::Shared(base) => {
+                let holder = |named: Option<String>| named.map(|named| Holder { named: Some(named) });
+                Ok(base.runs()?.into_iter().map(|(id, named)| (id, holder(named))).collect())
+            }
+        }
+    }
+
+    /// The run a person means: any unique prefix of an id, or `latest`.
+    ///
+    /// # Errors
+    /// None or several match (exit 2): lists them.
+    pub fn find(&self, word: &str) -> Result<(String, Place), Failure> {
+        let id = match self {
+            Home::Folder => store::find_run(word)?.0,
+            Home::Shared(base) => {
+                let all = base.runs()?.into_iter().map(|(id, _)| id).collect();
+                store::meant(all, word, base.place())?
+            }
+        };
+        let place = self.place(&id);
+        Ok((id, place))
+    }
+
+    /// Makes the place of a new run, and holds it; nobody sees the run before its first line.
+    ///
+    /// # Errors
+    /// It exists or cannot be made.
+    pub fn begin(&self, run: &str) -> Result<(Place, Held), Failure> {
+        let place = self.place(run);
+        if let (Some(base), Some(rows)) = (self.base(), &place.rows) {
+            base.prepare()?;
+            let held = rows.lock(&holder(run))?;
+            rows.begin()?;
+            let dir = store::new_run(run)?;
+            place.sign(base)?;
+            return Ok((place, Held { _rows: Some(held), _folder: store::lock(&dir, &by())? }));
+        }
+        let dir = store::new_run(run)?;
+        let folder = store::lock(&dir, &by())?;
+        Ok((place, Held { _rows: None, _folder: folder }))
+    }
+
+    /// Copies a packet of the shared journal into `folder`, unless one of its name is there: its id. `None`: it knows
+    /// none that is called so, or there is no shared journal.
+    ///
+    /// # Errors
+    /// As `Base::bring_packet`.
+    pub fn bring_packet(&self, word: &str, folder: &Path) -> Result<Option<String>, Failure> {
+        self.base().map_or(Ok(None), |base| base.bring_packet(word, folder))
+    }
+}
+
+/// How the session is called that holds a run.
+fn holder(run: &str) -> String {
+    format!("engine {run} {}", by())
+}
+
+/// `pid 7 on db1`: this process, for people who look for it.
+fn by() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("pid {} on {host}", std::process::id())
+}
+
+fn folder_holder(dir: &Path) -> Option<Holder> {
+    store::is_running(dir).then(|| Holder { named: store::holder_of(dir) })
+}
+
+impl Place {
+    /// A folder whose journal is in it.
+    pub fn at(dir: &Path) -> Place {
+        Place { dir: dir.to_owned(), rows: None }
+    }
+
+    /// The run's folder here.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn rows(&self) -> Option<&rows::Rows> {
+        self.rows.as_ref()
+    }
+
+    /// Holds an existing run, so that no other process works on it.
+    ///
+    /// # Errors
+    /// Another process holds it (exit 60).
+    pub fn hold(&self) -> Result<Held, Failure> {
+        let Some(rows) = &self.rows else { return Ok(Held { _rows: None, _folder: store::lock(&self.dir, &by())? }) };
+        let run = self.dir.file_name().unwrap_or_default().to_string_lossy();
+        let held = rows.lock(&holder(&run))?;
+        let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("{} cannot be made: {e}", self.dir.display()));
+        std::fs::create_dir_all(&self.dir).map_err(lost)?;
+        store::sync_dir(Path::new(store::RUNS))?;
+        let folder = store::lock(&self.dir, &by())?;
+        self.sign(rows.base())?;
+        Ok(Held { _rows: Some(held), _folder: folder })
+    }
+
+    /// Makes the folder here what is kept of it in the shared journal; the run is held.
+    ///
+    /// # Errors
+    /// The server's, the disk's, or bytes that are not those they were kept as (62).
+    pub fn bring(&self) -> Result<(), Failure> {
+        self.rows.as_ref().map_or(Ok(()), |rows| rows.bring(&self.dir))
+    }
+
+    /// Says in the folder where its journal is: it has none itself.
+    fn sign(&self, base: &Base) -> Result<(), Failure> {
+        store::write(&self.dir.join(store::ELSEWHERE), format!("{}\n", base.place()).as_bytes())
+    }
+
+    /// The process that works on it.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn holder(&self) -> Result<Option<Holder>, Failure> {
+        match &self.rows {
+            None => Ok(folder_holder(&self.dir)),
+            Some(rows) => Ok(rows.holder()?.map(|named| Holder { named: Some(named) })),
+        }
+    }
+
+    /// Reads its journal.
+    ///
+    /// # Errors
+    /// It cannot be read (exit 1, 75), or a line does not fit the chain (exit 62: TAMPERED, nothing is repaired).
+    pub fn read(&self) -> Result<History, Failure> {
+        self.rows.as_ref().map_or_else(|| read(&self.dir), Rows::read)
+    }
+
+    /// The exact bytes of its journal.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn bytes(&self) -> Result<Vec<u8>, Failure> {
+        let path = self.dir.join(super::FILE);
+        let read = || std::fs::read(&path).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())));
+        self.rows.as_ref().map_or_else(read, Rows::bytes)
+    }
+
+    /// Demands that the server that answers is the one that took the last line.
+    ///
+    /// # Errors
+    /// It is another one, or another timeline of it (exit 62); with `accept` what moved is answered instead.
+    pub fn same_server(&self, accept: bool) -> Result<Option<String>, Failure> {
+        let Some(rows) = &self.rows else { return Ok(None) };
+        match rows.moved()? {
+            None => Ok(None),
+            Some(_) if accept => Ok(Some("the journal's server".to_owned())),
+            Some((then, now)) => Err(Failure::new(
+                Exit::InputsChanged,
+                format!("the journal of {} is not on the server that took its last line", rows.place()),
+            )
+            .fact(format!("then  {then}"))
+            .fact(format!("now   {now}   system identifier and timeline"))
+            .fact("after a failover or from a backup its last lines can be missing, and stages would run twice")
+            .changed("nothing was changed")
+            .next("go on", "engine resume RUN --accept-changes   when you know that no line was lost")),
+        }
+    }
+
+    /// Begins its journal.
+    ///
+    /// # Errors
+    /// As `Journal::create`.
+    pub fn create(&self, genesis: &str) -> Result<Journal, Failure> {
+        Journal::begin(self.clone(), genesis)
+    }
+
+    /// Continues its journal.
+    ///
+    /// # Errors
+    /// As `Journal::reopen`.
+    pub fn reopen(&self, history: &History) -> Result<Journal, Failure> {
+        Journal::go_on(self.clone(), history)
+    }
+
+    /// Keeps a file of the run's folder, whole, before anything names it: there first, then here.
+    ///
+    /// # Errors
+    /// The journal or the disk did not take it: the run must stop.
+    pub fn keep(&self, file: &str, bytes: &[u8]) -> Result<(), Failure> {
+        self.keep_all(&[(file.to_owned(), bytes)])
+    }
+
+    /// The same for several, which another machine sees all or none of.
+    ///
+    /// # Errors
+    /// As `keep`.
+    pub fn keep_all(&self, files: &[(String, &[u8])]) -> Result<(), Failure> {
+        if let Some(rows) = &self.rows {
+            let all: Vec<_> = files.iter().map(|(file, bytes)| (file.clone(), Some(*bytes))).collect();
+            rows.keep(&all)?;
+            crash::point(|| "store/shared".to_owned());
+        }
+        files.iter().try_for_each(|(file, bytes)| store::write(&self.dir.join(file), bytes))
+    }
+
+    /// Removes a file of the run's folder.
+    ///
+    /// # Errors
+    /// As `keep`.
+    pub fn forget(&self, file: &str) -> Result<(), Failure> {
+        if let Some(rows) = &self.rows {
+            rows.keep(&[(file.to_owned(), None)])?;
+        }
+        let path = self.dir.join(file);
+        std::fs::remove_file(&path).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))
+    }
+
+    /// Keeps what others wrote into a folder of the run, for other machines.
+    ///
+    /// # Errors
+    /// As `keep`.
+    pub fn keep_folder(&self, name: &str) -> Result<(), Failure> {
+        let Some(rows) = &self.rows else { return Ok(()) };
+        let files = store::files_of(&self.dir, name)?;
+        let all: Vec<_> = files.iter().map(|(file, bytes)| (file.clone(), Some(bytes.as_slice()))).collect();
+        rows.keep(&all)
+    }
+
+    /// Keeps a packet that was sealed in a folder here, for other machines.
+    ///
+    /// # Errors
+    /// As `keep`.
+    pub fn keep_packet(&self, id: &str, folder: &Path) -> Result<(), Failure> {
+        let Some(rows) = &self.rows else { return Ok(()) };
+        rows.keep_packet(id, store::files_of(folder, "")?)?;
+        crash::point(|| "packet/kept".to_owned());
+        Ok(())
+    }
+
+    /// A packet for this run's rollout, as `Home::bring_packet`.
+    ///
+    /// # Errors
+    /// As `Home::bring_packet`.
+    pub fn bring_packet(&self, word: &str, folder: &Path) -> Result<Option<String>, Failure> {
+        self.rows.as_ref().map_or(Ok(None), |rows| rows.base().bring_packet(word, folder))
+    }
+
+    /// The run's folder as it is kept: with a shared journal a copy of it that is gone when this is.
+    ///
+    /// # Errors
+    /// As `Rows::bring`.
+    pub fn kept(&self) -> Result<KeptFolder, Failure> {
+        let Some(rows) = &self.rows else { return Ok(KeptFolder { dir: self.dir.clone(), _aside: None }) };
+        let aside = tempfile::tempdir().map_err(|e| Failure::new(Exit::Io, format!("no temporary folder: {e}")))?;
+        rows.bring(aside.path())?;
+        Ok(KeptFolder { dir: aside.path().to_owned(), _aside: Some(aside) })
+    }
+}
+
+/// A run's folder to look into.
+#[derive(Debug)]
+pub struct KeptFolder {
+    /// Where it is.
+    pub dir: PathBuf,
+    _aside: Option<tempfile::TempDir>,
+}

@@ -1,0 +1,165 @@
+//! One session on a thread of its own, asked by code that waits without `async`: the shared journal's.
+//!
+//! It is never pooled, reset or opened again: what it holds (a lock) and what it writes end together, with it.
+
+use super::identity::identify_session;
+use super::{Door, Row, ToSql, fault};
+use crate::event::{Exit, Failure, Identity};
+use deadpool_postgres::{ClientWrapper, Object};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// A value that goes with a statement.
+pub type Value = Box<dyn ToSql + Sync + Send>;
+
+/// Who does not answer in that time is taken for gone, whatever the network says.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// A commit is durable when it is answered; a machine that vanished lets go of its lock within half a minute. A session
+/// that only waits for a long stage is not ended for it.
+const SETTLE: &str = "SET synchronous_commit = on; SET idle_session_timeout = 0; SET tcp_user_timeout = 30000; \
+    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4";
+
+enum Work {
+    Ask(&'static str, Vec<Value>),
+    Script(String),
+}
+
+struct Request {
+    work: Work,
+    answer: SyncSender<Result<Vec<Row>, Failure>>,
+}
+
+/// What becomes of a statement that was sent.
+pub struct Answer(Receiver<Result<Vec<Row>, Failure>>);
+
+/// The session.
+pub struct Ledger {
+    requests: UnboundedSender<Request>,
+    /// Which database it is in, as whom.
+    pub identity: Identity,
+    /// `host:port/database`, for people.
+    pub place: String,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ledger({})", self.place)
+    }
+}
+
+impl Ledger {
+    /// Opens the session.
+    ///
+    /// # Errors
+    /// It cannot be had: the door's reasons.
+    pub fn open(door: Door) -> Result<Ledger, Failure> {
+        let (requests, waiting) = unbounded_channel();
+        let (opened, ready) = sync_channel(1);
+        let place = format!("{}/{}", door.address(), door.database());
+        std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || serve(&door, waiting, &opened))
+            .map_err(|e| Failure::new(Exit::Io, format!("no thread could be started: {e}")))?;
+        let identity = ready.recv().map_err(|_| gone())??;
+        Ok(Ledger { requests, identity, place })
+    }
+
+    /// Runs one statement, committed when it is answered; its rows.
+    ///
+    /// # Errors
+    /// The server's, or that the session is lost: then nobody knows whether it was committed.
+    pub fn ask(&self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>, Failure> {
+        self.post(sql, values).wait()
+    }
+
+    /// Sends one statement and does not wait for it.
+    pub fn post(&self, sql: &'static str, values: Vec<Value>) -> Answer {
+        self.send(Work::Ask(sql, values))
+    }
+
+    /// Runs several statements without values.
+    ///
+    /// # Errors
+    /// As `ask`.
+    pub fn script(&self, sql: &str) -> Result<(), Failure> {
+        self.send(Work::Script(sql.to_owned())).wait().map(|_| ())
+    }
+
+    fn send(&self, work: Work) -> Answer {
+        let (answer, waiting) = sync_channel(1);
+        // A thread that ended drops the request, and with it the answer: that is what `wait` sees.
+        let _ = self.requests.send(Request { work, answer });
+        Answer(waiting)
+    }
+}
+
+impl Answer {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// As `Ledger::ask`.
+    pub fn wait(self) -> Result<Vec<Row>, Failure> {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => {
+                Err(Failure::new(Exit::Temporary, format!("the server did not answer within {PATIENCE:?}")))
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(gone()),
+        }
+    }
+}
+
+fn gone() -> Failure {
+    Failure::new(Exit::Temporary, "the connection was lost")
+}
+
+fn serve(door: &Door, mut requests: UnboundedReceiver<Request>, opened: &SyncSender<Result<Identity, Failure>>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            let _ = opened.send(Err(Failure::new(Exit::Io, format!("no runtime could be started: {e}"))));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let session = match begin(door).await {
+            Ok((session, identity)) => {
+                let _ = opened.send(Ok(identity));
+                session
+            }
+            Err(failure) => {
+                let _ = opened.send(Err(failure));
+                return;
+            }
+        };
+        while let Some(Request { work, answer }) = requests.recv().await {
+            // Who asked may have gone.
+            let _ = answer.send(done(&session, work).await);
+        }
+    });
+}
+
+async fn begin(door: &Door) -> Result<(ClientWrapper, Identity), Failure> {
+    let session = door.session().await?;
+    let identity = identify_session(&session).await?;
+    session.batch_execute(SETTLE).await.map_err(|e| fault::statement("setting up the session", &e))?;
+    Ok((Object::take(session), identity))
+}
+
+async fn done(session: &ClientWrapper, work: Work) -> Result<Vec<Row>, Failure> {
+    let failed = |e: tokio_postgres::Error| {
+        let failure = fault::statement("", &e);
+        Failure { what: failure.what.trim_start_matches(": ").to_owned(), ..failure }
+    };
+    match work {
+        Work::Script(sql) => session.batch_execute(&sql).await.map(|()| Vec::new()).map_err(failed),
+        Work::Ask(sql, values) => {
+            let statement = session.prepare_cached(sql).await.map_err(failed)?;
+            let values: Vec<&(dyn ToSql + Sync)> =
+                values.iter().map(|value| -> &(dyn ToSql + Sync) { &**value }).collect();
+            session.query(&statement, &values).await.map_err(failed)
+        }
+    }
+}
