@@ -85,12 +85,7 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
 ///
 /// # Errors
 /// Its inputs moved (62), its clone is not there (63), another process works on it (60).
-pub async fn resume(
-    mut workflow: Workflow,
-    place: Place,
-    how: Resumption,
-    options: &Options,
-) -> Result<Exit, Failure> {
+pub async fn resume(mut workflow: Workflow, place: Place, how: Resumption, options: &Options) -> Result<Exit, Failure> {
     let held = place.hold()?;
     // Only now does nobody else write it.
     let history = place.read()?;
