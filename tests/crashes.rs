@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use support::{Bench, End, MAIN_JOB, MINI, MINI_ROLLOUT, end, server, to_the_packet};
+use support::{Bench, End, MAIN_JOB, MINI, MINI_ROLLOUT, end, server, to_the_packet, to_the_rehearsal};
 
 /// What is crashed: how a bench is made, and the command that runs it.
 struct Subject {
@@ -57,6 +57,33 @@ fn ratified(name: &str) -> Bench {
     bench
 }
 
+/// What is not one transaction: batches that draw from a sequence, and indexes built concurrently; both rehearsed.
+fn parts(name: &str) -> Bench {
+    let tables = "CREATE TABLE b (id int PRIMARY KEY, v text); INSERT INTO b SELECT k FROM generate_series(1, 7) AS k; \
+                  CREATE TABLE n (id int GENERATED ALWAYS AS IDENTITY, v int)";
+    let bench = Bench::mini(name, tables);
+    bench.psql(bench.production(), "GRANT SELECT ON b, n, n_id_seq TO engine_reader");
+    let probes = "[probe.unfilled]\non = \"clone\"\nsql = \"SELECT count(*) FROM public.b WHERE v IS NULL\"\n\
+                  [probe.indexes]\non = \"clone\"\nsql = \"SELECT count(*) FROM pg_index WHERE indrelid = 'public.b'::regclass\"\n";
+    let fill = bench.mini_stage(
+        "fill",
+        "\"base\"",
+        "batch = { until = \"unfilled = 0\", rows = 4, most = 3 }\nwrites.b = 7\nwrites.n = 3\nguard.empty = \"unfilled = 7\"",
+        "UPDATE b SET v = 'x' WHERE id IN (SELECT id FROM b WHERE v IS NULL ORDER BY id LIMIT 3);\n\
+         INSERT INTO n (v) SELECT count(*) FROM b WHERE v IS NOT NULL",
+        Some("UPDATE b SET v = NULL;\nDELETE FROM n"),
+    );
+    let build = bench.mini_stage(
+        "build",
+        "\"fill\"",
+        "transaction = false\nalters = [\"b\"]\ndone_when = \"indexes = 3\"\nguard.none = \"indexes = 1\"",
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS b_v ON b (v);\nCREATE INDEX CONCURRENTLY IF NOT EXISTS b_w ON b (v, id)",
+        Some("DROP INDEX CONCURRENTLY IF EXISTS b_w;\nDROP INDEX CONCURRENTLY IF EXISTS b_v"),
+    );
+    bench.mini_plan(&format!("{probes}{fill}{build}{}", to_the_rehearsal("\"build\"", "")));
+    bench
+}
+
 /// The first with a shared journal.
 fn team(name: &str) -> Bench {
     let mut bench = mini(name);
@@ -64,7 +91,7 @@ fn team(name: &str) -> Bench {
     bench
 }
 
-const SUBJECTS: [Subject; 4] = [
+const SUBJECTS: [Subject; 5] = [
     Subject { name: "mini", bench: mini, command: |_| vec!["apply".into(), MINI.into()], share: 40, clone: true },
     Subject {
         name: "rollout",
@@ -81,6 +108,7 @@ const SUBJECTS: [Subject; 4] = [
         clone: true,
     },
     Subject { name: "team", bench: team, command: |_| vec!["apply".into(), MINI.into()], share: 25, clone: true },
+    Subject { name: "parts", bench: parts, command: |_| vec!["apply".into(), MINI.into()], share: 30, clone: true },
 ];
 
 /// The places a run passes, in order, and what it comes to.
@@ -126,8 +154,17 @@ fn crashed(subject: &Subject, at: &str, number: usize, whole: &End) -> Result<()
 }
 
 /// Where databases are made and dropped, transactions end and packets appear; and where a bug was found.
-const RARE: [&str; 7] =
-    ["commit/", "create/", "rename/", "drop/", "packet/", "rehearse/", "journal/production_checked/impact/before"];
+const RARE: [&str; 9] = [
+    "alone/",
+    "batch/",
+    "commit/",
+    "create/",
+    "rename/",
+    "drop/",
+    "packet/",
+    "rehearse/",
+    "journal/production_checked/impact/before",
+];
 
 /// Places to try: all of them, or those of `RARE` and a share of the rest.
 fn picked(places: &[String], share: u64, all: bool, mut seed: u64) -> Vec<String> {
@@ -197,6 +234,11 @@ fn a_plan_of_every_kind_survives() {
 #[test]
 fn a_rollout_survives() {
     matrix(&SUBJECTS[1]);
+}
+
+#[test]
+fn batches_and_what_is_in_no_transaction_survive() {
+    matrix(&SUBJECTS[4]);
 }
 
 /// Killed on one machine, resumed on another.

@@ -118,8 +118,8 @@ impl Machine {
         let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
         let running = states.iter().enumerate().filter(|(_, state)| **state == Ready::Running);
         let at_work: Vec<(&str, &str)> = running
-            .map(|(index, _)| self.workflow.stages[index].head())
-            .map(|head| (head.name.as_str(), head.kind))
+            .map(|(index, _)| self.workflow.stages[index].as_ref())
+            .map(|stage| (stage.head().name.as_str(), signals::work_of(stage)))
             .collect();
         let left = self.cx.with_state(|state| signals::left(state, &at_work, silent));
         self.cx.record(Event::Interrupted { signal: signal.to_owned(), left })

@@ -1,8 +1,12 @@
 //! SIGINT and SIGTERM: nothing more is started, what is at work is cancelled and waited for, and what is left is said.
 
 use crate::event::{Exit, Failure, RunState, Status};
+use crate::stage::Stage;
 use crate::target;
 use std::time::Duration;
+
+/// A `sql` stage outside of any transaction.
+const ALONE: &str = "outside of a transaction";
 
 /// How long servers are waited for, until what they do for us is left to them.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,6 +57,11 @@ pub async fn stop<T: 'static>(running: &mut tokio::task::JoinSet<T>) -> usize {
     target::cancel_all(PATIENCE).await
 }
 
+/// What a stage is at, for `left`: its kind, or that it is in no transaction.
+pub fn work_of(stage: &dyn Stage) -> &'static str {
+    if stage.work().is_some_and(|work| work.alone) { ALONE } else { stage.head().kind }
+}
+
 /// What became of the stages that were at work: a line each.
 pub fn left(state: &RunState, at_work: &[(&str, &str)], silent: usize) -> Vec<String> {
     let mut lines: Vec<String> = at_work.iter().map(|(stage, kind)| of_stage(state, stage, kind)).collect();
@@ -75,6 +84,12 @@ fn of_stage(state: &RunState, stage: &str, kind: &str) -> String {
         return format!("`{stage}`: its COMMIT was sent or about to be; the server is asked what became of it");
     }
     match kind {
+        ALONE => format!(
+            "`{stage}` is in no transaction: what its statements did stands, and what is half done is cleared away"
+        ),
+        "sql" if known.batches > 0 => {
+            format!("`{stage}`: its last batch was rolled back; {} before it are committed and stay", known.batches)
+        }
         "sql" | "rollout" => format!("`{stage}` was rolled back"),
         "clone" if known.half.is_some() => format!("`{stage}` left half a clone, which is gone on with"),
         "clone" => format!("`{stage}` is not made; it is begun anew, and what is half made is dropped"),
@@ -95,6 +110,7 @@ mod tests {
         let said = |state: &RunState, kind: &str| left(state, &[("a", kind)], 0).concat();
         assert_eq!(said(&state, "sql"), "`a` was rolled back");
         assert_eq!(said(&state, "check"), "`a` only read; it is done again");
+        assert!(said(&state, ALONE).contains("stands"));
         let (xid, system_identifier) = ("7".to_owned(), "1".to_owned());
         state.apply(&Event::CommitIntended { stage: stage(), xid, system_identifier, timeline: 1, database_oid: 1 });
         assert!(said(&state, "sql").contains("what became of it"));

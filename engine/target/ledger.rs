@@ -142,7 +142,8 @@ fn serve(door: &Door, mut requests: UnboundedReceiver<Request>, opened: &SyncSen
 }
 
 async fn begin(door: &Door) -> Result<(ClientWrapper, Identity), Failure> {
-    let session = door.session().await?;
+    // A signal ends what is at work on servers; the journal is told of it, and goes last.
+    let session = door.only_holding()?.session().await?;
     let identity = identify_session(&session).await?;
     session.batch_execute(SETTLE).await.map_err(|e| fault::statement("setting up the session", &e))?;
     Ok((Object::take(session), identity))

@@ -82,8 +82,12 @@ impl End {
         }
         let mut commits: BTreeMap<String, usize> = BTreeMap::new();
         for event in bench.journal().events {
-            if let Event::StageCommitted { stage, .. } = event {
-                *commits.entry(stage).or_default() += 1;
+            match event {
+                Event::StageCommitted { stage, .. } => *commits.entry(stage).or_default() += 1,
+                Event::BatchCommitted { stage, batch, .. } => {
+                    *commits.entry(format!("batch {batch} of {stage}")).or_default() += 1;
+                }
+                _ => {}
             }
         }
         let twice = commits.into_iter().filter(|(_, times)| *times != 1);
