@@ -348,7 +348,7 @@ async fn run(verb: Verb) -> Exit {
         Verb::Status { run } => ended(command::status::run(&run), false),
         Verb::Runs { json } => ended(command::runs::run(json), json),
         Verb::Show { run, stage, json } => ended(command::show::run(&run, stage.as_deref(), json), json),
-        Verb::Verify { what } => ended(command::verify::run(&what), false),
+        Verb::Verify { what } => ended(Box::pin(command::verify::run(&what)).await, false),
         Verb::Fingerprint(arg) => {
             let json = arg.json;
             ended(Box::pin(command::fingerprint::run(&(*arg).into())).await, json)

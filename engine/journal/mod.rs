@@ -4,10 +4,12 @@
 //! `read` gives the lines back and refuses what does not fit the chain. `store` writes whole files aside
 //! and renames them. A failed sync ends the run; it is never retried.
 
+mod anchor;
 mod read;
 pub mod store;
 
-pub use read::{History, Trouble, read};
+pub use anchor::Anchor;
+pub use read::{Chain, History, Trouble, parse, read};
 
 use crate::event::{Event, Exit, Failure, Line};
 use crate::{crash, digest};

@@ -96,11 +96,25 @@ pub fn find_run(word: &str) -> Result<(String, PathBuf), Failure> {
     let hits: Vec<_> = all.iter().filter(|(id, _)| id.starts_with(word)).cloned().collect();
     match hits.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Failure::new(Exit::Usage, format!("no run is called `{word}`")).next("look", "engine runs")),
+        [] => match gone(word) {
+            Some(failure) => Err(failure),
+            None => Err(Failure::new(Exit::Usage, format!("no run is called `{word}`")).next("look", "engine runs")),
+        },
         many => Err(Failure::new(Exit::Usage, format!("`{word}` means {} runs", many.len()))
             .fact(many.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(", "))
             .next("type", "more of the id")),
     }
+}
+
+/// A folder of exactly that name without a journal in it.
+fn gone(run: &str) -> Option<Failure> {
+    let dir = Path::new(RUNS).join(run);
+    let plain = Path::new(run).components().count() == 1 && dir.join("lock").is_file();
+    plain.then(|| {
+        Failure::new(Exit::InputsChanged, format!("the journal {} is gone", dir.join(super::FILE).display()))
+            .fact("line 1: there is none; a run that was killed before it has done nothing, else somebody removed it")
+            .changed("nothing was changed; a journal is never repaired")
+    })
 }
 
 /// The run's own lock: held while a process works on it.

@@ -96,6 +96,7 @@ pub async fn resume(
     }
     let Binding { targets, events } = bind(&workflow).await?;
     let locks = hold(&targets, &run).await?;
+    super::anchors::demand(&targets, &run, &history).await?;
     revive(&targets, &state).await?;
     let journal = Arc::new(Journal::reopen(&dir, &history)?);
     let cx = context(&workflow, run, as_of, dir, journal, targets, state, options);

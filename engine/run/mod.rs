@@ -3,6 +3,7 @@
 //! `start` begins a new run, `resume` continues one from its journal; both end in `drive`, which is the same machine
 //! with more or less history. Nothing here prints: lines go to the sink, hints to the progress listener.
 
+mod anchors;
 pub mod bind;
 mod dispose;
 mod drive;
@@ -10,6 +11,7 @@ mod life;
 mod schedule;
 mod signals;
 
+pub use anchors::{Answer, ask};
 pub use bind::{Binding, bind};
 pub use dispose::{Disposed, Fate, Old, drop_clones, drop_golden, gc};
 pub use drive::Outcome;
