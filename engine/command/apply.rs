@@ -4,7 +4,7 @@ use super::sandbox::{self, Sandbox};
 use super::{PlanArgs, compiled, render, tell};
 use crate::compile;
 use crate::event::{Event, Exit, Failure, RunState};
-use crate::journal::{self, store};
+use crate::journal::History;
 use crate::run::{self, Options};
 use crate::ui::{Screen, Style};
 use std::collections::BTreeMap;
@@ -56,8 +56,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         sink: screen.sink(),
         progress: screen.progress(),
     };
-    let (run, exit) = run::start(workflow, &options).await?;
-    close(&screen, &run, exit, &plan)?;
+    let (run, exit, history) = run::start(workflow, &options).await?;
+    close(&screen, &run, exit, &plan, &history);
     Ok(exit)
 }
 
@@ -71,9 +71,7 @@ pub(super) fn known(workflow: &compile::Workflow, until: Option<&str>) -> Result
 }
 
 /// The last lines: every failure with its story, and what to type.
-pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str) -> Result<(), Failure> {
-    let dir = Path::new(store::RUNS).join(run);
-    let history = journal::read(&dir)?;
+pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str, history: &History) {
     let state = RunState::of(history.events());
     for (name, stage) in &state.stages {
         use crate::event::Status;
@@ -118,7 +116,6 @@ pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str) -> Resul
         }
         screen.say(&format!("  next   engine resume {run}"));
     }
-    Ok(())
 }
 
 /// The failure with what to type next, by its kind, when its room said nothing better.

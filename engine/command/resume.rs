@@ -44,7 +44,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let (sink, progress) = (screen.sink(), screen.progress());
     let options = Options { jobs: args.jobs, until: args.until.clone(), replace: false, sink, progress };
     let how = Resumption { accept_changes: args.accept_changes };
-    let exit = run::resume(workflow, dir, history, how, &options).await?;
-    super::apply::close(&screen, &id, exit, &plan_path)?;
+    let (exit, history) = run::resume(workflow, dir, history, how, &options).await?;
+    super::apply::close(&screen, &id, exit, &plan_path, &history);
     Ok(exit)
 }

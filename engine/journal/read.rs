@@ -2,10 +2,11 @@
 
 use super::{FILE, link};
 use crate::event::{Event, Exit, Failure, Line};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// A journal as it was read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     /// All whole lines.
     pub lines: Vec<Line>,
@@ -26,6 +27,59 @@ impl History {
     }
 }
 
+impl History {
+    /// Reads on, behind the whole lines that are known: what this process has written since. A torn line is cut by then.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_on(mut self, dir: &Path) -> Result<History, Failure> {
+        let path = dir.join(FILE);
+        let lost =
+            |e: std::io::Error| Failure::new(Exit::Io, format!("the journal {} cannot be read: {e}", path.display()));
+        let mut file = std::fs::File::open(&path).map_err(lost)?;
+        file.seek(SeekFrom::Start(self.whole_bytes)).map_err(lost)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(lost)?;
+        let mut chain = Chain { seq: self.lines.len() as u64, head: std::mem::take(&mut self.head) };
+        self.follow(&mut chain, &bytes).map_err(|trouble| tampered(&path, &trouble))?;
+        Ok(self)
+    }
+
+    /// Is the file still as long, and its last line the one it was when this was read?
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_still_so(&self, dir: &Path) -> Result<bool, Failure> {
+        let path = dir.join(FILE);
+        let bytes = std::fs::read(&path)
+            .map_err(|e| Failure::new(Exit::Io, format!("the journal {} cannot be read: {e}", path.display())))?;
+        let whole = usize::try_from(self.whole_bytes).unwrap_or(usize::MAX);
+        let same = bytes.len() as u64 == self.whole_bytes + self.torn_bytes;
+        let last = bytes.get(..whole.saturating_sub(1)).and_then(|text| text.rsplit(|b| *b == b'\n').next());
+        let prev = self.lines.last().map(|line| line.prev.as_str());
+        Ok(same && matches!((last, prev), (Some(raw), Some(prev)) if link(prev, raw) == self.head))
+    }
+
+    /// Takes the whole lines of `bytes`, which come next.
+    fn follow(&mut self, chain: &mut Chain, bytes: &[u8]) -> Result<(), Trouble> {
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        for raw in bytes[..whole].split_inclusive(|b| *b == b'\n') {
+            self.lines.push(chain.take(&raw[..raw.len() - 1])?);
+            self.hashes.push(chain.head.clone());
+        }
+        self.head.clone_from(&chain.head);
+        self.whole_bytes += whole as u64;
+        self.torn_bytes = (bytes.len() - whole) as u64;
+        Ok(())
+    }
+}
+
+fn tampered(path: &Path, trouble: &Trouble) -> Failure {
+    Failure::new(Exit::InputsChanged, format!("the journal {} was TAMPERED with", path.display()))
+        .fact(format!("line {}: {}", trouble.line, trouble.what))
+        .changed("nothing was changed; a journal is never repaired")
+}
+
 /// A journal that cannot be relied on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -43,11 +97,7 @@ pub fn read(dir: &Path) -> Result<History, Failure> {
     let path = dir.join(FILE);
     let bytes = std::fs::read(&path)
         .map_err(|e| Failure::new(Exit::Io, format!("the journal {} cannot be read: {e}", path.display())))?;
-    let history = parse(&bytes).map_err(|trouble| {
-        Failure::new(Exit::InputsChanged, format!("the journal {} was TAMPERED with", path.display()))
-            .fact(format!("line {}: {}", trouble.line, trouble.what))
-            .changed("nothing was changed; a journal is never repaired")
-    })?;
+    let history = parse(&bytes).map_err(|trouble| tampered(&path, &trouble))?;
     if history.lines.is_empty() {
         return Err(Failure::new(Exit::InputsChanged, format!("the journal {} is empty", path.display()))
             .fact("line 1: there is none; a run that was killed before it has done nothing, else somebody emptied it")
@@ -105,14 +155,9 @@ impl Chain {
 /// # Errors
 /// The first line that does not fit.
 pub fn parse(bytes: &[u8]) -> Result<History, Trouble> {
-    let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    let (mut chain, mut lines, mut hashes) = (Chain::default(), Vec::new(), Vec::new());
-    for raw in bytes[..whole].split_inclusive(|b| *b == b'\n') {
-        lines.push(chain.take(&raw[..raw.len() - 1])?);
-        hashes.push(chain.head.clone());
-    }
-    let (whole_bytes, torn_bytes) = (whole as u64, (bytes.len() - whole) as u64);
-    Ok(History { lines, head: chain.head, hashes, whole_bytes, torn_bytes })
+    let mut history = History::default();
+    history.follow(&mut Chain::default(), bytes)?;
+    Ok(history)
 }
 
 #[cfg(test)]

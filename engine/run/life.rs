@@ -39,7 +39,7 @@ pub struct Resumption {
 ///
 /// # Errors
 /// Before anything was begun: credentials, reachability, a target held by another run.
-pub async fn start(workflow: Workflow, options: &Options) -> Result<(String, Exit), Failure> {
+pub async fn start(workflow: Workflow, options: &Options) -> Result<(String, Exit, History), Failure> {
     let workflow = Arc::new(workflow);
     let run = name::run_id().map_err(|e| Failure::new(Exit::Io, format!("no random bytes for a run id: {e}")))?;
     let Binding { targets, events } = bind(&workflow).await?;
@@ -67,9 +67,9 @@ pub async fn start(workflow: Workflow, options: &Options) -> Result<(String, Exi
     for event in events {
         cx.record(event)?;
     }
-    let exit = finish(workflow, cx, options).await?;
+    let (exit, history) = finish(workflow, cx, History::default(), options).await?;
     drop((locks, folder_lock));
-    Ok((run, exit))
+    Ok((run, exit, history))
 }
 
 /// Takes a run up again.
@@ -82,7 +82,7 @@ pub async fn resume(
     history: History,
     how: Resumption,
     options: &Options,
-) -> Result<Exit, Failure> {
+) -> Result<(Exit, History), Failure> {
     let workflow = Arc::new(workflow);
     let folder_lock = store::lock(&dir, &holder())?;
     still_so(&dir, &history)?;
@@ -109,9 +109,9 @@ pub async fn resume(
     for event in events {
         cx.record(event)?;
     }
-    let exit = finish(workflow, cx, options).await?;
+    let ended = finish(workflow, cx, history, options).await?;
     drop((locks, folder_lock));
-    Ok(exit)
+    Ok(ended)
 }
 
 #[allow(clippy::too_many_arguments)] // the one place where a context is put together
@@ -145,7 +145,12 @@ fn context(
 }
 
 /// Drives, writes the dossier, anchors the journal's head, ends.
-async fn finish(workflow: Arc<Workflow>, cx: Arc<Cx>, options: &Options) -> Result<Exit, Failure> {
+async fn finish(
+    workflow: Arc<Workflow>,
+    cx: Arc<Cx>,
+    history: History,
+    options: &Options,
+) -> Result<(Exit, History), Failure> {
     let watch = Stopwatch::start();
     let until = match &options.until {
         Some(name) => {
@@ -158,14 +163,14 @@ async fn finish(workflow: Arc<Workflow>, cx: Arc<Cx>, options: &Options) -> Resu
     let (exit, verdict, reasons) = verdict(&cx, &outcome);
     cx.record(Event::RunEnded { exit, verdict, reasons, ms: watch.ms() })?;
     anchor(&cx, exit).await;
-    let history = journal::read(&cx.dir)?;
+    let history = history.read_on(&cx.dir)?;
     dossier::write(
         &cx.dir,
         &history.lines,
         &workflow.lock.iter().map(|f| (f.name.clone(), f.text.clone())).collect::<Vec<_>>(),
     )
     .map_err(|e| Failure::new(Exit::Io, format!("the dossier cannot be written: {e}")))?;
-    Ok(exit)
+    Ok((exit, history))
 }
 
 fn verdict(cx: &Cx, outcome: &Outcome) -> (Exit, String, Vec<String>) {
@@ -365,13 +370,12 @@ fn keep_inputs(dir: &Path, workflow: &Workflow) -> Result<(), Failure> {
 
 /// The journal was read before its folder was locked: who had the lock in between may have gone on with it.
 fn still_so(dir: &Path, history: &History) -> Result<(), Failure> {
-    let now = journal::read(dir)?;
-    if now.head == history.head && now.torn_bytes == history.torn_bytes {
+    if history.is_still_so(dir)? {
         return Ok(());
     }
     Err(Failure::new(Exit::Held, "another process went on with this run just now")
         .fact(format!("held by engine {}", store::holder_of(dir).unwrap_or_default()))
-        .fact(format!("the journal had {} events when it was read, and has {}", history.lines.len(), now.lines.len()))
+        .fact(format!("the journal had {} events when it was read, and is another one now", history.lines.len()))
         .changed("nothing was changed")
         .next("then", "the same command again, which goes on from there"))
 }

@@ -16,4 +16,4 @@ pub use bind::{Binding, bind};
 pub use dispose::{Disposed, Fate, Old, drop_clones, drop_golden, gc};
 pub use drive::Outcome;
 pub use life::{Options, Resumption, holder, resume, start};
-pub use schedule::{Ready, ready};
+pub use schedule::{Ready, Schedule};
