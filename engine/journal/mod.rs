@@ -40,8 +40,8 @@ struct State {
     paper: Paper,
     seq: u64,
     head: String,
-    /// A write or sync failed: nothing more may be said.
-    broken: bool,
+    /// Why a write or sync failed: nothing more may be said.
+    broken: Option<Failure>,
 }
 
 /// What lines are written on.
@@ -85,7 +85,7 @@ impl Journal {
         Journal {
             place,
             clock: crate::clock::Stopwatch::start(),
-            state: Mutex::new(State { paper, seq, head, broken: false }),
+            state: Mutex::new(State { paper, seq, head, broken: None }),
         }
     }
 
@@ -100,12 +100,8 @@ impl Journal {
     /// The disk or the database did not take it, or nobody knows (exit 1): the run must stop.
     pub fn append(&self, event: Event) -> Result<Line, Failure> {
         let mut state = self.state.lock().expect("invariant: no writer panics while it holds the journal");
-        if state.broken {
-            let why = "an earlier write failed";
-            return Err(match &state.paper {
-                Paper::File(_) => lost(&self.place.dir().join(FILE), &std::io::Error::other(why)),
-                Paper::Rows(rows) => rows.lost(why),
-            });
+        if let Some(failure) = &state.broken {
+            return Err(failure.clone());
         }
         let line = Line {
             v: 1,
@@ -125,7 +121,7 @@ impl Journal {
         };
         crash::point(|| place("synced"));
         if let Err(failure) = written {
-            state.broken = true;
+            state.broken = Some(failure.clone());
             return Err(failure);
         }
         state.seq += 1;
