@@ -4,7 +4,7 @@
 CARGO ?= cargo
 ENGINE := target/debug/engine
 
-.PHONY: help demo test setup build fmt lint test-matrix crash-matrix directus bench clean
+.PHONY: help demo test setup build fmt lint test-matrix crash-matrix kill-loop directus bench bench-stages clean
 
 help:
 	@echo "make demo      the pipeline A to G on a throw-away PostgreSQL with the sample production"
@@ -12,6 +12,8 @@ help:
 	@echo "make test-matrix  the tests on PostgreSQL 15, 16, 17 and 18, and clones from older into newer (fetches what is"
 	@echo "               missing with npm and pip, into target/majors); MAJORS='15 16 17 18'"
 	@echo "make crash-matrix  the engine killed at every place where it could be, also in the main job, and resumed"
+	@echo "make kill-loop  the main job killed at random instants, resumed, and compared; RUNS=200 SEED=the time, printed"
+	@echo "make bench-stages  what a stage costs over bare commits, a plan of 10000, a long run resumed; into docs/benchmarks-stages.md"
 	@echo "make bench     clones and fingerprints against those of others, into docs/benchmarks.md (installs pgcopydb)"
 	@echo "               SCALE=60 ROUNDS=5 JOBS=cores CLONE_METHOD=stream; see tests/bench/run.sh"
 	@echo "make directus  the same pipeline on a database that Directus itself created (installs directus from npm)"
@@ -40,6 +42,9 @@ test-matrix:
 crash-matrix: setup
 	CRASH_MATRIX=all $(CARGO) test --locked --features crash-points --test crashes -- --nocapture
 
+kill-loop: setup
+	KILL_RUNS=$(or $(RUNS),200) ENGINE_SEED=$(SEED) $(CARGO) test --locked --test kill_loop -- --nocapture
+
 directus: setup build
 	$(ENGINE) sandbox -- bash tests/directus/run.sh $(ENGINE)
 
@@ -47,6 +52,10 @@ bench: setup
 	@sh tests/setup/pgcopydb.sh
 	$(CARGO) build --locked --release
 	@bash tests/bench/run.sh target/release/engine
+
+bench-stages: setup
+	$(CARGO) build --locked --release
+	@bash tests/bench/stages.sh target/release/engine
 
 clean:
 	$(CARGO) clean

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use support::{
-    Bench, Gate, KEEPER, MINI, MINI_ROLLOUT, Outcome, OwnServer, PASSWORD, Running, TcpServer, files, server,
-    to_the_packet,
+    Authority, Bench, Gate, KEEPER, MINI, MINI_ROLLOUT, Outcome, OwnServer, PASSWORD, Running, TcpServer, files,
+    server, to_the_packet,
 };
 
 /// A production, a plan to the packet, and a journal on the tests' server.
@@ -227,6 +227,13 @@ fn another_machine_sees_all_of_a_run_and_disposes_of_it() {
     let one = team("seen");
     one.mini_apply(&[]).expect(0);
     let (run, two) = (one.run_id(), one.another_machine());
+    // Its folder is in the database, all of it but what is of the machine.
+    let folder = one.home().join(format!(".engine/runs/{run}"));
+    let here =
+        files(&folder).into_iter().map(|file| file.strip_prefix(&folder).expect("below it").display().to_string());
+    let here: BTreeSet<String> = here.filter(|file| file != "lock" && file != "journal.place").collect();
+    let there = one.in_journal("SELECT DISTINCT path FROM engine_journal.file");
+    assert_eq!(there.lines().map(str::to_owned).collect::<BTreeSet<String>>(), here);
     two.engine(&["runs"]).expect(0).says(&[&run, "technical GO"]);
     two.engine(&["status"]).expect(0).says(&[&run, "technical GO"]);
     let shown = |bench: &Bench, words: &[&str]| bench.engine(words).expect(0).stdout;
@@ -458,6 +465,29 @@ fn a_target_is_no_place_for_a_journal() {
     bench.mini_apply(&["--journal", &url]).expect(63).says(&["the journal would be kept in the target `clone`"]);
     assert_eq!(bench.psql(bench.clone_name(), untouched), "t");
     assert!(!bench.home().join(".engine/runs").exists());
+}
+
+/// By the rules of `engine fingerprint`: the name on the certificate is checked, and a network is never plain.
+#[test]
+fn a_journal_is_reached_over_tls() {
+    let (ours, another) = (Authority::new("ours"), Authority::new("another"));
+    let tcp = TcpServer::with_tls(&ours.issue(&["127.0.0.1"], "server", 2099), &ours);
+    let made = tcp.server().psql("postgres", "CREATE DATABASE kept OWNER engine_cloner");
+    made.unwrap_or_else(|failure| support::fail(&failure));
+    let mut bench = planned("tls");
+    let to = |authority: &Authority, file: &str| {
+        let words = format!("sslmode=verify-full&sslrootcert={}", authority.write(bench.home(), file));
+        tcp.url("engine_cloner", "kept", &words)
+    };
+    let (right, wrong) = (to(&ours, "ours.pem"), to(&another, "another.pem"));
+    bench.set("ENGINE_JOURNAL", &wrong);
+    bench.mini_apply(&["--until", "pre"]).expect(1).says(&["nobody who is trusted"]);
+    bench.set("ENGINE_JOURNAL", "postgresql://somebody@192.0.2.1/kept?sslmode=disable");
+    bench.mini_apply(&["--until", "pre"]).expect(1).says(&["cannot turn TLS off"]);
+    // Whoever comes without TLS is not let in there.
+    bench.set("ENGINE_JOURNAL", &right);
+    bench.mini_apply(&["--until", "pre"]).expect(0);
+    bench.engine(&["runs"]).expect(0).says(&["mini"]);
 }
 
 #[test]

@@ -356,7 +356,10 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
         Verb::Show { run, stage, json } => {
             ended(home().and_then(|home| command::show::run(&home, &run, stage.as_deref(), json)), json)
         }
-        Verb::Verify { what } => ended(home().and_then(|home| command::verify::run(&home, &what)), false),
+        Verb::Verify { what } => match home() {
+            Ok(home) => ended(Box::pin(command::verify::run(&home, &what)).await, false),
+            Err(failure) => ended(Err(failure), false),
+        },
         Verb::Fingerprint(arg) => {
             let json = arg.json;
             let args = command::fingerprint::Args { journal, ..(*arg).into() };

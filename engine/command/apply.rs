@@ -4,7 +4,7 @@ use super::sandbox::{self, Sandbox};
 use super::{PlanArgs, compiled, render, tell};
 use crate::compile;
 use crate::event::{Event, Exit, Failure, RunState};
-use crate::journal::Home;
+use crate::journal::History;
 use crate::run::{self, Options};
 use crate::ui::{Screen, Style};
 use std::collections::BTreeMap;
@@ -60,8 +60,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         sink: screen.sink(),
         progress: screen.progress(),
     };
-    let (run, exit) = run::start(workflow, &options).await?;
-    close(&screen, &home, &run, exit, &plan)?;
+    let (run, exit, history) = run::start(workflow, &options).await?;
+    close(&screen, &run, exit, &plan, &history);
     Ok(exit)
 }
 
@@ -75,8 +75,7 @@ pub(super) fn known(workflow: &compile::Workflow, until: Option<&str>) -> Result
 }
 
 /// The last lines: every failure with its story, and what to type.
-pub(super) fn close(screen: &Screen, home: &Home, run: &str, exit: Exit, plan: &str) -> Result<(), Failure> {
-    let history = home.place(run).read()?;
+pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str, history: &History) {
     let state = RunState::of(history.events());
     for (name, stage) in &state.stages {
         use crate::event::Status;
@@ -121,7 +120,6 @@ pub(super) fn close(screen: &Screen, home: &Home, run: &str, exit: Exit, plan: &
         }
         screen.say(&format!("  next   engine resume {run}"));
     }
-    Ok(())
 }
 
 /// The failure with what to type next, by its kind, when its room said nothing better.

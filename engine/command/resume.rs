@@ -47,7 +47,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let options =
         Options { jobs: args.jobs, until: args.until.clone(), replace: false, home: home.clone(), sink, progress };
     let how = Resumption { accept_changes: args.accept_changes };
-    let exit = run::resume(workflow, place, how, &options).await?;
-    super::apply::close(&screen, &home, &id, exit, &plan_path)?;
+    let (exit, history) = run::resume(workflow, place, history, how, &options).await?;
+    super::apply::close(&screen, &id, exit, &plan_path, &history);
     Ok(exit)
 }

@@ -1,8 +1,10 @@
 //! `verify RUN|PACKET`: is the journal whole, is the packet what was sealed?
 
-use super::print;
+use super::{as_begun, print};
+use crate::compile::{self, Given};
 use crate::event::{Event, Exit, Failure, RunState, evidence};
-use crate::journal::{self, Home, Place};
+use crate::journal::{self, Anchor, Home, Place};
+use crate::run;
 use crate::stage::packet::PACKETS;
 use crate::stage::packet::manifest::Packet;
 use std::collections::BTreeMap;
@@ -12,12 +14,13 @@ use std::path::Path;
 ///
 /// # Errors
 /// Something does not fit (exit 62): names it.
-pub fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
+pub async fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
     if Path::new(word).join("SHA256SUMS").is_file() && Path::new(word).join("apply.sql").is_file() {
         return packet(word);
     }
     match home.find(word) {
-        Ok((id, place)) => verify_run(home, &id, &place),
+        Ok((id, place)) => verify_run(home, &id, &place).await,
+        // A journal that is gone is no word for a packet.
         Err(no_run) if no_run.exit != Exit::Usage => Err(no_run),
         Err(no_run) => brought(home, word)
             .and_then(|word| packet(&word))
@@ -41,7 +44,7 @@ fn brought(home: &Home, word: &str) -> Result<String, Failure> {
     Ok(home.bring_packet(word, Path::new(PACKETS))?.unwrap_or_else(|| word.to_owned()))
 }
 
-fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failure> {
+async fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failure> {
     let history = place.read()?;
     print(&format!("run {id}\n  journal  whole: {} events", history.lines.len()));
     if history.torn_bytes > 0 {
@@ -56,25 +59,58 @@ fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failure> {
     for (packet, _) in state.stages.values().filter_map(|s| s.packet.as_ref()) {
         brought(home, packet)?;
     }
-    let anchored = state.stages.values().filter_map(|s| s.packet.as_ref()).filter_map(|(_, path)| {
-        let text = std::fs::read_to_string(Path::new(path).join("evidence/head.txt")).ok()?;
-        let (count, hash) = text.trim().split_once(' ')?;
-        Some((count.parse::<usize>().ok()?, hash.to_owned()))
-    });
-    let mut best = 0;
-    for (count, hash) in anchored {
-        if count > history.hashes.len() || (count > 0 && history.hashes[count - 1] != hash) {
-            return Err(Failure::new(
-                Exit::InputsChanged,
-                format!("the journal of run {id} is not the one its packet was sealed with"),
-            )
-            .fact(format!("anchored at {count} events, it has {}", history.lines.len())));
-        }
-        best = best.max(count);
+    let mut best: Option<Anchor> = None;
+    for anchor in of_packets(&state).into_iter().chain(of_clones(&state).await) {
+        history.demand(id, &anchor)?;
+        best = best.filter(|known| known.count >= anchor.count).or(Some(anchor));
     }
-    let rest = history.lines.len() - best;
-    print(&format!("  anchored up to event {best} by its packet; {rest} events are not\n"));
+    let events = history.lines.len();
+    match best {
+        Some(Anchor { by, count, .. }) => {
+            let rest = events.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+            print(&format!("  anchored up to event {count} of {events} by {by}; {rest} are not\n"));
+        }
+        None => print(&format!("  anchored nowhere: nothing outside tells whether any of {events} events were cut\n")),
+    }
     Ok(Exit::Ok)
+}
+
+/// Heads that are sealed with the run's packets.
+fn of_packets(state: &RunState) -> Vec<Anchor> {
+    let mut anchors = Vec::new();
+    for (id, path) in state.stages.values().filter_map(|stage| stage.packet.as_ref()) {
+        let by = format!("the packet {}", crate::digest::short(id));
+        let text = std::fs::read_to_string(Path::new(path).join("evidence/head.txt")).unwrap_or_default();
+        let head = text.trim().split_once(' ').and_then(|(count, hash)| Some((count.parse().ok()?, hash.to_owned())));
+        match head {
+            Some((count, hash)) => anchors.push(Anchor { by, count, hash }),
+            None => print(&format!("  not asked: {by}, whose evidence is not in {path}\n")),
+        }
+    }
+    anchors
+}
+
+/// Heads in the markers of the run's databases, where these can be reached: only their maker's credentials are needed.
+async fn of_clones(state: &RunState) -> Vec<Anchor> {
+    let Some(Event::RunStarted { plan_path, vars, as_of, stages, .. }) = &state.started else { return Vec::new() };
+    if stages.iter().all(|stage| stage.kind != "clone") {
+        return Vec::new();
+    }
+    let args = as_begun(plan_path, vars, as_of);
+    let given = Given { vars: args.vars, date: args.date };
+    let Ok(workflow) = compile::workflow(&args.plan, &given) else {
+        print(&format!("  not asked: the marker of its clone, since {plan_path} is not there any more, or wrong\n"));
+        return Vec::new();
+    };
+    let mut anchors = Vec::new();
+    for (database, answer) in run::ask(&workflow, state).await {
+        match answer {
+            Ok(Some(anchor)) => anchors.push(anchor),
+            Ok(None) => print(&format!("  not asked: there is no clone `{database}` of this run\n")),
+            Err(failure) => print(&format!("  not asked: the marker of the clone `{database}`: {}\n", failure.what)),
+        }
+    }
+    anchors
 }
 
 /// The run's own SHA256SUMS.

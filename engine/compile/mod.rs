@@ -292,10 +292,15 @@ fn inputs(files: &BTreeMap<String, Vec<u8>>, vars: &BTreeMap<String, (String, St
 }
 
 fn briefs(plan: &Plan, stages: &[Box<dyn Stage>], lock: &[LockFile]) -> Vec<StageBrief> {
+    // No name of a stage has a dot in it, and every file of its own has one behind it.
+    let mut of_stage: BTreeMap<&str, Vec<&LockFile>> = BTreeMap::new();
+    for file in lock {
+        of_stage.entry(file.name.split('.').next().unwrap_or("")).or_default().push(file);
+    }
     let brief = |index: &usize| {
         let (stage, compiled) = (&plan.stages[*index], &stages[*index]);
         let name = &stage.name.value;
-        let own = lock.iter().filter(|f| f.name.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.')));
+        let own = of_stage.get(name.as_str()).into_iter().flatten();
         StageBrief {
             name: name.clone(),
             kind: compiled.head().kind.to_owned(),

@@ -212,6 +212,40 @@ impl Place {
         self.rows.as_ref().map_or_else(|| read(&self.dir), Rows::read)
     }
 
+    /// Reads on, behind what is known: what this process has written since.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_on(&self, known: History) -> Result<History, Failure> {
+        match &self.rows {
+            Some(rows) => rows.read(),
+            None => known.read_on(&self.dir),
+        }
+    }
+
+    /// Demands that the journal is as it was read, now that the run is held.
+    ///
+    /// # Errors
+    /// Another process went on with it in between (60), or it cannot be read.
+    pub fn demand_still(&self, history: &History) -> Result<(), Failure> {
+        let same = match &self.rows {
+            Some(rows) => rows.read()?.head == history.head,
+            None => history.is_still_so(&self.dir)?,
+        };
+        if same {
+            return Ok(());
+        }
+        let failure = Failure::new(Exit::Held, "another process went on with this run just now");
+        let failure = match store::holder_of(&self.dir).filter(|_| self.rows.is_none()) {
+            Some(holder) => failure.fact(format!("held by engine {holder}")),
+            None => failure,
+        };
+        Err(failure
+            .fact(format!("the journal had {} events when it was read, and is another one now", history.lines.len()))
+            .changed("nothing was changed")
+            .next("then", "the same command again, which goes on from there"))
+    }
+
     /// The exact bytes of its journal.
     ///
     /// # Errors

@@ -7,13 +7,15 @@
 //! `home` says where all that is: in this working directory, or in a database (`rows`), where a line is one INSERT,
 //! committed, and only then may the caller act.
 
+mod anchor;
 mod home;
 mod read;
 mod rows;
 pub mod store;
 
+pub use anchor::Anchor;
 pub use home::{Held, Holder, Home, KeptFolder, Place};
-pub use read::{History, Trouble, read};
+pub use read::{Chain, History, Trouble, parse, read};
 pub use rows::Base;
 
 use crate::event::{Event, Exit, Failure, Line};

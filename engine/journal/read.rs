@@ -2,14 +2,15 @@
 
 use super::{FILE, link};
 use crate::event::{Event, Exit, Failure, Line};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// A journal as it was read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     /// All whole lines.
     pub lines: Vec<Line>,
-    /// Hash of the last line; the genesis when there is none.
+    /// Hash of the last line.
     pub head: String,
     /// Hash after each line, in order.
     pub hashes: Vec<String>,
@@ -24,6 +25,59 @@ impl History {
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         self.lines.iter().map(|line| &line.event)
     }
+}
+
+impl History {
+    /// Reads on, behind the whole lines that are known: what this process has written since. A torn line is cut by then.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_on(mut self, dir: &Path) -> Result<History, Failure> {
+        let path = dir.join(FILE);
+        let lost =
+            |e: std::io::Error| Failure::new(Exit::Io, format!("the journal {} cannot be read: {e}", path.display()));
+        let mut file = std::fs::File::open(&path).map_err(lost)?;
+        file.seek(SeekFrom::Start(self.whole_bytes)).map_err(lost)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(lost)?;
+        let mut chain = Chain { seq: self.lines.len() as u64, head: std::mem::take(&mut self.head) };
+        self.follow(&mut chain, &bytes).map_err(|trouble| tampered(&path, &trouble))?;
+        Ok(self)
+    }
+
+    /// Is the file still as long, and its last line the one it was when this was read?
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_still_so(&self, dir: &Path) -> Result<bool, Failure> {
+        let path = dir.join(FILE);
+        let bytes = std::fs::read(&path)
+            .map_err(|e| Failure::new(Exit::Io, format!("the journal {} cannot be read: {e}", path.display())))?;
+        let whole = usize::try_from(self.whole_bytes).unwrap_or(usize::MAX);
+        let same = bytes.len() as u64 == self.whole_bytes + self.torn_bytes;
+        let last = bytes.get(..whole.saturating_sub(1)).and_then(|text| text.rsplit(|b| *b == b'\n').next());
+        let prev = self.lines.last().map(|line| line.prev.as_str());
+        Ok(same && matches!((last, prev), (Some(raw), Some(prev)) if link(prev, raw) == self.head))
+    }
+
+    /// Takes the whole lines of `bytes`, which come next.
+    fn follow(&mut self, chain: &mut Chain, bytes: &[u8]) -> Result<(), Trouble> {
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        for raw in bytes[..whole].split_inclusive(|b| *b == b'\n') {
+            self.lines.push(chain.take(&raw[..raw.len() - 1])?);
+            self.hashes.push(chain.head.clone());
+        }
+        self.head.clone_from(&chain.head);
+        self.whole_bytes += whole as u64;
+        self.torn_bytes = (bytes.len() - whole) as u64;
+        Ok(())
+    }
+}
+
+fn tampered(path: &Path, trouble: &Trouble) -> Failure {
+    Failure::new(Exit::InputsChanged, format!("the journal {} was TAMPERED with", path.display()))
+        .fact(format!("line {}: {}", trouble.line, trouble.what))
+        .changed("nothing was changed; a journal is never repaired")
 }
 
 /// A journal that cannot be relied on.
@@ -43,49 +97,66 @@ pub fn read(dir: &Path) -> Result<History, Failure> {
     let path = dir.join(FILE);
     let bytes = std::fs::read(&path)
         .map_err(|e| Failure::new(Exit::Io, format!("the journal {} cannot be read: {e}", path.display())))?;
-    parse(&bytes).map_err(|trouble| {
-        Failure::new(Exit::InputsChanged, format!("the journal {} was TAMPERED with", path.display()))
-            .fact(format!("line {}: {}", trouble.line, trouble.what))
-            .changed("nothing was changed; a journal is never repaired")
-    })
+    let history = parse(&bytes).map_err(|trouble| tampered(&path, &trouble))?;
+    if history.lines.is_empty() {
+        return Err(Failure::new(Exit::InputsChanged, format!("the journal {} is empty", path.display()))
+            .fact("line 1: there is none; a run that was killed before it has done nothing, else somebody emptied it")
+            .changed("nothing was changed; a journal is never repaired"));
+    }
+    Ok(history)
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Result<History, Trouble> {
-    let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    let mut history = History {
-        lines: Vec::new(),
-        head: String::new(),
-        hashes: Vec::new(),
-        whole_bytes: whole as u64,
-        torn_bytes: (bytes.len() - whole) as u64,
-    };
-    let text = &bytes[..whole];
-    for (index, raw) in text.split(|b| *b == b'\n').take_while(|raw| !raw.is_empty()).enumerate() {
-        let at = |what: String| Trouble { line: index as u64 + 1, what };
+/// The chain as far as it was followed.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    seq: u64,
+    head: String,
+}
+
+impl Chain {
+    /// Hash of the last line; empty when there is none.
+    pub fn head(&self) -> &str {
+        &self.head
+    }
+
+    /// Takes the next line, without its newline.
+    ///
+    /// # Errors
+    /// It does not follow.
+    pub fn take(&mut self, raw: &[u8]) -> Result<Line, Trouble> {
+        let at = |what: String| Trouble { line: self.seq + 1, what };
+        if raw.is_empty() {
+            return Err(at("an empty line".into()));
+        }
         let line: Line = serde_json::from_slice(raw).map_err(|e| at(format!("is no event: {e}")))?;
         if line.v != 1 {
             return Err(at(format!("format {} is not known to this engine", line.v)));
         }
-        if index == 0 {
+        if self.seq == 0 {
             match &line.event {
-                Event::RunStarted { genesis, .. } if *genesis == line.prev => history.head.clone_from(genesis),
+                Event::RunStarted { genesis, .. } if *genesis == line.prev => self.head.clone_from(genesis),
                 _ => return Err(at("the first line does not begin the run that its hash names".into())),
             }
         }
-        if line.prev != history.head {
+        if line.prev != self.head {
             return Err(at("does not follow the line before it".into()));
         }
-        if line.seq != index as u64 {
-            return Err(at(format!("is numbered {} where {index} was expected", line.seq)));
+        if line.seq != self.seq {
+            return Err(at(format!("is numbered {} where {} was expected", line.seq, self.seq)));
         }
-        history.head = link(&history.head, raw);
-        history.hashes.push(history.head.clone());
-        history.lines.push(line);
+        self.head = link(&self.head, raw);
+        self.seq += 1;
+        Ok(line)
     }
-    let read: usize = text.iter().filter(|b| **b == b'\n').count();
-    if read != history.lines.len() {
-        return Err(Trouble { line: history.lines.len() as u64 + 1, what: "an empty line".into() });
-    }
+}
+
+/// Reads the bytes of a journal. A last line without newline is left out.
+///
+/// # Errors
+/// The first line that does not fit.
+pub fn parse(bytes: &[u8]) -> Result<History, Trouble> {
+    let mut history = History::default();
+    history.follow(&mut Chain::default(), bytes)?;
     Ok(history)
 }
 

@@ -54,6 +54,9 @@ impl Base {
     /// # Errors
     /// It cannot be reached, or holds a journal that this engine does not know (62), or something else (63).
     pub fn open(word: &str, url: &Url) -> Result<(Base, bool), Failure> {
+        const SERVER: &str = "SELECT c.system_identifier::text || '/' || CASE WHEN pg_catalog.pg_is_in_recovery() THEN \
+            'standby' ELSE pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) END \
+            FROM pg_catalog.pg_control_system() AS c";
         let settings = Settings {
             search_path: String::new(),
             statement_timeout: Duration::from_mins(1),
@@ -66,9 +69,6 @@ impl Base {
             None => failure.changed("nothing was changed").next("then", "the same command again"),
             Some(_) => failure,
         })?;
-        const SERVER: &str = "SELECT c.system_identifier::text || '/' || CASE WHEN pg_catalog.pg_is_in_recovery() THEN \
-            'standby' ELSE pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) END \
-            FROM pg_catalog.pg_control_system() AS c";
         let rows = ledger.ask(SERVER, Vec::new()).map_err(|failure| unreadable(&ledger.place, &failure))?;
         let server = rows.first().map(|row| row.get(0)).unwrap_or_default();
         let mut base = Base { ledger, server, known: false };
@@ -151,9 +151,6 @@ impl Base {
     /// # Errors
     /// The server's.
     pub fn runs(&self) -> Result<Vec<(String, Option<String>)>, Failure> {
-        if !self.known && !self.format()? {
-            return Ok(Vec::new());
-        }
         const RUNS: &str = concat!(
             "SELECT r.run, h.application_name FROM engine_journal.run AS r LEFT JOIN ",
             holders!(),
@@ -161,6 +158,9 @@ impl Base {
             key!("r.run"),
             " WHERE EXISTS (SELECT FROM engine_journal.line AS k WHERE k.run = r.run) ORDER BY r.begun, r.run"
         );
+        if !self.known && !self.format()? {
+            return Ok(Vec::new());
+        }
         let rows = self.ledger.ask(RUNS, Vec::new()).map_err(|failure| unreadable(self.place(), &failure))?;
         let runs: Vec<(String, Option<String>)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         match runs.iter().find(|(run, _)| !is_word(run)) {
@@ -415,7 +415,7 @@ fn history(kept: &[Kept]) -> Result<History, Trouble> {
     let mut bytes = Vec::new();
     for (index, row) in kept.iter().enumerate() {
         let at = |what: String| Err(Trouble { line: index as u64 + 1, what });
-        if row.seq != index as i64 {
+        if i64::try_from(index) != Ok(row.seq) {
             return at(format!("is missing: the next row is numbered {}", row.seq));
         }
         if row.line.is_empty() || row.line.contains(&b'\n') {

@@ -129,7 +129,10 @@ pub(super) fn meant(mut all: Vec<String>, word: &str, place: &str) -> Result<Str
     all.retain(|id| id.starts_with(word));
     match all.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Failure::new(Exit::Usage, format!("no run is called `{word}`")).next("look", "engine runs")),
+        [] => match gone(word) {
+            Some(failure) => Err(failure),
+            None => Err(Failure::new(Exit::Usage, format!("no run is called `{word}`")).next("look", "engine runs")),
+        },
         many => Err(Failure::new(Exit::Usage, format!("`{word}` means {} runs", many.len()))
             .fact(many.join(", "))
             .next("type", "more of the id")),
@@ -154,6 +157,17 @@ pub(super) fn files_of(folder: &Path, name: &str) -> Result<Vec<(String, Vec<u8>
     }
     found.sort();
     Ok(found)
+}
+
+/// A folder of exactly that name without a journal in it.
+fn gone(run: &str) -> Option<Failure> {
+    let dir = Path::new(RUNS).join(run);
+    let plain = Path::new(run).components().count() == 1 && dir.join("lock").is_file();
+    plain.then(|| {
+        Failure::new(Exit::InputsChanged, format!("the journal {} is gone", dir.join(super::FILE).display()))
+            .fact("line 1: there is none; a run that was killed before it has done nothing, else somebody removed it")
+            .changed("nothing was changed; a journal is never repaired")
+    })
 }
 
 /// The run's own lock: held while a process works on it.

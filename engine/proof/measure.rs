@@ -49,6 +49,8 @@ pub struct Delta {
     pub objects: Vec<(String, Option<String>)>,
     /// Sequences that moved.
     pub sequences: Vec<SequenceMove>,
+    /// All sequences as they stand now, where they are measured.
+    pub stand: Vec<SequenceState>,
     /// Temporary relations that nothing drops at COMMIT.
     pub outlives: Vec<String>,
 }
@@ -114,11 +116,12 @@ async fn demand_counts(tx: &Tx) -> Result<(), Failure> {
 /// The server's.
 pub async fn delta(tx: &Tx, before: &Before) -> Result<Delta, Failure> {
     let now = counters(tx).await?;
-    let sequences = match &before.sequences {
-        Some(then) => moved(then, &fingerprint::sequences(tx).await?),
+    let stand = match &before.sequences {
+        Some(_) => fingerprint::sequences(tx).await?,
         None => Vec::new(),
     };
-    let mut delta = Delta { sequences, ..Delta::default() };
+    let sequences = before.sequences.as_ref().map_or_else(Vec::new, |then| moved(then, &stand));
+    let mut delta = Delta { sequences, stand, ..Delta::default() };
     for (oid, counter) in &now {
         let old = before.counters.get(oid);
         let changes: [u64; 3] =

@@ -2,6 +2,7 @@
 
 use crate::event::{Event, Exit, Judgement, RunState, StageBrief, Status, Truth, Unchanged};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One criterion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,12 +31,20 @@ impl Decision {
     ///
     /// What other stages did says nothing about these, so their events are left out.
     pub fn over(stages: &[StageBrief], events: &[Event], gates: Vec<Judgement>) -> Decision {
-        let concerned = |event: &&Event| event.stage().is_none_or(|name| stages.iter().any(|s| s.name == name));
+        let names: BTreeSet<&str> = stages.iter().map(|s| s.name.as_str()).collect();
+        let concerned = |event: &&Event| event.stage().is_none_or(|name| names.contains(name));
         let events: Vec<Event> = events.iter().filter(concerned).cloned().collect();
         let events = events.as_slice();
         let state = RunState::of(events);
         let mut criteria: Vec<Criterion> = stages.iter().map(|s| stage_done(s, &state)).collect();
-        criteria.extend(stages.iter().flat_map(|s| proofs(s, events, &state)));
+        let mut shown: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
+        for event in events {
+            if let Event::Proved { stage, .. } | Event::Rejects { stage, .. } = event {
+                shown.entry(stage).or_default().push(event);
+            }
+        }
+        criteria
+            .extend(stages.iter().flat_map(|s| proofs(s, shown.get(s.name.as_str()).map_or(&[][..], Vec::as_slice))));
         criteria.extend(comparisons(events));
         criteria.push(rehearsed(stages, events));
         criteria.push(unchanged(events));
@@ -93,8 +102,8 @@ fn stage_done(stage: &StageBrief, state: &RunState) -> Criterion {
     }
 }
 
-fn proofs(stage: &StageBrief, events: &[Event], state: &RunState) -> Vec<Criterion> {
-    let of_stage = |event: &&Event| event.stage() == Some(stage.name.as_str());
+/// `shown`: what this stage was proved and refused, in order.
+fn proofs(stage: &StageBrief, shown: &[&Event]) -> Vec<Criterion> {
     stage
         .demands
         .iter()
@@ -102,7 +111,7 @@ fn proofs(stage: &StageBrief, events: &[Event], state: &RunState) -> Vec<Criteri
         .map(|demand| {
             let what = format!("`{}` is proved {demand}", stage.name);
             if demand == "reject" {
-                let results = events.iter().filter(of_stage).rev().find_map(|e| match e {
+                let results = shown.iter().rev().find_map(|e| match e {
                     Event::Rejects { results, .. } => Some(results),
                     _ => None,
                 });
@@ -119,13 +128,12 @@ fn proofs(stage: &StageBrief, events: &[Event], state: &RunState) -> Vec<Criteri
                     }
                 };
             }
-            let last = events.iter().filter(of_stage).rev().find_map(|e| match e {
+            let last = shown.iter().rev().find_map(|e| match e {
                 Event::Proved { proof, passed, grade, observations, .. } if proof == demand => {
                     Some((*passed, grade.clone(), observations.join("; ")))
                 }
                 _ => None,
             });
-            let _ = state;
             match last {
                 None => criterion(what, "NOT RUN", "demanded, and it did not run".into()),
                 Some((true, grade, seen)) => criterion(what, "PASS", format!("{grade}: {seen}")),

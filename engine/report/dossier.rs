@@ -11,6 +11,7 @@ use super::table::markdown;
 use crate::clock;
 use crate::digest;
 use crate::event::{Event, Judgement, Line, Role, RunState, StageBrief, Status};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use stage::stage_page;
@@ -40,9 +41,18 @@ pub fn documents(lines: &[Line]) -> Vec<(String, String)> {
     let width = (stages.len() + 2).to_string().len().max(2);
     let number = |n: usize| format!("{n:0width$}");
     let mut documents = vec![(format!("{}-overview.md", number(0)), overview(&events, &stages))];
+    // Once for all stages: folding the journal anew for each would make a long run's dossier take minutes.
+    let state = RunState::of(&events);
+    let mut own: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
+    for line in lines {
+        if let Some(stage) = line.event.stage() {
+            own.entry(stage).or_default().push(line);
+        }
+    }
     for (index, stage) in stages.iter().enumerate() {
         let name = format!("{}-{}.md", number(index + 1), stage.name.replace('_', "-"));
-        documents.push((name, stage_page(lines, stage)));
+        let lines = own.get(stage.name.as_str()).map_or(&[][..], Vec::as_slice);
+        documents.push((name, stage::page(&state.stage(&stage.name), lines, stage)));
     }
     let decision = decision(&events, &stages);
     documents.push((format!("{}-go-no-go.md", number(stages.len() + 1)), go_no_go(&events, &decision)));

@@ -1,6 +1,6 @@
 //! Driving a workflow: ready stages run in parallel, one writer at a time per target, until nothing may start.
 
-use super::schedule::{Ready, ready};
+use super::schedule::{Ready, Schedule};
 use super::signals::{self, Signals};
 use crate::clock::Stopwatch;
 use crate::compile::Workflow;
@@ -68,6 +68,7 @@ impl Machine {
                 }
             }
         }
+        let mut schedule = Schedule::new(&plan.graph, states);
         let occupied: Arc<BTreeMap<String, Occupation>> =
             Arc::new(plan.targets.iter().map(|t| (t.name.value.clone(), Occupation::default())).collect());
         let mut outcome = Outcome { left_aside, ..Outcome::default() };
@@ -76,11 +77,8 @@ impl Machine {
         let mut signals = Signals::new()?;
         let mut heartbeat = tokio::time::interval(Duration::from_secs(20));
         loop {
-            for index in ready(&plan.graph, &states) {
-                if running.len() >= self.jobs || outcome.stopped {
-                    break;
-                }
-                states[index] = Ready::Running;
+            while let Some(index) = schedule.next().filter(|_| running.len() < self.jobs && !outcome.stopped) {
+                schedule.set(index, Ready::Running);
                 self.cx.record(Event::StageStarted { stage: plan.stages[index].name.value.clone() })?;
                 running.spawn(one(Arc::clone(&self.workflow), Arc::clone(&self.cx), Arc::clone(&occupied), index));
             }
@@ -92,7 +90,7 @@ impl Machine {
                 },
                 _ = heartbeat.tick() => {
                     // An empty text: nothing new, and still at work.
-                    for (index, _) in states.iter().enumerate().filter(|(_, s)| **s == Ready::Running) {
+                    for index in schedule.standing(Ready::Running) {
                         self.cx.say(&plan.stages[index].name.value, "");
                     }
                     continue;
@@ -100,27 +98,26 @@ impl Machine {
                 exit = signals.next() => {
                     signals.leave_at_next();
                     let silent = signals::stop(&mut running).await;
-                    self.interrupted(exit, &states, silent)?;
+                    self.interrupted(exit, &schedule, silent)?;
                     outcome.interrupted = Some(exit);
                     break;
                 }
             };
             let index = ended.index;
-            states[index] = self.settle(ended, &mut outcome)?;
+            let state = self.settle(ended, &mut outcome)?;
+            schedule.set(index, state);
         }
-        outcome.done = states.iter().filter(|s| **s == Ready::Done).count();
-        outcome.cut_short = states.iter().filter(|s| **s == Ready::Running).count();
-        outcome.not_started = states.iter().filter(|s| **s == Ready::Waiting).count();
+        outcome.done = schedule.standing(Ready::Done).count();
+        outcome.cut_short = schedule.standing(Ready::Running).count();
+        outcome.not_started = schedule.standing(Ready::Waiting).count();
         Ok(outcome)
     }
 
-    fn interrupted(&self, exit: Exit, states: &[Ready], silent: usize) -> Result<(), Failure> {
+    fn interrupted(&self, exit: Exit, schedule: &Schedule<'_>, silent: usize) -> Result<(), Failure> {
         let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
-        let running = states.iter().enumerate().filter(|(_, state)| **state == Ready::Running);
-        let at_work: Vec<(&str, &str)> = running
-            .map(|(index, _)| self.workflow.stages[index].as_ref())
-            .map(|stage| (stage.head().name.as_str(), signals::work_of(stage)))
-            .collect();
+        let running = schedule.standing(Ready::Running).map(|index| self.workflow.stages[index].as_ref());
+        let at_work: Vec<(&str, &str)> =
+            running.map(|stage| (stage.head().name.as_str(), signals::work_of(stage))).collect();
         let left = self.cx.with_state(|state| signals::left(state, &at_work, silent));
         self.cx.record(Event::Interrupted { signal: signal.to_owned(), left })
     }

@@ -7,7 +7,7 @@ use super::sensitive;
 use crate::clock::{self, Stopwatch};
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState, Status};
-use crate::journal::{Home, Journal, Place};
+use crate::journal::{History, Home, Journal, Place};
 use crate::name;
 use crate::report::dossier;
 use crate::stage::{Cx, Looks, Progress, Sink};
@@ -43,7 +43,7 @@ pub struct Resumption {
 ///
 /// # Errors
 /// Before anything was begun: credentials, reachability, a target held by another run.
-pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String, Exit), Failure> {
+pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String, Exit, History), Failure> {
     let key = sensitive::new_key()?;
     let secrets = sensitive::read(&mut workflow, Some(&key))?;
     let workflow = Arc::new(workflow);
@@ -76,19 +76,25 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     for event in events {
         cx.record(event)?;
     }
-    let exit = finish(workflow, cx, options).await?;
+    let (exit, history) = finish(workflow, cx, History::default(), options).await?;
     drop((locks, held));
-    Ok((run, exit))
+    Ok((run, exit, history))
 }
 
 /// Takes a run up again.
 ///
 /// # Errors
 /// Its inputs moved (62), its clone is not there (63), another process works on it (60).
-pub async fn resume(mut workflow: Workflow, place: Place, how: Resumption, options: &Options) -> Result<Exit, Failure> {
+pub async fn resume(
+    mut workflow: Workflow,
+    place: Place,
+    history: History,
+    how: Resumption,
+    options: &Options,
+) -> Result<(Exit, History), Failure> {
     let held = place.hold()?;
-    // Only now does nobody else write it.
-    let history = place.read()?;
+    // Who had the lock since it was read may have gone on with it.
+    place.demand_still(&history)?;
     let secrets = sensitive::read(&mut workflow, sensitive::stored_key(place.dir())?.as_ref())?;
     let workflow = Arc::new(workflow);
     let state = RunState::of(history.events());
@@ -104,6 +110,7 @@ pub async fn resume(mut workflow: Workflow, place: Place, how: Resumption, optio
     let Binding { targets, events } = bind(&workflow).await?;
     refuse_as_journal(&options.home, &targets).await?;
     let locks = hold(&targets, &run).await?;
+    super::anchors::demand(&targets, &run, &history).await?;
     revive(&targets, &state).await?;
     committed::demand(&workflow, &targets, &state).await?;
     let journal = Arc::new(place.reopen(&history)?);
@@ -117,9 +124,9 @@ pub async fn resume(mut workflow: Workflow, place: Place, how: Resumption, optio
     for event in events {
         cx.record(event)?;
     }
-    let exit = finish(workflow, cx, options).await?;
+    let ended = finish(workflow, cx, history, options).await?;
     drop((locks, held));
-    Ok(exit)
+    Ok(ended)
 }
 
 #[allow(clippy::too_many_arguments)] // the one place where a context is put together
@@ -154,7 +161,12 @@ fn context(
 }
 
 /// Drives, writes the dossier, anchors the journal's head, ends.
-async fn finish(workflow: Arc<Workflow>, cx: Arc<Cx>, options: &Options) -> Result<Exit, Failure> {
+async fn finish(
+    workflow: Arc<Workflow>,
+    cx: Arc<Cx>,
+    history: History,
+    options: &Options,
+) -> Result<(Exit, History), Failure> {
     let watch = Stopwatch::start();
     let until = match &options.until {
         Some(name) => {
@@ -167,7 +179,7 @@ async fn finish(workflow: Arc<Workflow>, cx: Arc<Cx>, options: &Options) -> Resu
     let (exit, verdict, reasons) = verdict(&cx, &outcome);
     cx.record(Event::RunEnded { exit, verdict, reasons, ms: watch.ms() })?;
     anchor(&cx, exit).await;
-    let history = cx.journal.place().read()?;
+    let history = cx.journal.place().read_on(history)?;
     dossier::write(
         &cx.dir,
         &history.lines,
@@ -175,7 +187,7 @@ async fn finish(workflow: Arc<Workflow>, cx: Arc<Cx>, options: &Options) -> Resu
     )
     .map_err(|e| Failure::new(Exit::Io, format!("the dossier cannot be written: {e}")))?;
     cx.journal.place().keep_folder("dossier")?;
-    Ok(exit)
+    Ok((exit, history))
 }
 
 fn verdict(cx: &Cx, outcome: &Outcome) -> (Exit, String, Vec<String>) {

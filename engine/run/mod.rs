@@ -3,6 +3,7 @@
 //! `start` begins a new run, `resume` continues one from its journal; both end in `drive`, which is the same machine
 //! with more or less history. Nothing here prints: lines go to the sink, hints to the progress listener.
 
+mod anchors;
 pub mod bind;
 mod committed;
 mod dispose;
@@ -12,8 +13,9 @@ mod schedule;
 mod sensitive;
 mod signals;
 
+pub use anchors::{Answer, ask};
 pub use bind::{Binding, bind};
 pub use dispose::{Disposed, Fate, Old, drop_clones, drop_golden, gc};
 pub use drive::Outcome;
 pub use life::{Options, Resumption, resume, start};
-pub use schedule::{Ready, ready};
+pub use schedule::{Ready, Schedule};

@@ -17,8 +17,12 @@ pub type Places = Vec<(String, i64, bool)>;
 /// # Errors
 /// The server's.
 pub async fn places(tx: &Tx) -> Result<Places, Failure> {
-    let of = |s: SequenceState| (s.name, s.last_value, s.is_called);
-    Ok(fingerprint::sequences(tx).await?.into_iter().map(of).collect())
+    Ok(stand(&fingerprint::sequences(tx).await?))
+}
+
+/// The same of sequences that were read.
+pub fn stand(sequences: &[SequenceState]) -> Places {
+    sequences.iter().map(|s| (s.name.clone(), s.last_value, s.is_called)).collect()
 }
 
 /// What moved since; one that is new or gone is a matter of definitions.

@@ -285,7 +285,7 @@ impl SqlStage {
             let bytes = serde_json::to_vec(&a).expect("invariant: a state is JSON");
             cx.journal.place().keep(&state_file(name), &bytes)?;
         }
-        sequences::keep(cx, &found_file(name), &sequences::places(tx).await?)?;
+        sequences::keep(cx, &found_file(name), &sequences::stand(start.sequences.as_deref().unwrap_or_default()))?;
         cx.say(name, "running its SQL");
         let ran = forward::run(tx, &self.work.forward, &start).await?;
         let writes = resolved.writes(&ran.delta);
@@ -294,7 +294,7 @@ impl SqlStage {
         cx.record(ran.measured(name, "forward", writes.clone()))?;
         crate::proof::hold(tx, &resolved, name, &ran).await?;
         let delta = ran.delta;
-        sequences::keep(cx, &sequences_file(name), &sequences::places(tx).await?)?;
+        sequences::keep(cx, &sequences_file(name), &sequences::stand(&delta.stand))?;
 
         // Readings of other targets anew, too: an ensure speaks of now.
         let foreign = self.foreign(cx).await?;

@@ -2,13 +2,17 @@
 
 use super::status_word;
 use crate::clock;
-use crate::event::{Event, Executed, Judgement, Line, Reading, RunState, StageBrief, TableWrite, Truth};
+use crate::event::{Event, Executed, Judgement, Line, Reading, RunState, StageBrief, StageState, TableWrite, Truth};
 use crate::report::table::markdown;
 
 /// The document of one stage.
 pub fn stage_page(lines: &[Line], brief: &StageBrief) -> String {
-    let state = RunState::of(lines.iter().map(|l| &l.event));
-    let known = state.stage(&brief.name);
+    let own: Vec<&Line> = lines.iter().filter(|l| l.event.stage() == Some(brief.name.as_str())).collect();
+    page(&RunState::of(own.iter().map(|l| &l.event)).stage(&brief.name), &own, brief)
+}
+
+/// The same from what folding says of the stage, and its own lines.
+pub(super) fn page(known: &StageState, own: &[&Line], brief: &StageBrief) -> String {
     let mut text = format!(
         "# {}: {}\n\n{}\n\nKind `{}`{}, needs {}. State: **{}**.\n",
         brief.name,
@@ -20,7 +24,6 @@ pub fn stage_page(lines: &[Line], brief: &StageBrief) -> String {
         status_word(&known.status)
     );
     text.extend(brief.reasons.iter().map(|r| format!("\n- {r}\n")));
-    let own: Vec<&Line> = lines.iter().filter(|l| l.event.stage() == Some(brief.name.as_str())).collect();
     for (at, line) in own.iter().enumerate() {
         match &line.event {
             Event::Measured { .. } => text.push_str(&measured(line, &own[at..])),

@@ -1,0 +1,147 @@
+#!/bin/bash
+# `make bench-stages`: what a stage costs, on one throw-away server with ordinary durability. Writes $OUT.
+#
+#   stages.sh ENGINE
+#
+#   CHAIN      stages of the chain that is run      (1000)
+#   MANY       stages of the plan that is checked   (10000)
+#   ROUNDS     how often each is measured           (3)
+#   BENCH_DIR  where the server's data goes         (/var/tmp)
+#   OUT        the page                             (docs/benchmarks-stages.md)
+set -euo pipefail
+
+engine=$(realpath "${1:?the engine program}")
+cd "$(dirname "$0")/../.."
+
+CHAIN=${CHAIN:-1000} MANY=${MANY:-10000} ROUNDS=${ROUNDS:-3} BENCH_DIR=${BENCH_DIR:-/var/tmp}
+OUT=${OUT:-docs/benchmarks-stages.md}
+tools=$PWD/tests/bench
+logs=$PWD/target/bench-stages
+
+die() { echo "bench: $*" >&2; exit 1; }
+
+. tests/bench/server.sh
+
+# A plan in folder $1: a clone, and $2 stages in a chain that each insert one row.
+plan() {
+    mkdir -p "$1/plans" "$1/templates/bench"
+    echo 'INSERT INTO public.n (v) VALUES (1);' >"$1/templates/bench/one.sql"
+    {
+        cat <<TOML
+engine = 1
+plan.name = "bench"
+[target.production]
+url = "env:BENCH_PRODUCTION_URL"
+access = "read"
+[target.clone]
+clone_of = "production"
+database = "bench_target"
+url = "env:BENCH_CLONE_URL"
+maker_url = "env:BENCH_MAKER_URL"
+[stage.clone]
+kind = "clone"
+on = "clone"
+needs = []
+no_guard = "a benchmark"
+TOML
+        awk -v stages="$2" 'BEGIN {
+            before = "clone"
+            for (i = 1; i <= stages; i++) {
+                name = sprintf("s%05d", i)
+                printf "[stage.%s]\non = \"clone\"\nneeds = [\"%s\"]\nfile = \"bench/one.sql\"\n", name, before
+                printf "no_rollback = \"a benchmark\"\nno_guard = \"a benchmark\"\nwrites.n = 1\n"
+                before = name
+            }
+        }'
+    } >"$1/plans/bench.toml"
+}
+
+# Runs the engine in folder $1 with the words that follow; prints seconds, MiB, exit code.
+timed() {
+    (
+        cd "$1"
+        shift
+        export BENCH_PRODUCTION_URL BENCH_CLONE_URL BENCH_MAKER_URL TIMED_LOG=$logs/$log
+        python3 "$tools/timed.py" "$engine" "$@"
+    )
+}
+
+# The same, and it must succeed.
+done_in() {
+    local line
+    line=$(timed "$@")
+    [ "${line##* }" = 0 ] || { tail -5 "$logs/$log" >&2; die "engine ${*:2} ended with ${line##* }"; }
+    echo "$line"
+}
+
+median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+
+rm -rf "$logs"
+mkdir -p "$logs"
+find_programs
+start_server
+work=$home/work
+mkdir "$work"
+sql postgres 'CREATE DATABASE bench'
+psql -Xq -v ON_ERROR_STOP=1 -d bench -f sql/sample/shop/010_roles.sql
+sql bench "SET ROLE shop_owner; CREATE TABLE n (v int); RESET ROLE;
+           GRANT CONNECT ON DATABASE bench TO shop_owner, engine_reader;
+           REVOKE CONNECT, TEMPORARY ON DATABASE bench FROM PUBLIC; GRANT SELECT ON n TO engine_reader"
+BENCH_PRODUCTION_URL=$(url engine_reader bench) BENCH_CLONE_URL=$(url engine_stage postgres)
+BENCH_MAKER_URL=$(url engine_cloner postgres)
+
+: >"$work/chain" >"$work/bare" >"$work/check" >"$work/resume"
+for round in $(seq "$ROUNDS"); do
+    sql postgres 'DROP DATABASE IF EXISTS bench_target WITH (FORCE)'
+    folder=$work/chain.$round
+    plan "$folder" "$CHAIN"
+    log=clone.$round done_in "$folder" apply plans/bench.toml --until clone >/dev/null
+    psql -Xq -c CHECKPOINT
+    log=chain.$round done_in "$folder" resume >>"$work/chain"
+    journal=$(echo "$folder"/.engine/runs/*/journal.jsonl)
+    psql -Xq -c CHECKPOINT
+    python3 "$tools/bare.py" "$home" 5432 bench postgres "$journal" "$folder/bare.jsonl" >>"$work/bare"
+    echo "  round $round: chain $(tail -1 "$work/chain"), bare $(tail -1 "$work/bare")"
+done
+folder=$work/many
+# The clone is one of them.
+plan "$folder" $((MANY - 1))
+for round in $(seq "$ROUNDS"); do log=check.$round done_in "$folder" check plans/bench.toml >>"$work/check"; done
+echo "  check of $MANY: $(tail -1 "$work/check")"
+sql postgres 'DROP DATABASE IF EXISTS bench_target WITH (FORCE)'
+# Each round does one of the last stages, and all before it are done.
+first=$((MANY - 1 - ROUNDS))
+log=most done_in "$folder" apply plans/bench.toml --until s00002 >"$work/most"
+echo "  the first stages: $(cat "$work/most")"
+python3 "$tools/lengthen.py" "$(echo "$folder"/.engine/runs/*/journal.jsonl)" s00002 3 "$first"
+for round in $(seq "$ROUNDS"); do
+    log=resume.$round done_in "$folder" resume --until "$(printf s%05d $((first + round)))" >>"$work/resume"
+done
+echo "  resume: $(tail -1 "$work/resume")"
+
+chain=$(median <"$work/chain") bare=$(median <"$work/bare")
+check=$(median <"$work/check") rss=$(awk '{ print $2 }' "$work/check" | median)
+resume=$(median <"$work/resume") resume_rss=$(awk '{ print $2 }' "$work/resume" | median)
+verdict() { awk -v is="$1" -v goal="$2" 'BEGIN { print is == "" ? "not measured" : is <= goal ? "reached" : "not reached" }'; }
+mkdir -p "$(dirname "$OUT")"
+cat >"$OUT" <<TEXT
+# What a stage costs
+
+Written by \`make bench-stages\` on $(date +%Y-%m-%d): medians of $ROUNDS rounds, $(nproc) cores, data on
+$(stat -f -c %T "$BENCH_DIR"), $("$engine" --version), PostgreSQL $(psql -XAt -c 'SHOW server_version'), load $(cut -d ' ' -f 1-3 /proc/loadavg).
+
+| what | measured | goal | verdict |
+| --- | --- | --- | --- |
+| $CHAIN stages of one INSERT each, in a chain, over the same bare | $chain s / $bare s = $(awk "BEGIN { printf \"%.2f\", $chain / $bare }") | 1.5 or less | $(verdict "$(awk "BEGIN { print $chain / $bare }")" 1.5) |
+| \`engine check\` of $MANY stages | $check s | 1 s | $(verdict "$check" 1) |
+| the same, largest resident set | $rss MiB | 200 MiB | $(verdict "$rss" 200) |
+| \`engine resume\` of a run of $MANY stages with all but one done | $resume s, $resume_rss MiB | 2 s | $(verdict "$resume" 2) |
+
+- Durable: fsync on, every line of the journal synced, every id flushed before its COMMIT.
+- Bare: one program that does for each stage what the disk must see: BEGIN, the INSERT, the WAL flush from a second session,
+  COMMIT, the question what became of it; and the very lines that the engine wrote, each appended and synced. It proves
+  nothing, measures nothing and keeps no evidence.
+- The run that is taken up again has real first stages; the lines of the others are theirs, in a chain of their own
+  (\`tests/bench/lengthen.py\`). Its time has the whole journal read and checked, one stage, and the dossier of all stages.
+TEXT
+sed -n '/^|/p' "$OUT"
