@@ -38,7 +38,7 @@ test-matrix:
 	@CARGO='$(CARGO)' sh tests/matrix/run.sh
 
 crash-matrix: setup
-	CRASH_MATRIX=all $(CARGO) test --locked --features crash-points --test crashes -- --nocapture
+	CRASH_MATRIX=all $(CARGO) test --locked --features crash-points --test crashes --test rollback -- --nocapture
 
 directus: setup build
 	$(ENGINE) sandbox -- bash tests/directus/run.sh $(ENGINE)

@@ -1,7 +1,7 @@
 //! `verify RUN|PACKET`: is the journal whole, is the packet what was sealed?
 
 use super::print;
-use crate::event::{Event, Exit, Failure, RunState, evidence};
+use crate::event::{Event, Exit, Failure, evidence};
 use crate::journal::{self, store};
 use crate::stage::packet::manifest::Packet;
 use std::collections::BTreeMap;
@@ -42,8 +42,12 @@ fn verify_run(id: &str, dir: &Path) -> Result<Exit, Failure> {
     sums(dir)?;
     fingerprints(dir, history.events())?;
     verdicts(history.events())?;
-    let state = RunState::of(history.events());
-    let anchored = state.stages.values().filter_map(|s| s.packet.as_ref()).filter_map(|(_, path)| {
+    // Of a packet too that was sealed before the run was rolled back: it is an anchor all the same.
+    let sealed = history.events().filter_map(|event| match event {
+        Event::PacketSealed { path, .. } => Some(path),
+        _ => None,
+    });
+    let anchored = sealed.filter_map(|path| {
         let text = std::fs::read_to_string(Path::new(path).join("evidence/head.txt")).ok()?;
         let (count, hash) = text.trim().split_once(' ')?;
         Some((count.parse::<usize>().ok()?, hash.to_owned()))

@@ -1,6 +1,6 @@
 //! GO or NO-GO: a conjunction over an explicit list of criteria, each with its evidence. NO-GO is the default.
 
-use crate::event::{Event, Exit, Judgement, RunState, StageBrief, Status, Truth, Unchanged};
+use crate::event::{Event, Exit, Judgement, RunState, StageBrief, Status, Truth, Unchanged, standing};
 use serde::{Deserialize, Serialize};
 
 /// One criterion.
@@ -31,7 +31,7 @@ impl Decision {
     /// What other stages did says nothing about these, so their events are left out.
     pub fn over(stages: &[StageBrief], events: &[Event], gates: Vec<Judgement>) -> Decision {
         let concerned = |event: &&Event| event.stage().is_none_or(|name| stages.iter().any(|s| s.name == name));
-        let events: Vec<Event> = events.iter().filter(concerned).cloned().collect();
+        let events: Vec<Event> = standing(events).into_iter().filter(|event| concerned(&event)).collect();
         let events = events.as_slice();
         let state = RunState::of(events);
         let mut criteria: Vec<Criterion> = stages.iter().map(|s| stage_done(s, &state)).collect();
@@ -88,6 +88,7 @@ fn stage_done(stage: &StageBrief, state: &RunState) -> Criterion {
     match known.status {
         Status::Done => criterion(what, "PASS", known.summary),
         Status::Waiting | Status::Started => criterion(what, "NOT RUN", "it has no outcome in the journal".into()),
+        Status::Undone => criterion(what, "NOT RUN", "it was undone, and did not run again".into()),
         Status::Committed => criterion(what, "FAIL", "committed, and not proved".into()),
         Status::Blocked(failure) | Status::Failed(failure) => criterion(what, "FAIL", failure.what),
     }

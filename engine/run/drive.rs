@@ -231,19 +231,19 @@ fn timed_out(cx: &Cx, head: &Head, limit: Duration) -> Failure {
 }
 
 /// A second signal does not wait for anything; the journal says enough to resume.
-async fn leave_at_once(mut signals: Signals) {
+pub(super) async fn leave_at_once(mut signals: Signals) {
     let exit = signals.next().await;
     std::process::exit(i32::from(exit.code()));
 }
 
 /// SIGINT and SIGTERM.
-struct Signals {
+pub(super) struct Signals {
     int: tokio::signal::unix::Signal,
     term: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Signals, Failure> {
+    pub(super) fn new() -> Result<Signals, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
         let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("signals cannot be listened to: {e}"));
         Ok(Signals {
@@ -252,7 +252,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Exit {
+    pub(super) async fn next(&mut self) -> Exit {
         tokio::select! {
             _ = self.int.recv() => Exit::Interrupted,
             _ = self.term.recv() => Exit::Terminated,

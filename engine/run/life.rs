@@ -2,6 +2,7 @@
 
 use super::bind::{Binding, bind};
 use super::drive::{Machine, Outcome};
+use super::rollback;
 use crate::clock::{self, Stopwatch};
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState, Status};
@@ -83,33 +84,73 @@ pub async fn resume(
     how: Resumption,
     options: &Options,
 ) -> Result<Exit, Failure> {
+    let taken = take_up(workflow, dir, history, how, options, "resume").await?;
+    let (workflow, cx) = (&taken.workflow, &taken.cx);
+    // A rollback that was killed: what was committed of it counts.
+    if let Err(failure) = rollback::finish_pending(workflow, cx).await {
+        let verdict = format!("not taken up: {}", failure.what);
+        end(workflow, cx, (failure.exit, verdict, Vec::new()), 0).await?;
+        return Err(failure);
+    }
+    finish(Arc::clone(workflow), Arc::clone(cx), options).await
+}
+
+/// A run that was taken up again, and what it holds.
+pub(super) struct TakenUp {
+    pub(super) workflow: Arc<Workflow>,
+    pub(super) cx: Arc<Cx>,
+    _locks: Vec<RunLock>,
+    _folder: store::RunFolderLock,
+}
+
+/// Takes a run up again for `verb`: nobody else works on it, its inputs are what they were, its clones are its own.
+///
+/// # Errors
+/// As `resume`.
+pub(super) async fn take_up(
+    workflow: Workflow,
+    dir: PathBuf,
+    history: History,
+    how: Resumption,
+    options: &Options,
+    verb: &str,
+) -> Result<TakenUp, Failure> {
     let workflow = Arc::new(workflow);
-    let folder_lock = store::lock(&dir)?;
+    let folder = store::lock(&dir)?;
+    // Another process may have written to it until now.
+    let known = history.lines.len();
+    let history = journal::read(&dir)?;
+    if history.lines.len() != known {
+        return Err(Failure::new(Exit::Held, format!("another process worked on {} just now", dir.display()))
+            .changed("nothing was changed")
+            .next("then", "the same command again"));
+    }
     let state = RunState::of(history.events());
-    let Some(Event::RunStarted { run, as_of, inputs, stages, .. }) = state.started.clone() else {
+    let Some(Event::RunStarted { run, as_of, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, "the journal does not say how the run began"));
     };
-    let accepted = changed_inputs(&workflow, &inputs, how)?;
+    let accepted = changed_inputs(&workflow, &state.inputs, how, verb)?;
     if !accepted.is_empty() {
-        refuse_changed_stages(&workflow, &stages, &state)?;
+        refuse_changed_stages(&workflow, &state)?;
     }
     let Binding { targets, events } = bind(&workflow).await?;
     let locks = hold(&targets, &run).await?;
     revive(&targets, &state).await?;
     let journal = Arc::new(Journal::reopen(&dir, &history)?);
     let cx = context(&workflow, run, as_of, dir, journal, targets, state, options);
+    let digests = || workflow.briefs.iter().map(|stage| (stage.name.clone(), stage.digest.clone())).collect();
     cx.record(Event::RunResumed {
         host: host(),
         pid: std::process::id(),
         torn: (history.torn_bytes > 0).then_some(history.torn_bytes),
+        inputs: if accepted.is_empty() { BTreeMap::new() } else { workflow.inputs.clone() },
+        stages: if accepted.is_empty() { BTreeMap::new() } else { digests() },
         accepted,
     })?;
     for event in events {
         cx.record(event)?;
     }
-    let exit = finish(workflow, cx, options).await?;
-    drop((locks, folder_lock));
-    Ok(exit)
+    Ok(TakenUp { workflow, cx, _locks: locks, _folder: folder })
 }
 
 #[allow(clippy::too_many_arguments)] // the one place where a context is put together
@@ -153,9 +194,19 @@ async fn finish(workflow: Arc<Workflow>, cx: Arc<Cx>, options: &Options) -> Resu
     };
     let machine = Machine { workflow: Arc::clone(&workflow), cx: Arc::clone(&cx), jobs: options.jobs.max(1), until };
     let outcome = machine.drive().await?;
-    let (exit, verdict, reasons) = verdict(&cx, &outcome);
-    cx.record(Event::RunEnded { exit, verdict, reasons, ms: watch.ms() })?;
-    anchor(&cx, exit).await;
+    let verdict = verdict(&cx, &outcome);
+    end(&workflow, &cx, verdict, watch.ms()).await
+}
+
+/// Says how it ended, anchors the journal's head, writes the dossier.
+pub(super) async fn end(
+    workflow: &Workflow,
+    cx: &Cx,
+    (exit, verdict, reasons): (Exit, String, Vec<String>),
+    ms: u64,
+) -> Result<Exit, Failure> {
+    cx.record(Event::RunEnded { exit, verdict, reasons, ms })?;
+    anchor(cx, exit).await;
     let history = journal::read(&cx.dir)?;
     dossier::write(
         &cx.dir,
@@ -205,7 +256,7 @@ fn verdict(cx: &Cx, outcome: &Outcome) -> (Exit, String, Vec<String>) {
     (exit, line, reasons)
 }
 
-fn stages(number: usize) -> String {
+pub(super) fn stages(number: usize) -> String {
     if number == 1 { "1 stage".to_owned() } else { format!("{number} stages") }
 }
 
@@ -300,6 +351,7 @@ fn changed_inputs(
     workflow: &Workflow,
     before: &BTreeMap<String, String>,
     how: Resumption,
+    verb: &str,
 ) -> Result<Vec<String>, Failure> {
     let now = &workflow.inputs;
     let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
@@ -309,25 +361,22 @@ fn changed_inputs(
     }
     let mut failure = Failure::new(Exit::InputsChanged, "the plan or its inputs changed since the run began")
         .changed("nothing was changed")
-        .next("go on", "engine resume RUN --accept-changes   when only stages that are not committed differ")
+        .next("go on", format!("engine {verb} RUN --accept-changes   when only stages that are not committed differ"))
         .next("or", "put the files back as they were");
     failure.facts = moved;
     Err(failure)
 }
 
 /// Stages that are committed or done must be unchanged, byte for byte.
-fn refuse_changed_stages(
-    workflow: &Workflow,
-    before: &[crate::event::StageBrief],
-    state: &RunState,
-) -> Result<(), Failure> {
-    let changed: Vec<String> = before
+fn refuse_changed_stages(workflow: &Workflow, state: &RunState) -> Result<(), Failure> {
+    let changed: Vec<String> = state
+        .digests
         .iter()
-        .filter(|old| matches!(state.stage(&old.name).status, Status::Committed | Status::Done))
-        .filter(|old| {
-            workflow.briefs.iter().find(|new| new.name == old.name).is_none_or(|new| new.digest != old.digest)
+        .filter(|(old, _)| matches!(state.stage(old).status, Status::Committed | Status::Done))
+        .filter(|(old, digest)| {
+            workflow.briefs.iter().find(|new| new.name == **old).is_none_or(|new| new.digest != **digest)
         })
-        .map(|old| old.name.clone())
+        .map(|(old, _)| old.clone())
         .collect();
     if changed.is_empty() {
         return Ok(());

@@ -1,16 +1,18 @@
 //! Time: binding targets, scheduling, signals, the life of a run. The only room that spawns.
 //!
 //! `start` begins a new run, `resume` continues one from its journal; both end in `drive`, which is the same machine
-//! with more or less history. Nothing here prints: lines go to the sink, hints to the progress listener.
+//! with more or less history. `rollback` goes back over stages of a run on its clone. Nothing here prints: lines go to the sink, hints to the progress listener.
 
 pub mod bind;
 mod dispose;
 mod drive;
 mod life;
+mod rollback;
 mod schedule;
 
 pub use bind::{Binding, bind};
 pub use dispose::{Disposed, Fate, Old, drop_clones, drop_golden, gc};
 pub use drive::Outcome;
 pub use life::{Options, Resumption, resume, start};
+pub use rollback::rollback;
 pub use schedule::{Ready, ready};

@@ -180,11 +180,7 @@ impl SqlStage {
         if self.parallel {
             return Vec::new();
         }
-        let drawn = |state: &crate::event::StageState, name: &str| state.sequences.iter().any(|m| m.sequence == name);
-        let others = |name: &str| {
-            cx.with_state(|state| state.stages.iter().any(|(of, state)| *of != self.head.name && drawn(state, name)))
-        };
-        moves.into_iter().filter(|m| !others(&m.sequence)).collect()
+        sequences::own(cx, &self.head.name, moves)
     }
 
     async fn attempt(&self, cx: &Cx, live: &Live, number: u32) -> Result<Attempt, Failure> {
@@ -336,7 +332,7 @@ pub(super) fn stored<T: serde::de::DeserializeOwned>(cx: &Cx, file: &str) -> Res
 }
 
 /// Sequences as an attempt found them; gone once they are back.
-fn found_file(stage: &str) -> String {
+pub(super) fn found_file(stage: &str) -> String {
     format!("fingerprints/{stage}.found.json")
 }
 

@@ -112,9 +112,9 @@ impl Screen {
                 self.say(&bound_clone(self.0.style, target, &way(place, identity), database, identity));
                 self.waived(target, waived);
             }
-            Event::StageStarted { stage } => {
+            Event::StageStarted { stage } | Event::UndoStarted { stage, .. } => {
                 state.started.insert(stage.clone(), Instant::now());
-                if self.0.style == Style::Terminal {
+                if self.0.style == Style::Terminal && !state.bars.contains_key(stage) {
                     let bar = ProgressBar::new_spinner();
                     let style = ProgressStyle::with_template("{prefix}  {elapsed}  {msg}")
                         .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -128,6 +128,11 @@ impl Screen {
             Event::StageDone { stage, summary, ms } => self.ended(&mut state, stage, "ok", *ms, summary),
             Event::StageBlocked { stage, failure, ms } => self.ended(&mut state, stage, "blocked", *ms, &failure.what),
             Event::StageFailed { stage, failure, ms } => {
+                let word = if failure.exit == crate::event::Exit::Stuck { "stuck" } else { "failed" };
+                self.ended(&mut state, stage, word, *ms, &failure.what);
+            }
+            Event::Undone { stage, summary, ms, .. } => self.ended(&mut state, stage, "undone", *ms, summary),
+            Event::UndoFailed { stage, failure, ms } => {
                 let word = if failure.exit == crate::event::Exit::Stuck { "stuck" } else { "failed" };
                 self.ended(&mut state, stage, word, *ms, &failure.what);
             }
@@ -158,6 +163,7 @@ impl Screen {
                 let mark = match word {
                     "ok" => "✔",
                     "blocked" => "■",
+                    "undone" => "↺",
                     _ => "✘",
                 };
                 format!("{}  {:>6}  {said}", state.left(mark, stage), show_ms(ms))
