@@ -1,6 +1,6 @@
 //! Folding: the only meaning of history. Nothing stores "running"; a run is running if its lock is held.
 
-use super::{CopiedTable, Event, Exit, Failure, Moment, Reading, SequenceMove, TableWrite};
+use super::{Blocker, CopiedTable, Event, Exit, Failure, Moment, Reading, SequenceMove, TableWrite, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a stage stands.
@@ -69,6 +69,8 @@ pub struct StageState {
     pub committed: bool,
     /// That transaction; `None`: it wrote nothing transactional.
     pub xid: Option<String>,
+    /// Who held up a statement of its last attempt, and what for.
+    pub stalled: Option<(Option<Wanted>, Vec<Blocker>)>,
     /// Its rollback, while it is under way.
     pub undo: Option<Undo>,
     /// Why its rollback could not be done: it stays as it is.
@@ -249,6 +251,7 @@ impl StageState {
                 }
             Event::AttemptStarted { attempt, backend_pid, backend_start, .. } => {
                 self.attempts = *attempt;
+                self.stalled = None;
                 self.backend = Some((*backend_pid, backend_start.clone()));
                 self.intent = None;
             }
@@ -261,6 +264,7 @@ impl StageState {
                 self.touched = held.iter().map(|lock| lock.table.clone()).collect();
                 self.sequences.clone_from(sequences);
             }
+            Event::Stalled { wanted, blockers, .. } => self.stalled = Some((wanted.clone(), blockers.clone())),
             Event::CommitIntended { xid, system_identifier, timeline, database_oid, .. } => {
                 self.intent = Some((xid.clone(), system_identifier.clone(), *timeline, *database_oid));
             }
@@ -316,7 +320,7 @@ impl StageState {
     fn back(&mut self, event: &Event) {
         match event {
             Event::UndoStarted { attempt, backend_pid, backend_start, .. } => {
-                self.stuck = None;
+                (self.stuck, self.stalled) = (None, None);
                 let backend = Some((*backend_pid, backend_start.clone()));
                 self.undo = Some(Undo { attempts: *attempt, backend, ..Undo::default() });
             }

@@ -13,8 +13,8 @@ mod fold;
 pub use database::{Identity, Marker, TxRecord};
 pub use exit::Exit;
 pub use facts::{
-    CopiedTable, Executed, HeldLock, Judgement, LockWait, Moment, Reading, Refusal, RejectResult, Role, SequenceMove,
-    StageBrief, TableWrite, Truth, Unchanged,
+    Blocker, CopiedTable, Executed, HeldLock, Judgement, LockWait, Moment, Reading, Refusal, RejectResult, Role,
+    SequenceMove, StageBrief, TableWrite, Truth, Unchanged, Wanted, behind,
 };
 pub use failure::Failure;
 pub use fold::{HalfMade, Intent, RunState, StageState, Status, Undo, standing};
@@ -345,6 +345,12 @@ pub enum Event {
         failure: Failure,
         ms: u64,
     },
+    /// A statement waits, and behind whom: told once for each session that holds it up.
+    Stalled {
+        stage: String,
+        wanted: Option<Wanted>,
+        blockers: Vec<Blocker>,
+    },
     /// A rollback of the run on its clones begins: of these stages, in this order. `to`: back to it, and not over it.
     RollbackBegun {
         to: Option<String>,
@@ -436,6 +442,7 @@ impl Event {
             | Event::PacketOpened { stage, .. }
             | Event::PacketSealed { stage, .. }
             | Event::RolledOut { stage, .. }
+            | Event::Stalled { stage, .. }
             | Event::UndoStarted { stage, .. }
             | Event::UndoIntended { stage, .. }
             | Event::UndoCommitted { stage, .. }

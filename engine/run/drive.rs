@@ -3,7 +3,7 @@
 use super::schedule::{Ready, ready};
 use crate::clock::Stopwatch;
 use crate::compile::Workflow;
-use crate::event::{Event, Exit, Failure, Status};
+use crate::event::{Event, Exit, Failure, StageState, Status, behind};
 use crate::plan::Policy;
 use crate::stage::{self, Cx, Done, Head};
 use std::collections::BTreeMap;
@@ -224,10 +224,19 @@ fn timed_out(cx: &Cx, head: &Head, limit: Duration) -> Failure {
             .changed("it is either wholly there or not at all")
             .next("then", format!("engine resume {}   asks the server what became of it", cx.run));
     }
-    Failure::new(Exit::StageFailed, what).changed("its statements were ended and rolled back").next(
+    let failure = held_up(Failure::new(Exit::StageFailed, what), &state);
+    failure.changed("its statements were ended and rolled back").next(
         "then",
         format!("raise `timeout` of stage `{}` and run: engine resume {} --accept-changes", head.name, cx.run),
     )
+}
+
+/// With who held up its last statements, as far as the journal knows.
+pub(super) fn held_up(failure: Failure, state: &StageState) -> Failure {
+    let Some((wanted, blockers)) = &state.stalled else { return failure };
+    behind(wanted.as_ref(), blockers)
+        .into_iter()
+        .fold(failure, |failure, line| failure.fact(format!("was seen: {line}")))
 }
 
 /// A second signal does not wait for anything; the journal says enough to resume.

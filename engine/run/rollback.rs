@@ -2,7 +2,7 @@
 //!
 //! What depends on an undone stage waits to be run again; `resume` runs it. A rollout is never undone here.
 
-use super::drive::{Signals, leave_at_once};
+use super::drive::{Signals, held_up, leave_at_once};
 use super::life::{Options, Resumption, TakenUp, end, stages, take_up};
 use crate::clock::Stopwatch;
 use crate::compile::Workflow;
@@ -140,7 +140,7 @@ impl Back<'_> {
                 .changed("it is either wholly undone or not at all")
                 .next("then", format!("engine rollback {}   asks the server what became of it", self.cx.run));
         }
-        Failure::new(Exit::StageFailed, what)
+        held_up(Failure::new(Exit::StageFailed, what), &state)
             .changed("its statements were ended and rolled back")
             .next("then", format!("raise `timeout` of `{name}`, and: engine rollback {} --accept-changes", self.cx.run))
     }

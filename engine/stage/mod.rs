@@ -17,6 +17,7 @@ mod rollout;
 mod sequences;
 mod source_facts;
 mod sql;
+mod stall;
 pub mod undo;
 
 pub use context::{Cx, Done, Progress, Sink};

@@ -5,7 +5,7 @@ mod known;
 mod prove;
 
 use super::check::refused_words;
-use super::{Cx, Done, Head, Kind, Recovery, Running, Stage, commit, readings, sequences};
+use super::{Cx, Done, Head, Kind, Recovery, Running, Stage, commit, readings, sequences, stall};
 use crate::event::{Event, Exit, Failure, Moment, Reading, Role, SequenceMove, Status};
 use crate::guard::{Check, Values};
 use crate::journal::store;
@@ -100,7 +100,11 @@ struct Attempt {
 
 impl SqlStage {
     async fn go(&self, cx: &Cx) -> Result<Done, Failure> {
-        let live = cx.targets.clone_target(&self.on)?.live()?;
+        let live = cx.targets.clone_target(&self.on)?.live()?.apart();
+        stall::over(cx, &self.head.name, &live.writer, Box::pin(self.work_on(cx, &live))).await
+    }
+
+    async fn work_on(&self, cx: &Cx, live: &Live) -> Result<Done, Failure> {
         let name = self.head.name.as_str();
         let known = cx.with_state(|state| state.stage(name));
         let committed = match known.status {
@@ -109,11 +113,11 @@ impl SqlStage {
             _ => false,
         };
         let attempt = if committed {
-            self.remembered(cx, &live).await?
+            self.remembered(cx, live).await?
         } else {
             // A process that died within an attempt could not put its sequences back.
             self.undo_sequences(cx).await?;
-            self.attempts(cx, &live, known.attempts).await?
+            self.attempts(cx, live, known.attempts).await?
         };
         if !self.parallel {
             sequences::put_back(cx, &self.on, &attempt.reject_moves).await?;
@@ -124,7 +128,7 @@ impl SqlStage {
             readings::at_end(cx, &self.head, &BTreeMap::new()).await?;
             return Ok(Done { summary: words.join(" · ") });
         }
-        words.extend(self.prove(cx, &live, &attempt.template_moves).await?);
+        words.extend(self.prove(cx, live, &attempt.template_moves).await?);
         let known = cx.with_state(|state| state.stage(name).after);
         readings::at_end(cx, &self.head, &by_name(&known)).await?;
         Ok(Done { summary: words.join(" · ") })

@@ -6,7 +6,7 @@
 use super::commit::{self, Way};
 use super::fingerprint::taken;
 use super::sql::{found_file, stored, wrote_words};
-use super::{Cx, Stage, jobs, rehearse, sequences};
+use super::{Cx, Stage, jobs, rehearse, sequences, stall};
 use crate::clock::Stopwatch;
 use crate::crash;
 use crate::event::{Event, Exit, Failure, StageState};
@@ -32,7 +32,7 @@ impl<'u> Unit<'u> {
         if !cx.targets.is_clone(on) {
             return Ok(None);
         }
-        let live = cx.targets.clone_target(on)?.live()?;
+        let live = cx.targets.clone_target(on)?.live()?.apart();
         Ok(Some(Unit { cx, stage, name: &stage.head().name, on, work, live }))
     }
 
@@ -87,7 +87,7 @@ pub async fn undo(cx: &Cx, stage: &dyn Stage, again: &[String], reason: Option<&
     // What wrote nothing needs no way back.
     if known.xid.is_some() && !unit.came_through().await? {
         let Some(rollback) = &unit.work.rollback else { return Err(unit.no_way_back(reason)) };
-        unit.attempts(rollback).await?;
+        stall::over(cx, unit.name, &unit.live.writer, Box::pin(unit.attempts(rollback))).await?;
     }
     unit.done(again, &watch).await
 }

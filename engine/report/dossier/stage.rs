@@ -2,7 +2,7 @@
 
 use super::status_word;
 use crate::clock;
-use crate::event::{Event, Executed, Judgement, Line, Reading, RunState, StageBrief, TableWrite, Truth};
+use crate::event::{Event, Executed, Judgement, Line, Reading, RunState, StageBrief, TableWrite, Truth, behind};
 use crate::report::table::markdown;
 
 /// The document of one stage.
@@ -172,6 +172,10 @@ fn evidence(event: &Event) -> String {
                 "\n## Packet\n\nId `{id}`, in `{path}`. Technical {}.\n\n{lines}",
                 if *technical_go { "GO" } else { "NO-GO" }
             )
+        }
+        Event::Stalled { wanted, blockers, .. } => {
+            let lines: String = behind(wanted.as_ref(), blockers).iter().map(|line| format!("- {line}\n")).collect();
+            format!("\n## It was held up\n\n{lines}")
         }
         Event::UndoStarted { .. }
         | Event::UndoIntended { .. }
