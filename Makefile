@@ -40,7 +40,7 @@ test-matrix:
 	@CARGO='$(CARGO)' sh tests/matrix/run.sh
 
 crash-matrix: setup
-	CRASH_MATRIX=all $(CARGO) test --locked --features crash-points --test crashes -- --nocapture
+	CRASH_MATRIX=all $(CARGO) test --locked --features crash-points --test crashes --test rollback -- --nocapture
 
 kill-loop: setup
 	KILL_RUNS=$(or $(RUNS),200) ENGINE_SEED=$(SEED) $(CARGO) test --locked --test kill_loop -- --nocapture

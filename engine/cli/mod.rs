@@ -104,6 +104,20 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Undo a run's committed stages on its clone, last one first; never on a target that is no clone
+    Rollback {
+        /// Any unique prefix of a run id, or `latest`
+        run: String,
+        /// Back to this stage, and not over it
+        #[arg(long, value_name = "STAGE")]
+        to: Option<String>,
+        /// Stages that are not committed may differ from what the run began with
+        #[arg(long)]
+        accept_changes: bool,
+        /// Events as JSON lines on stdout
+        #[arg(long)]
+        json: bool,
+    },
     /// Show where a run stands
     Status {
         /// Any unique prefix of a run id, or `latest`
@@ -350,6 +364,10 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
         Verb::Resume { run, accept_changes, until, jobs, json } => {
             let args = command::resume::Args { run, accept_changes, until, jobs: jobs.into(), json, journal };
             ended(Box::pin(command::resume::run(&args)).await, json)
+        }
+        Verb::Rollback { run, to, accept_changes, json } => {
+            let args = command::rollback::Args { run, to, accept_changes, json, journal };
+            ended(Box::pin(command::rollback::run(&args)).await, json)
         }
         Verb::Status { run } => ended(home().and_then(|home| command::status::run(&home, &run)), false),
         Verb::Runs { json } => ended(home().and_then(|home| command::runs::run(&home, json)), json),

@@ -80,7 +80,7 @@ pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str, history:
     for (name, stage) in &state.stages {
         use crate::event::Status;
         if let Status::Blocked(failure) | Status::Failed(failure) = &stage.status {
-            screen.failure(&advised(failure, run, name, plan));
+            screen.failure_of(name, &advised(failure, run, name, plan));
         }
     }
     // A committed stage whose proof failed is not in a failed state; its last failure is the journal's.
@@ -92,8 +92,8 @@ pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str, history:
             _ => None,
         })
         .collect();
-    for failure in last.into_values() {
-        screen.failure(failure);
+    for (stage, failure) in last {
+        screen.failure_of(stage, failure);
     }
     // Of this process only: a look that failed before was made again since.
     let begun = history.events().filter(|event| matches!(event, Event::RunStarted { .. } | Event::RunResumed { .. }));

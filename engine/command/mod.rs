@@ -12,6 +12,7 @@ pub mod graph;
 pub mod plan;
 pub mod render;
 pub mod resume;
+pub mod rollback;
 pub mod runs;
 pub mod sandbox;
 pub mod show;

@@ -24,16 +24,20 @@ pub fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
         (_, Some(Some(named))) => format!("running: {named}"),
         (_, Some(None)) => format!("running on {host} (pid {pid})"),
         (Some(Event::RunEnded { verdict, .. }), _) => verdict.clone(),
-        _ => format!("ended without a farewell (pid {pid} on {host}); next: engine resume {id}"),
+        _ => {
+            let next = match &state.rolling_back {
+                None => format!("engine resume {id}"),
+                Some(None) => format!("engine rollback {id}, or engine resume {id}"),
+                Some(Some(to)) => format!("engine rollback {id} --to {to}, or engine resume {id}"),
+            };
+            format!("ended without a farewell (pid {pid} on {host}); next: {next}")
+        }
     };
     print(&format!("{id} {plan} · {word} · {done} of {} done\n", stages.len()));
     for (index, stage) in stages.iter().enumerate() {
         let known = state.stage(&stage.name);
         if known.status != Status::Waiting {
-            let said = match &known.status {
-                Status::Blocked(f) | Status::Failed(f) => f.what.clone(),
-                _ => known.summary.clone(),
-            };
+            let said = dossier::said(&known);
             print(&format!("{:>4} {:<20} {:<22} {said}\n", index + 1, stage.name, dossier::status_word(&known.status)));
         }
     }

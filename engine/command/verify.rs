@@ -56,11 +56,19 @@ async fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failur
     fingerprints(&kept.dir, history.events())?;
     verdicts(history.events())?;
     let state = RunState::of(history.events());
-    for (packet, _) in state.stages.values().filter_map(|s| s.packet.as_ref()) {
+    // Those too that were sealed before the run was rolled back: they are anchors all the same.
+    let sealed: Vec<(&str, &str)> = history
+        .events()
+        .filter_map(|event| match event {
+            Event::PacketSealed { id, path, .. } => Some((id.as_str(), path.as_str())),
+            _ => None,
+        })
+        .collect();
+    for (packet, _) in &sealed {
         brought(home, packet)?;
     }
     let mut best: Option<Anchor> = None;
-    for anchor in of_packets(&state).into_iter().chain(of_clones(&state).await) {
+    for anchor in of_packets(&sealed).into_iter().chain(of_clones(&state).await) {
         history.demand(id, &anchor)?;
         best = best.filter(|known| known.count >= anchor.count).or(Some(anchor));
     }
@@ -76,9 +84,9 @@ async fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failur
 }
 
 /// Heads that are sealed with the run's packets.
-fn of_packets(state: &RunState) -> Vec<Anchor> {
+fn of_packets(sealed: &[(&str, &str)]) -> Vec<Anchor> {
     let mut anchors = Vec::new();
-    for (id, path) in state.stages.values().filter_map(|stage| stage.packet.as_ref()) {
+    for (id, path) in sealed {
         let by = format!("the packet {}", crate::digest::short(id));
         let text = std::fs::read_to_string(Path::new(path).join("evidence/head.txt")).unwrap_or_default();
         let head = text.trim().split_once(' ').and_then(|(count, hash)| Some((count.parse().ok()?, hash.to_owned())));

@@ -214,6 +214,84 @@ pub struct LockWait {
     pub ms: u64,
 }
 
+/// A lock that a statement waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// `relation`, `transactionid`, `tuple`, `advisory`, ... as `pg_locks` has them.
+    pub lock: String,
+    /// `RowExclusiveLock`.
+    pub mode: String,
+    /// `schema.table`, where it is about one.
+    pub relation: Option<String>,
+    /// Milliseconds it has waited.
+    pub ms: u64,
+}
+
+impl Wanted {
+    /// For people: `RowExclusiveLock on public.t`.
+    pub fn words(&self) -> String {
+        match (self.lock.as_str(), &self.relation) {
+            ("relation", Some(relation)) => format!("{} on {relation}", self.mode),
+            ("transactionid" | "tuple", Some(relation)) => format!("a row of {relation}"),
+            ("transactionid", None) => "the end of a transaction that wrote the same key or row".to_owned(),
+            (lock, Some(relation)) => format!("{} ({lock}) on {relation}", self.mode),
+            (lock, None) => format!("{} ({lock})", self.mode),
+        }
+    }
+}
+
+/// A session that holds up a statement. What it runs is never written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocker {
+    /// Its backend; 0: a prepared transaction.
+    pub pid: i32,
+    /// Whom it holds up: our backend, or another blocker.
+    pub holds_up: i32,
+    /// `application_name`.
+    pub application: String,
+    /// Its role.
+    pub user: Option<String>,
+    /// `idle in transaction`, where the role that asked may see it.
+    pub state: Option<String>,
+    /// How long its transaction has been open when it was seen first, in milliseconds, where that may be seen.
+    pub open_ms: Option<u64>,
+    /// It waits for nobody: the head of the chain.
+    pub head: bool,
+}
+
+impl Blocker {
+    /// For people: `pid 4711, role kim, application psql, idle in transaction, its transaction is open for 5 min`.
+    pub fn words(&self) -> String {
+        if self.pid == 0 {
+            return "a prepared transaction (pg_prepared_xacts)".to_owned();
+        }
+        let mut words = vec![format!("pid {}", self.pid)];
+        words.extend(self.user.as_ref().map(|user| format!("role {user}")));
+        words.extend((!self.application.is_empty()).then(|| format!("application {}", self.application)));
+        words.extend(self.state.clone());
+        let open = |ms: u64| format!("its transaction is open for {}", crate::clock::show_ms(ms));
+        words.extend(self.open_ms.map(open));
+        words.join(", ")
+    }
+}
+
+/// What a statement waits for and behind whom, a line each: the holder of the lock, for whom that one waits, and so on.
+pub fn behind(wanted: Option<&Wanted>, blockers: &[Blocker]) -> Vec<String> {
+    let mut lines: Vec<String> = wanted.iter().map(|wanted| format!("waits for {}", wanted.words())).collect();
+    for blocker in blockers {
+        let other = blockers.iter().find(|other| other.pid == blocker.holds_up);
+        let words = blocker.words();
+        lines.push(match other {
+            None => format!("behind {words}"),
+            Some(other) => {
+                let head = if blocker.head { ", the head of the chain" } else { "" };
+                format!("pid {} waits itself, behind {words}{head}", other.pid)
+            }
+        });
+    }
+    lines
+}
+
 /// One case of a reject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectResult {

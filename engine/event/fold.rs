@@ -1,7 +1,7 @@
 //! Folding: the only meaning of history. Nothing stores "running"; a run is running if its lock is held.
 
-use super::{CopiedTable, Event, Failure, Moment, Reading, SequenceMove, TableWrite};
-use std::collections::BTreeMap;
+use super::{Blocker, CopiedTable, Event, Exit, Failure, Moment, Reading, SequenceMove, TableWrite, Wanted};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Purpose of what is measured of one batch.
 pub const BATCH: &str = "batch";
@@ -22,6 +22,26 @@ pub enum Status {
     Blocked(Failure),
     /// It failed.
     Failed(Failure),
+    /// It was committed, and its rollback after it: it waits to be run again.
+    Undone,
+}
+
+/// A transaction whose COMMIT was about to be sent: xid, system identifier, timeline, database oid.
+pub type Intent = (String, String, i32, i64);
+
+/// A rollback of a stage that was begun, and that nobody knows the end of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undo {
+    /// Tries begun.
+    pub attempts: u32,
+    /// Backend of the last one: pid and start.
+    pub backend: Option<(i32, String)>,
+    /// An intent without an outcome.
+    pub intent: Option<Intent>,
+    /// The server said that it is committed.
+    pub committed: bool,
+    /// Row changes of the rollback.
+    pub writes: Vec<TableWrite>,
 }
 
 /// A half clone whose rows were begun.
@@ -46,10 +66,20 @@ pub struct StageState {
     pub attempts: u32,
     /// Backend of the last attempt: pid and start.
     pub backend: Option<(i32, String)>,
-    /// An intent without an outcome: xid, system identifier, timeline, database oid.
-    pub intent: Option<(String, String, i32, i64)>,
-    /// The same of the attempt that was committed.
-    pub committed: Option<(String, String, i32, i64)>,
+    /// An intent without an outcome.
+    pub intent: Option<Intent>,
+    /// A transaction of it is committed, and was not undone.
+    pub committed: bool,
+    /// That transaction; `None`: it wrote nothing transactional. Of batches, the last one.
+    pub xid: Option<String>,
+    /// The intent of that transaction.
+    pub held: Option<Intent>,
+    /// Who held up a statement of its last attempt, and what for.
+    pub stalled: Option<(Option<Wanted>, Vec<Blocker>)>,
+    /// Its rollback, while it is under way.
+    pub undo: Option<Undo>,
+    /// Why its rollback could not be done: it stays as it is.
+    pub stuck: Option<Failure>,
     /// Readings before it.
     pub before: Vec<Reading>,
     /// Readings when it ended.
@@ -113,8 +143,18 @@ pub struct RunState {
     pub rolled_out: std::collections::BTreeSet<String>,
     /// Watched transactions so far, by target.
     pub transactions: BTreeMap<String, u64>,
+    /// Stages in the order in which they were first committed or done.
+    pub order: Vec<String>,
+    /// A stage has been undone: the clone is not what it was made as, in tables that no stage has written.
+    pub went_back: bool,
+    /// A rollback was begun and has not ended: back to this stage, or all of it.
+    pub rolling_back: Option<Option<String>>,
     /// How it ended, if it did.
     pub ended: Option<Event>,
+    /// Digest of each input, as the run began or as a change was accepted since.
+    pub inputs: BTreeMap<String, String>,
+    /// Digest of each stage, likewise.
+    pub digests: BTreeMap<String, String>,
     /// The first line.
     pub started: Option<Event>,
 }
@@ -145,12 +185,27 @@ impl RunState {
             self.stages.entry(stage.to_owned()).or_default().apply(event);
         }
         match event {
-            Event::RunStarted { run, .. } => {
+            Event::RunStarted { run, inputs, stages, .. } => {
                 self.run.clone_from(run);
+                self.inputs.clone_from(inputs);
+                self.digests = stages.iter().map(|stage| (stage.name.clone(), stage.digest.clone())).collect();
                 self.started = Some(event.clone());
             }
-            Event::RunResumed { .. } => self.ended = None,
-            Event::RunEnded { .. } => self.ended = Some(event.clone()),
+            Event::RunResumed { inputs, stages, .. } => {
+                (self.ended, self.rolling_back) = (None, None);
+                if !inputs.is_empty() {
+                    self.inputs.clone_from(inputs);
+                    self.digests.clone_from(stages);
+                }
+            }
+            Event::RunEnded { .. } => (self.ended, self.rolling_back) = (Some(event.clone()), None),
+            Event::RollbackBegun { to, .. } => self.rolling_back = Some(to.clone()),
+            Event::StageCommitted { stage, .. } | Event::BatchCommitted { stage, .. } | Event::StageDone { stage, .. }
+                if !self.order.contains(stage) =>
+            {
+                self.order.push(stage.clone());
+            }
+            Event::Undone { stage, again, .. } => self.undone(stage, again),
             Event::CloneBegun { target, database, .. } => {
                 self.half_made.insert(target.clone(), database.clone());
             }
@@ -175,6 +230,39 @@ impl RunState {
     }
 }
 
+impl RunState {
+    /// What depends on an undone stage rests on nothing any more.
+    fn undone(&mut self, stage: &str, again: &[String]) {
+        self.went_back = true;
+        self.order.retain(|name| name != stage && !again.contains(name));
+        for name in again {
+            self.seen_after_rollout.remove(name);
+            let known = self.stages.entry(name.clone()).or_default();
+            // Undone itself before: it says so still.
+            if known.status != Status::Undone {
+                *known = StageState { attempts: known.attempts, ..StageState::default() };
+            }
+        }
+    }
+}
+
+/// What still counts: without what stages did before they, or what they depend on, were undone. That they were stays.
+pub fn standing(events: &[Event]) -> Vec<Event> {
+    let mut gone: BTreeSet<&str> = BTreeSet::new();
+    let mut standing: Vec<&Event> = Vec::with_capacity(events.len());
+    for event in events.iter().rev() {
+        let fact = matches!(event, Event::Undone { .. });
+        if fact || !event.stage().is_some_and(|stage| gone.contains(stage)) {
+            standing.push(event);
+        }
+        if let Event::Undone { stage, again, .. } = event {
+            gone.insert(stage);
+            gone.extend(again.iter().map(String::as_str));
+        }
+    }
+    standing.into_iter().rev().cloned().collect()
+}
+
 impl StageState {
     fn apply(&mut self, event: &Event) {
         match event {
@@ -184,6 +272,7 @@ impl StageState {
                 }
             Event::AttemptStarted { attempt, backend_pid, backend_start, .. } => {
                 self.attempts = *attempt;
+                self.stalled = None;
                 self.backend = Some((*backend_pid, backend_start.clone()));
                 self.intent = None;
                 self.open_batch = None;
@@ -202,21 +291,36 @@ impl StageState {
                 };
                 if purpose == BATCH { self.open_batch = Some(did) } else { self.did(did) }
             }
-            Event::BatchCommitted { batch, .. } => {
+            Event::BatchCommitted { batch, xid, .. } => {
                 self.batches = *batch;
                 // Its outcome is known: nothing is left to ask for.
-                self.committed = self.intent.take();
+                self.held = self.intent.take();
                 self.backend = None;
+                self.committed = true;
+                self.xid.clone_from(xid);
                 let batch = self.open_batch.take().unwrap_or_default();
                 self.did_more(batch);
             }
+            Event::Stalled { wanted, blockers, .. } => self.stalled = Some((wanted.clone(), blockers.clone())),
             Event::CommitIntended { xid, system_identifier, timeline, database_oid, .. } => {
                 self.intent = Some((xid.clone(), system_identifier.clone(), *timeline, *database_oid));
             }
-            Event::StageCommitted { .. } => {
+            Event::StageCommitted { xid, .. } => {
                 // Of batches, the last one.
-                self.committed = self.intent.take().or(self.committed.take());
+                self.held = self.intent.take().or(self.held.take());
+                self.committed = true;
+                self.xid = xid.clone().or(self.xid.take());
                 self.status = Status::Committed;
+            }
+            Event::UndoStarted { .. }
+            | Event::UndoIntended { .. }
+            | Event::UndoCommitted { .. }
+            | Event::Undone { .. }
+            | Event::UndoFailed { .. } => self.back(event),
+            Event::Measured { purpose, writes, .. } if purpose == "rollback" => {
+                if let Some(undo) = &mut self.undo {
+                    undo.writes.clone_from(writes);
+                }
             }
             Event::Proved { proof, passed: true, .. } => self.proved.push(proof.clone()),
             Event::FingerprintTaken { label, file, file_sha256, .. } => {
@@ -246,6 +350,36 @@ impl StageState {
                 if self.status != Status::Committed => {
                     self.status = Status::Failed(failure.clone());
                 }
+            _ => {}
+        }
+    }
+
+    /// On the way back.
+    fn back(&mut self, event: &Event) {
+        match event {
+            Event::UndoStarted { attempt, backend_pid, backend_start, .. } => {
+                (self.stuck, self.stalled) = (None, None);
+                let backend = Some((*backend_pid, backend_start.clone()));
+                self.undo = Some(Undo { attempts: *attempt, backend, ..Undo::default() });
+            }
+            Event::UndoIntended { xid, system_identifier, timeline, database_oid, .. } => {
+                let intent = (xid.clone(), system_identifier.clone(), *timeline, *database_oid);
+                self.undo.get_or_insert_default().intent = Some(intent);
+            }
+            Event::UndoCommitted { .. } => {
+                let undo = self.undo.get_or_insert_default();
+                (undo.intent, undo.committed) = (None, true);
+            }
+            Event::Undone { summary, .. } => {
+                let (attempts, summary) = (self.attempts, summary.clone());
+                *self = StageState { status: Status::Undone, attempts, summary, ..StageState::default() };
+            }
+            Event::UndoFailed { failure, .. } => {
+                self.undo = None;
+                // What is temporary needs nobody.
+                let passing = matches!(failure.exit, Exit::Temporary | Exit::Held);
+                self.stuck = (!passing).then(|| failure.clone());
+            }
             _ => {}
         }
     }
@@ -316,5 +450,57 @@ mod tests {
         let events = [attempt(1), intent, attempt(2)];
         assert!(RunState::of(&events[..2]).stage("a").intent.is_some());
         assert!(RunState::of(&events).stage("a").intent.is_none());
+    }
+
+    fn done(stage: &str) -> Event {
+        Event::StageDone { stage: stage.into(), summary: "well".into(), ms: 1 }
+    }
+
+    fn undone(stage: &str, again: &[&str]) -> Event {
+        let again = again.iter().map(|name| (*name).to_owned()).collect();
+        Event::Undone { stage: stage.into(), summary: String::new(), again, ms: 1 }
+    }
+
+    #[test]
+    fn what_depends_on_an_undone_stage_waits_again_and_the_rest_stays() {
+        let committed =
+            |stage: &str| Event::StageCommitted { stage: stage.into(), xid: Some("7".into()), open_ms: None };
+        let sealed = Event::PacketSealed {
+            stage: "packet".into(),
+            id: "1".into(),
+            path: "p".into(),
+            technical_go: true,
+            reasons: Vec::new(),
+        };
+        let events = [
+            done("base"),
+            committed("a"),
+            done("a"),
+            committed("b"),
+            done("b"),
+            sealed,
+            done("packet"),
+            undone("b", &["packet"]),
+        ];
+        let state = RunState::of(&events);
+        assert_eq!(state.order, ["base", "a"]);
+        assert_eq!(state.stage("b").status, Status::Undone);
+        assert_eq!(state.stage("packet").status, Status::Waiting);
+        assert!(state.stage("packet").packet.is_none() && !state.stage("b").committed);
+        assert!(state.is_done("a") && state.is_done("base"));
+        let left = standing(&events);
+        assert!(left.iter().all(|event| !matches!(event, Event::PacketSealed { .. })));
+        assert_eq!(left.len(), 4, "{left:?}");
+    }
+
+    #[test]
+    fn a_rollback_that_could_not_be_done_leaves_its_stage_done() {
+        let failure = Failure::new(Exit::Stuck, "no rollback");
+        let mut events = vec![done("a"), Event::UndoFailed { stage: "a".into(), failure: failure.clone(), ms: 1 }];
+        let state = RunState::of(&events);
+        assert!(state.is_done("a"));
+        assert_eq!(state.stage("a").stuck, Some(failure));
+        events.push(undone("a", &[]));
+        assert_eq!(RunState::of(&events).stage("a").stuck, None);
     }
 }

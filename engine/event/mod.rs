@@ -13,11 +13,11 @@ mod fold;
 pub use database::{Identity, Marker, TxRecord};
 pub use exit::Exit;
 pub use facts::{
-    CopiedTable, Executed, HeldLock, Judgement, LockWait, Moment, Reading, Refusal, RejectResult, Role, SequenceMove,
-    StageBrief, TableWrite, Truth, Unchanged,
+    Blocker, CopiedTable, Executed, HeldLock, Judgement, LockWait, Moment, Reading, Refusal, RejectResult, Role,
+    SequenceMove, StageBrief, TableWrite, Truth, Unchanged, Wanted, behind,
 };
 pub use failure::Failure;
-pub use fold::{BATCH, HalfMade, RunState, StageState, Status};
+pub use fold::{BATCH, HalfMade, Intent, RunState, StageState, Status, Undo, standing};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,6 +48,11 @@ pub enum Event {
         pid: u32,
         torn: Option<u64>,
         accepted: Vec<String>,
+        /// Where changes were accepted: digests of all inputs and stages, which hold from here on.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        inputs: BTreeMap<String, String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        stages: BTreeMap<String, String>,
     },
     /// A database was reached and identified. For a clone: its name, and the maker in the maintenance database.
     TargetBound {
@@ -353,6 +358,51 @@ pub enum Event {
         failure: Failure,
         ms: u64,
     },
+    /// A statement waits, and behind whom: told once for each session that holds it up.
+    Stalled {
+        stage: String,
+        wanted: Option<Wanted>,
+        blockers: Vec<Blocker>,
+    },
+    /// A rollback of the run on its clones begins: of these stages, in this order. `to`: back to it, and not over it.
+    RollbackBegun {
+        to: Option<String>,
+        stages: Vec<String>,
+    },
+    /// One try of a stage's rollback, before its BEGIN.
+    UndoStarted {
+        stage: String,
+        attempt: u32,
+        backend_pid: i32,
+        backend_start: String,
+    },
+    /// Durable before the COMMIT of a rollback is sent.
+    UndoIntended {
+        stage: String,
+        xid: String,
+        system_identifier: String,
+        timeline: i32,
+        database_oid: i64,
+    },
+    /// The server says that the rollback is committed. `xid` is `None` when nothing transactional was written.
+    UndoCommitted {
+        stage: String,
+        xid: Option<String>,
+        open_ms: Option<u64>,
+    },
+    /// The stage is as if it had not run. It and `again`, which depend on it, wait to be run.
+    Undone {
+        stage: String,
+        summary: String,
+        again: Vec<String>,
+        ms: u64,
+    },
+    /// Its rollback was not done: the stage stays as it is.
+    UndoFailed {
+        stage: String,
+        failure: Failure,
+        ms: u64,
+    },
     /// A signal stopped the run; what became of what was at work, in words.
     Interrupted {
         signal: String,
@@ -377,6 +427,7 @@ impl Event {
             | Event::DoorTried { .. }
             | Event::Transaction { .. }
             | Event::Child { .. }
+            | Event::RollbackBegun { .. }
             | Event::Interrupted { .. }
             | Event::RunEnded { .. } => None,
             Event::StageStarted { stage }
@@ -408,6 +459,12 @@ impl Event {
             | Event::PacketOpened { stage, .. }
             | Event::PacketSealed { stage, .. }
             | Event::RolledOut { stage, .. }
+            | Event::Stalled { stage, .. }
+            | Event::UndoStarted { stage, .. }
+            | Event::UndoIntended { stage, .. }
+            | Event::UndoCommitted { stage, .. }
+            | Event::Undone { stage, .. }
+            | Event::UndoFailed { stage, .. }
             | Event::StageDone { stage, .. }
             | Event::StageBlocked { stage, .. }
             | Event::StageFailed { stage, .. } => Some(stage),

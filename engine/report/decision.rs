@@ -1,6 +1,6 @@
 //! GO or NO-GO: a conjunction over an explicit list of criteria, each with its evidence. NO-GO is the default.
 
-use crate::event::{Event, Exit, Judgement, RunState, StageBrief, Status, Truth, Unchanged};
+use crate::event::{Event, Exit, Judgement, RunState, StageBrief, Status, Truth, Unchanged, standing};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +32,8 @@ impl Decision {
     /// What other stages did says nothing about these, so their events are left out.
     pub fn over(stages: &[StageBrief], events: &[Event], gates: Vec<Judgement>) -> Decision {
         let names: BTreeSet<&str> = stages.iter().map(|s| s.name.as_str()).collect();
-        let concerned = |event: &&Event| event.stage().is_none_or(|name| names.contains(name));
-        let events: Vec<Event> = events.iter().filter(concerned).cloned().collect();
+        let concerned = |event: &Event| event.stage().is_none_or(|name| names.contains(name));
+        let events: Vec<Event> = standing(events).into_iter().filter(concerned).collect();
         let events = events.as_slice();
         let state = RunState::of(events);
         let mut criteria: Vec<Criterion> = stages.iter().map(|s| stage_done(s, &state)).collect();
@@ -97,6 +97,7 @@ fn stage_done(stage: &StageBrief, state: &RunState) -> Criterion {
     match known.status {
         Status::Done => criterion(what, "PASS", known.summary),
         Status::Waiting | Status::Started => criterion(what, "NOT RUN", "it has no outcome in the journal".into()),
+        Status::Undone => criterion(what, "NOT RUN", "it was undone, and did not run again".into()),
         Status::Committed => criterion(what, "FAIL", "committed, and not proved".into()),
         Status::Blocked(failure) | Status::Failed(failure) => criterion(what, "FAIL", failure.what),
     }

@@ -10,7 +10,7 @@ use super::page;
 use super::table::markdown;
 use crate::clock;
 use crate::digest;
-use crate::event::{Event, Judgement, Line, Role, RunState, StageBrief, Status};
+use crate::event::{Event, Judgement, Line, Role, RunState, StageBrief, StageState, Status};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -103,10 +103,7 @@ fn overview(events: &[Event], stages: &[StageBrief]) -> String {
         .map(|(index, brief)| {
             let known = state.stage(&brief.name);
             let word = status_word(&known.status);
-            let said = match &known.status {
-                Status::Blocked(f) | Status::Failed(f) => f.what.clone(),
-                _ => known.summary.clone(),
-            };
+            let said = said(&known);
             vec![format!("{:02}", index + 1), brief.name.clone(), brief.kind.clone(), word.to_owned(), said]
         })
         .collect();
@@ -125,6 +122,15 @@ fn overview(events: &[Event], stages: &[StageBrief]) -> String {
     text
 }
 
+/// What a stage came to, in one line.
+pub fn said(known: &StageState) -> String {
+    match (&known.status, &known.stuck) {
+        (Status::Blocked(failure) | Status::Failed(failure), _) => failure.what.clone(),
+        (_, Some(stuck)) => format!("{} · not undone: {}", known.summary, stuck.what),
+        _ => known.summary.clone(),
+    }
+}
+
 /// The word for a state.
 pub fn status_word(status: &Status) -> &'static str {
     match status {
@@ -134,6 +140,7 @@ pub fn status_word(status: &Status) -> &'static str {
         Status::Done => "done",
         Status::Blocked(_) => "blocked",
         Status::Failed(_) => "failed",
+        Status::Undone => "undone",
     }
 }
 

@@ -121,6 +121,9 @@ pub fn left_out(events: &[Event]) -> String {
             Event::TargetBound { target, waived, .. } => {
                 lines.extend(waived.iter().map(|w| format!("`{target}` was {w}")));
             }
+            Event::Undone { stage, .. } => {
+                lines.push(format!("`{stage}` had run before, and its rollback was committed on the clone"));
+            }
             Event::RunResumed { accepted, torn, .. } => {
                 lines.extend(accepted.iter().map(|a| format!("changed while the run was stopped, and accepted: {a}")));
                 lines.extend(torn.iter().map(|b| format!("{b} bytes of a half-written journal line were cut")));

@@ -4,7 +4,7 @@ use super::schedule::{Ready, Schedule};
 use super::signals::{self, Signals};
 use crate::clock::Stopwatch;
 use crate::compile::Workflow;
-use crate::event::{Event, Exit, Failure, Status};
+use crate::event::{Event, Exit, Failure, StageState, Status, behind};
 use crate::plan::Policy;
 use crate::stage::{self, Cx, Done, Stage};
 use std::collections::BTreeMap;
@@ -244,8 +244,16 @@ fn timed_out(cx: &Cx, stage: &dyn Stage, limit: Duration) -> Failure {
         }
         _ => "its statements were ended and rolled back",
     };
-    Failure::new(Exit::StageFailed, what).changed(changed).next(
+    held_up(Failure::new(Exit::StageFailed, what), &state).changed(changed).next(
         "then",
         format!("raise `timeout` of stage `{}` and run: engine resume {} --accept-changes", head.name, cx.run),
     )
+}
+
+/// With who held up its last statements, as far as the journal knows.
+pub(super) fn held_up(failure: Failure, state: &StageState) -> Failure {
+    let Some((wanted, blockers)) = &state.stalled else { return failure };
+    behind(wanted.as_ref(), blockers)
+        .into_iter()
+        .fold(failure, |failure, line| failure.fact(format!("was seen: {line}")))
 }

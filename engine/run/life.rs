@@ -3,11 +3,12 @@
 use super::bind::{Binding, bind};
 use super::committed;
 use super::drive::{Machine, Outcome};
+use super::rollback;
 use super::sensitive;
 use crate::clock::{self, Stopwatch};
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState, Status};
-use crate::journal::{History, Home, Journal, Place};
+use crate::journal::{Held, History, Home, Journal, Place};
 use crate::name;
 use crate::report::dossier;
 use crate::stage::{Cx, Looks, Progress, Sink};
@@ -92,18 +93,49 @@ pub async fn resume(
     how: Resumption,
     options: &Options,
 ) -> Result<(Exit, History), Failure> {
+    let taken = take_up(workflow, place, &history, how, options, "resume").await?;
+    let (workflow, cx) = (&taken.workflow, &taken.cx);
+    // A rollback that was killed: what was committed of it counts.
+    if let Err(failure) = rollback::finish_pending(workflow, cx).await {
+        let verdict = format!("not taken up: {}", failure.what);
+        end(workflow, cx, (failure.exit, verdict, Vec::new()), 0, history).await?;
+        return Err(failure);
+    }
+    finish(Arc::clone(workflow), Arc::clone(cx), history, options).await
+}
+
+/// A run that was taken up again, and what it holds.
+pub(super) struct TakenUp {
+    pub(super) workflow: Arc<Workflow>,
+    pub(super) cx: Arc<Cx>,
+    _locks: Vec<RunLock>,
+    _held: Held,
+}
+
+/// Takes a run up again for `verb`: nobody else works on it, its inputs are what they were, its clones are its own.
+///
+/// # Errors
+/// As `resume`.
+pub(super) async fn take_up(
+    mut workflow: Workflow,
+    place: Place,
+    history: &History,
+    how: Resumption,
+    options: &Options,
+    verb: &str,
+) -> Result<TakenUp, Failure> {
     let held = place.hold()?;
     // Who had the lock since it was read may have gone on with it.
-    place.demand_still(&history)?;
+    place.demand_still(history)?;
     let secrets = sensitive::read(&mut workflow, sensitive::stored_key(place.dir())?.as_ref())?;
     let workflow = Arc::new(workflow);
     let state = RunState::of(history.events());
-    let Some(Event::RunStarted { run, as_of, inputs, stages, .. }) = state.started.clone() else {
+    let Some(Event::RunStarted { run, as_of, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, "the journal does not say how the run began"));
     };
-    let mut accepted = changed_inputs(&workflow, &inputs, how)?;
+    let mut accepted = changed_inputs(&workflow, &state.inputs, how, verb)?;
     if !accepted.is_empty() {
-        refuse_changed_stages(&workflow, &stages, &state)?;
+        refuse_changed_stages(&workflow, &state)?;
     }
     accepted.extend(place.same_server(how.accept_changes)?);
     place.bring()?;
@@ -113,20 +145,21 @@ pub async fn resume(
     super::anchors::demand(&targets, &run, &history).await?;
     revive(&targets, &state).await?;
     committed::demand(&workflow, &targets, &state).await?;
-    let journal = Arc::new(place.reopen(&history)?);
+    let journal = Arc::new(place.reopen(history)?);
     let cx = context(&workflow, run, as_of, journal, targets, secrets, state, options);
+    let digests = || workflow.briefs.iter().map(|stage| (stage.name.clone(), stage.digest.clone())).collect();
     cx.record(Event::RunResumed {
         host: host(),
         pid: std::process::id(),
         torn: (history.torn_bytes > 0).then_some(history.torn_bytes),
+        inputs: if accepted.is_empty() { BTreeMap::new() } else { workflow.inputs.clone() },
+        stages: if accepted.is_empty() { BTreeMap::new() } else { digests() },
         accepted,
     })?;
     for event in events {
         cx.record(event)?;
     }
-    let ended = finish(workflow, cx, history, options).await?;
-    drop((locks, held));
-    Ok(ended)
+    Ok(TakenUp { workflow, cx, _locks: locks, _held: held })
 }
 
 #[allow(clippy::too_many_arguments)] // the one place where a context is put together
@@ -176,10 +209,21 @@ async fn finish(
     };
     let machine = Machine { workflow: Arc::clone(&workflow), cx: Arc::clone(&cx), jobs: options.jobs.max(1), until };
     let outcome = machine.drive().await?;
-    let (exit, verdict, reasons) = verdict(&cx, &outcome);
-    cx.record(Event::RunEnded { exit, verdict, reasons, ms: watch.ms() })?;
-    anchor(&cx, exit).await;
-    let history = cx.journal.place().read_on(history)?;
+    let verdict = verdict(&cx, &outcome);
+    end(&workflow, &cx, verdict, watch.ms(), history).await
+}
+
+/// Says how it ended, anchors the journal's head, writes the dossier. `known`: the journal as it was read.
+pub(super) async fn end(
+    workflow: &Workflow,
+    cx: &Cx,
+    (exit, verdict, reasons): (Exit, String, Vec<String>),
+    ms: u64,
+    known: History,
+) -> Result<(Exit, History), Failure> {
+    cx.record(Event::RunEnded { exit, verdict, reasons, ms })?;
+    anchor(cx, exit).await;
+    let history = cx.journal.place().read_on(known)?;
     dossier::write(
         &cx.dir,
         &history.lines,
@@ -234,7 +278,7 @@ fn verdict(cx: &Cx, outcome: &Outcome) -> (Exit, String, Vec<String>) {
     (exit, line, reasons)
 }
 
-fn stages(number: usize) -> String {
+pub(super) fn stages(number: usize) -> String {
     if number == 1 { "1 stage".to_owned() } else { format!("{number} stages") }
 }
 
@@ -356,6 +400,7 @@ fn changed_inputs(
     workflow: &Workflow,
     before: &BTreeMap<String, String>,
     how: Resumption,
+    verb: &str,
 ) -> Result<Vec<String>, Failure> {
     let now = &workflow.inputs;
     let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
@@ -365,25 +410,22 @@ fn changed_inputs(
     }
     let mut failure = Failure::new(Exit::InputsChanged, "the plan or its inputs changed since the run began")
         .changed("nothing was changed")
-        .next("go on", "engine resume RUN --accept-changes   when only stages that are not committed differ")
+        .next("go on", format!("engine {verb} RUN --accept-changes   when only stages that are not committed differ"))
         .next("or", "put the files back as they were");
     failure.facts = moved;
     Err(failure)
 }
 
 /// Stages that are committed or done must be unchanged, byte for byte.
-fn refuse_changed_stages(
-    workflow: &Workflow,
-    before: &[crate::event::StageBrief],
-    state: &RunState,
-) -> Result<(), Failure> {
-    let changed: Vec<String> = before
+fn refuse_changed_stages(workflow: &Workflow, state: &RunState) -> Result<(), Failure> {
+    let changed: Vec<String> = state
+        .digests
         .iter()
-        .filter(|old| matches!(state.stage(&old.name).status, Status::Committed | Status::Done))
-        .filter(|old| {
-            workflow.briefs.iter().find(|new| new.name == old.name).is_none_or(|new| new.digest != old.digest)
+        .filter(|(old, _)| matches!(state.stage(old).status, Status::Committed | Status::Done))
+        .filter(|(old, digest)| {
+            workflow.briefs.iter().find(|new| new.name == **old).is_none_or(|new| new.digest != **digest)
         })
-        .map(|old| old.name.clone())
+        .map(|(old, _)| old.clone())
         .collect();
     if changed.is_empty() {
         return Ok(());

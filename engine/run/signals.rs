@@ -57,6 +57,12 @@ pub async fn stop<T: 'static>(running: &mut tokio::task::JoinSet<T>) -> usize {
     target::cancel_all(PATIENCE).await
 }
 
+/// The same when what was at work has been dropped already.
+pub async fn stop_all() -> usize {
+    target::end_begins();
+    target::cancel_all(PATIENCE).await
+}
+
 /// What a stage is at, for `left`: its kind, or that it is in no transaction.
 pub fn work_of(stage: &dyn Stage) -> &'static str {
     if stage.work().is_some_and(|work| work.alone) { ALONE } else { stage.head().kind }

@@ -5,12 +5,72 @@
 
 use super::Cx;
 use crate::crash;
-use crate::event::{Event, Exit, Failure, StageState};
-use crate::target::{CommitOutcome, WriteTx, Writer, identify};
+use crate::event::{Event, Exit, Failure, Identity, Intent, StageState};
+use crate::target::{Alone, CommitOutcome, WriteTx, Writer, identify};
 use std::time::Duration;
 
 /// Key of the lock that whoever writes a database holds; `apply.sql` of a packet takes the same.
 pub const LOCK_KEY: &str = "engine: a stage or a packet is at work here";
+
+/// Which of a stage's transactions: its own, one of its batches, or that of its rollback. All are committed by the same
+/// protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The stage.
+    Forward,
+    /// One batch of it, from 1.
+    Batch(u32),
+    /// Its rollback.
+    Back,
+}
+
+impl Way {
+    /// For people.
+    fn of(self, stage: &str) -> String {
+        match self {
+            Way::Forward => format!("stage `{stage}`"),
+            Way::Batch(batch) => format!("batch {batch} of stage `{stage}`"),
+            Way::Back => format!("the rollback of `{stage}`"),
+        }
+    }
+
+    /// How crash points are called.
+    fn place(self) -> &'static str {
+        match self {
+            Way::Forward | Way::Batch(_) => "commit",
+            Way::Back => "undo",
+        }
+    }
+
+    fn intended(self, stage: String, xid: String, at: Identity) -> Event {
+        let (system_identifier, timeline, database_oid) = (at.system_identifier, at.timeline, at.oid);
+        match self {
+            Way::Forward | Way::Batch(_) => {
+                Event::CommitIntended { stage, xid, system_identifier, timeline, database_oid }
+            }
+            Way::Back => Event::UndoIntended { stage, xid, system_identifier, timeline, database_oid },
+        }
+    }
+
+    fn committed(self, stage: String, xid: Option<String>, open_ms: Option<u64>) -> Event {
+        match self {
+            Way::Forward => Event::StageCommitted { stage, xid, open_ms },
+            Way::Batch(batch) => Event::BatchCommitted { stage, batch, xid, open_ms },
+            Way::Back => Event::UndoCommitted { stage, xid, open_ms },
+        }
+    }
+
+    /// What the last attempt left: its intent, its backend.
+    fn left(self, state: &StageState) -> (Option<&Intent>, Option<&(i32, String)>) {
+        match self {
+            Way::Forward | Way::Batch(_) => (state.intent.as_ref(), state.backend.as_ref()),
+            Way::Back => {
+                let undo = state.undo.as_ref();
+                (undo.and_then(|undo| undo.intent.as_ref()), undo.and_then(|undo| undo.backend.as_ref()))
+            }
+        }
+    }
+}
 
 /// Nobody else may run this stage meanwhile and, unless the target allows it, none at all on this database.
 ///
@@ -23,31 +83,22 @@ pub async fn stage_lock(tx: &WriteTx, target: &str, parallel: bool, stage: &str)
          AND pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended($2, 0))"
     );
     let of_stage = format!("engine stage {stage}");
-    if tx.query_one(&sql, &[&LOCK_KEY, &of_stage]).await?.get(0) {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Held, format!("another session runs a stage on `{target}`"))
+    if tx.query_one(&sql, &[&LOCK_KEY, &of_stage]).await?.get(0) { Ok(()) } else { Err(locked(target)) }
+}
+
+/// The same on a session outside of any transaction, for as long as it lives.
+///
+/// # Errors
+/// As `stage_lock`.
+pub async fn stage_lock_alone(alone: &Alone, target: &str, parallel: bool, stage: &str) -> Result<(), Failure> {
+    let of_stage = format!("engine stage {stage}");
+    if alone.lock(&[(LOCK_KEY, parallel), (&of_stage, false)]).await? { Ok(()) } else { Err(locked(target)) }
+}
+
+fn locked(target: &str) -> Failure {
+    Failure::new(Exit::Held, format!("another session runs a stage on `{target}`"))
         .next("wait", "until the other session has ended, then the same command again")
-        .changed("nothing was changed"))
-}
-
-/// What a transaction is of its stage: the event that says it is committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// All of it.
-    Stage,
-    /// One batch of it, from 1.
-    Batch(u32),
-}
-
-impl Unit {
-    fn committed(self, stage: &str, xid: Option<String>, open_ms: Option<u64>) -> Event {
-        let stage = stage.to_owned();
-        match self {
-            Unit::Stage => Event::StageCommitted { stage, xid, open_ms },
-            Unit::Batch(batch) => Event::BatchCommitted { stage, batch, xid, open_ms },
-        }
-    }
+        .changed("nothing was changed")
 }
 
 /// Makes the xid durable, journals the intent, commits once and asks what became of it.
@@ -55,71 +106,71 @@ impl Unit {
 /// # Errors
 /// Rolled back by the server (75, or 40 with its reason), or the outcome is not known (50).
 pub async fn commit(cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Result<(), Failure> {
-    commit_unit(cx, (stage, Unit::Stage), writer, tx).await
+    commit_on(Way::Forward, cx, stage, writer, tx).await
 }
 
-/// The same for a part of a stage.
+/// The same for any of a stage's transactions.
 ///
 /// # Errors
 /// As `commit`.
-pub async fn commit_unit(cx: &Cx, (stage, unit): (&str, Unit), writer: &Writer, tx: WriteTx) -> Result<(), Failure> {
-    let xid = intend(cx, stage, writer, &tx).await.map_err(|failure| {
-        let changed = format!("nothing of `{stage}` was committed");
+pub async fn commit_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: WriteTx) -> Result<(), Failure> {
+    let what = way.of(stage);
+    let nothing = match way {
+        Way::Forward => format!("nothing of `{stage}` was committed"),
+        Way::Batch(_) | Way::Back => format!("nothing of {what} was committed"),
+    };
+    let xid = intend(way, cx, stage, writer, &tx).await.map_err(|failure| {
+        let changed = nothing.clone();
         if failure.changed.is_none() { failure.changed(changed) } else { failure }
     })?;
     let open = tx.open_since();
     match tx.commit(xid.as_deref()).await {
         CommitOutcome::Committed => {}
         CommitOutcome::Aborted(why) => {
-            let what = format!("COMMIT of stage `{stage}` was answered by a rollback");
+            let what = format!("COMMIT of {what} was answered by a rollback");
             let failure = why.unwrap_or_else(|| Failure::new(Exit::Temporary, what));
-            return Err(failure.changed(format!("nothing of `{stage}` was committed")));
+            return Err(failure.changed(nothing));
         }
         CommitOutcome::Unknown(why) => {
             let xid = xid.as_deref().unwrap_or_default();
             cx.say(stage, &format!("COMMIT was sent, its answer never came ({}); asking the server", why.what));
-            return if asked(cx, (stage, unit), writer, xid).await? {
+            return if asked(way, cx, stage, writer, xid).await? {
                 Ok(())
             } else {
                 Err(why
                     .fact(format!("the server says that transaction {xid} was rolled back"))
-                    .changed(format!("nothing of `{stage}` was committed")))
+                    .changed(nothing))
             };
         }
     }
-    cx.record(unit.committed(stage, xid, Some(open.ms())))
+    cx.record(way.committed(stage.to_owned(), xid, Some(open.ms())))
 }
 
 /// Makes the transaction's id durable in the server and in the journal, if it has one.
-async fn intend(cx: &Cx, stage: &str, writer: &Writer, tx: &WriteTx) -> Result<Option<String>, Failure> {
+async fn intend(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: &WriteTx) -> Result<Option<String>, Failure> {
     tx.control("SET LOCAL synchronous_commit = on").await?;
     let xid = tx.xid().await?;
     if let Some(xid) = &xid {
         let identity = identify(tx).await?;
-        crash::point(|| format!("commit/{stage}/xid"));
+        crash::point(|| format!("{}/{stage}/xid", way.place()));
         writer.flush_wal().await?;
-        crash::point(|| format!("commit/{stage}/flushed"));
-        cx.record(Event::CommitIntended {
-            stage: stage.to_owned(),
-            xid: xid.clone(),
-            system_identifier: identity.system_identifier,
-            timeline: identity.timeline,
-            database_oid: identity.oid,
-        })?;
+        crash::point(|| format!("{}/{stage}/flushed", way.place()));
+        cx.record(way.intended(stage.to_owned(), xid.clone(), identity))?;
     }
     Ok(xid)
 }
 
 /// What became of a COMMIT without an answer, from a session of its own. True: it is committed.
-async fn asked(cx: &Cx, (stage, unit): (&str, Unit), writer: &Writer, xid: &str) -> Result<bool, Failure> {
+async fn asked(way: Way, cx: &Cx, stage: &str, writer: &Writer, xid: &str) -> Result<bool, Failure> {
     let known = cx.with_state(|state| state.stage(stage));
-    recover_unit(cx, (stage, unit), writer, &known).await.map_err(|failure| {
+    recover_on(way, cx, stage, writer, &known).await.map_err(|failure| {
         if matches!(failure.exit, Exit::Stuck | Exit::WrongDatabase) {
             return failure;
         }
-        let again = format!("engine resume {}   asks the server what became of it", cx.run);
+        let verb = if way == Way::Back { "rollback" } else { "resume" };
+        let again = format!("engine {verb} {}   asks the server what became of it", cx.run);
         // Nobody has to look as long as the server has not been asked.
-        Failure { next: vec![("then".to_owned(), again)], ..stuck(stage, xid, &failure.what) }
+        Failure { next: vec![("then".to_owned(), again)], ..stuck(&way.of(stage), xid, &failure.what) }
     })
 }
 
@@ -128,37 +179,34 @@ async fn asked(cx: &Cx, (stage, unit): (&str, Unit), writer: &Writer, xid: &str)
 /// # Errors
 /// Another server (50), another database (63), or an answer nobody can rely on (50).
 pub async fn recover(cx: &Cx, stage: &str, writer: &Writer, state: &StageState) -> Result<bool, Failure> {
-    recover_unit(cx, (stage, Unit::Stage), writer, state).await
+    recover_on(Way::Forward, cx, stage, writer, state).await
 }
 
-/// The same for a part of a stage.
+/// The same for any of a stage's transactions.
 ///
 /// # Errors
 /// As `recover`.
-pub async fn recover_unit(
-    cx: &Cx,
-    (stage, unit): (&str, Unit),
-    writer: &Writer,
-    state: &StageState,
-) -> Result<bool, Failure> {
-    let Some((xid, system_identifier, timeline, oid)) = &state.intent else {
+pub async fn recover_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, state: &StageState) -> Result<bool, Failure> {
+    let what = way.of(stage);
+    let (intent, backend) = way.left(state);
+    let Some((xid, system_identifier, timeline, oid)) = intent else {
         // No intent: it cannot have committed, but its backend may still be at it.
-        if let Some((pid, started)) = &state.backend {
-            wait_for_backend(stage, writer, *pid, started).await?;
+        if let Some((pid, started)) = backend {
+            wait_for_backend(&what, writer, *pid, started).await?;
         }
         return Ok(false);
     };
     let identity = writer.identity().await?;
     if identity.system_identifier != *system_identifier || identity.timeline != *timeline {
-        return Err(stuck(stage, xid, "this is another server, or one that was restored or failed over since"));
+        return Err(stuck(&what, xid, "this is another server, or one that was restored or failed over since"));
     }
     if identity.oid != *oid {
-        return Err(Failure::new(Exit::WrongDatabase, format!("stage `{stage}` was committed to another database"))
+        return Err(Failure::new(Exit::WrongDatabase, format!("{what} was committed to another database"))
             .fact(format!("its oid was {oid}, this one has {}", identity.oid)));
     }
-    let committed = ask(stage, writer, state, xid).await?;
+    let committed = ask(&what, writer, backend, xid).await?;
     if committed {
-        cx.record(unit.committed(stage, Some(xid.clone()), None))?;
+        cx.record(way.committed(stage.to_owned(), Some(xid.clone()), None))?;
     }
     Ok(committed)
 }
@@ -169,7 +217,7 @@ pub async fn recover_unit(
 /// # Errors
 /// The server says otherwise (exit 50), or cannot be asked.
 pub async fn still_committed(stage: &str, writer: &Writer, state: &StageState) -> Result<(), Failure> {
-    let Some((xid, system_identifier, ..)) = &state.committed else { return Ok(()) };
+    let Some((xid, system_identifier, ..)) = &state.held else { return Ok(()) };
     let said = if writer.identity().await?.system_identifier == *system_identifier {
         writer.xact_status(xid).await?
     } else {
@@ -188,28 +236,28 @@ pub async fn still_committed(stage: &str, writer: &Writer, state: &StageState) -
     }
 }
 
-async fn ask(stage: &str, writer: &Writer, state: &StageState, xid: &str) -> Result<bool, Failure> {
+async fn ask(what: &str, writer: &Writer, backend: Option<&(i32, String)>, xid: &str) -> Result<bool, Failure> {
     for round in 0..ROUNDS {
         match writer.xact_status(xid).await?.as_deref() {
             Some("committed") => return Ok(true),
             // In the future: it never became durable, and no stranger has its number yet.
             Some("aborted" | "future") => return Ok(false),
-            Some("in progress") => wait(writer, state.backend.as_ref(), round).await,
-            Some(other) => return Err(stuck(stage, xid, &format!("the server says `{other}`"))),
-            None => return Err(stuck(stage, xid, "the server no longer knows that transaction")),
+            Some("in progress") => wait(writer, backend, round).await,
+            Some(other) => return Err(stuck(what, xid, &format!("the server says `{other}`"))),
+            None => return Err(stuck(what, xid, "the server no longer knows that transaction")),
         }
     }
-    Err(stuck(stage, xid, "it has been in progress for a minute and nobody ends it"))
+    Err(stuck(what, xid, "it has been in progress for a minute and nobody ends it"))
 }
 
-async fn wait_for_backend(stage: &str, writer: &Writer, pid: i32, started: &str) -> Result<(), Failure> {
+async fn wait_for_backend(what: &str, writer: &Writer, pid: i32, started: &str) -> Result<(), Failure> {
     for round in 0..ROUNDS {
         if !writer.backend_alive(pid, started).await? {
             return Ok(());
         }
         wait(writer, Some(&(pid, started.to_owned())), round).await;
     }
-    Err(Failure::new(Exit::Held, format!("the backend of the last attempt of `{stage}` is still at work"))
+    Err(Failure::new(Exit::Held, format!("the backend of the last attempt of {what} is still at work"))
         .fact(format!("backend {pid}, started {started}"))
         .next("end it", format!("psql -c 'SELECT pg_terminate_backend({pid})'")))
 }
@@ -230,8 +278,8 @@ async fn wait(writer: &Writer, backend: Option<&(i32, String)>, round: u32) {
     tokio::time::sleep(Duration::from_millis(500)).await;
 }
 
-fn stuck(stage: &str, xid: &str, why: &str) -> Failure {
-    Failure::new(Exit::Stuck, format!("whether stage `{stage}` was committed is not known: {why}"))
+fn stuck(what: &str, xid: &str, why: &str) -> Failure {
+    Failure::new(Exit::Stuck, format!("whether {what} was committed is not known: {why}"))
         .fact(format!("transaction {xid}"))
         .changed("it is either wholly there or not at all; nothing more was sent")
         .next("look", "compare the tables the stage writes with its bound, by hand")

@@ -20,7 +20,7 @@ pub struct Done {
 
 /// A listener to durable lines.
 pub type Sink = Arc<dyn Fn(&Line) + Send + Sync>;
-/// Told what a stage is doing right now: stage, text.
+/// Told what a stage is doing right now: stage, text. What follows a line break in it is for a terminal only.
 pub type Progress = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// The context of a run.

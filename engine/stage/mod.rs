@@ -17,6 +17,8 @@ mod rollout;
 mod sequences;
 mod source_facts;
 mod sql;
+mod stall;
+pub mod undo;
 
 pub use commit::still_committed;
 pub use context::{Cx, Done, Progress, Sink};

@@ -21,6 +21,7 @@ use crate::target::{CloneTarget, Doors, Expected, Live, NewDatabase};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use steps::Steps;
+pub(super) use steps::compare;
 
 /// The kind.
 pub static KIND: Kind =

@@ -9,13 +9,13 @@ mod sealed;
 
 use super::packet::PACKETS;
 use super::packet::manifest::{Manifest, Packet};
-use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings};
+use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings, stall};
 use crate::diag::Diagnostic;
 use crate::event::{Event, Exit, Failure, Role, StageState, Status, Truth};
 use crate::guard::{self, Check};
 use crate::plan::keys::Keys;
 use crate::proof::{forward, measure};
-use crate::target::{WriteTx, Writer};
+use crate::target::{Plain, WriteTx, Writer};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -98,10 +98,15 @@ impl RolloutStage {
         let plain = cx.targets.plain(&self.on)?;
         let writer =
             plain.writer.clone().ok_or_else(|| Failure::new(Exit::Io, format!("`{}` has no writer", self.on)))?;
+        let writer = writer.apart();
+        stall::over(cx, &self.head.name, &writer, Box::pin(self.work_on(cx, plain, &writer))).await
+    }
+
+    async fn work_on(&self, cx: &Cx, plain: &Plain, writer: &Writer) -> Result<Done, Failure> {
         let known = cx.with_state(|state| state.stage(&self.head.name));
         // Before anything that could refuse: a rollout that was committed must not be called blocked.
         if known.attempts > 0
-            && (known.status == Status::Committed || commit::recover(cx, &self.head.name, &writer, &known).await?)
+            && (known.status == Status::Committed || commit::recover(cx, &self.head.name, writer, &known).await?)
         {
             return self.remembered(cx, &known);
         }
@@ -139,7 +144,7 @@ impl RolloutStage {
             backend_start: tx.backend_start.clone(),
         })?;
         match self.within(cx, &tx, &packet).await {
-            Ok(Some((held, summary))) => self.commit(cx, &packet, &writer, tx, held, summary).await,
+            Ok(Some((held, summary))) => self.commit(cx, &packet, writer, tx, held, summary).await,
             Ok(None) => {
                 tx.rollback().await;
                 cx.record(Event::RolledOut {

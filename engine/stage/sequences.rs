@@ -41,6 +41,14 @@ pub async fn moved_since(reader: &Reader, then: &Places) -> Result<Vec<SequenceM
     Ok(then.iter().filter_map(moved).collect())
 }
 
+/// Moves that can be of `stage`: those of sequences that no other stage has drawn from.
+pub fn own(cx: &Cx, stage: &str, moves: Vec<SequenceMove>) -> Vec<SequenceMove> {
+    let drawn = |state: &crate::event::StageState, name: &str| state.sequences.iter().any(|m| m.sequence == name);
+    let others =
+        |name: &str| cx.with_state(|state| state.stages.iter().any(|(of, state)| of != stage && drawn(state, name)));
+    moves.into_iter().filter(|m| !others(&m.sequence)).collect()
+}
+
 /// Puts sequences of a clone back to where they were before a move.
 ///
 /// # Errors

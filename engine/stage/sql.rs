@@ -7,7 +7,7 @@ mod known;
 mod prove;
 
 use super::check::refused_words;
-use super::{Cx, Done, Head, Kind, Recovery, Running, Stage, commit, readings, sequences};
+use super::{Cx, Done, Head, Kind, Recovery, Running, Stage, commit, readings, sequences, stall};
 use crate::event::{Event, Exit, Failure, Moment, Reading, Role, SequenceMove, Status};
 use crate::guard::{Check, Values};
 use crate::proof::{Work, bounds, forward, measure, reject, reversible};
@@ -105,11 +105,15 @@ struct Attempt {
 
 impl SqlStage {
     async fn go(&self, cx: &Cx) -> Result<Done, Failure> {
-        let live = cx.targets.clone_target(&self.on)?.live()?;
+        let live = cx.targets.clone_target(&self.on)?.live()?.apart();
+        stall::over(cx, &self.head.name, &live.writer, Box::pin(self.work_on(cx, &live))).await
+    }
+
+    async fn work_on(&self, cx: &Cx, live: &Live) -> Result<Done, Failure> {
         let name = self.head.name.as_str();
         let attempt = match &self.work.batch {
-            Some(batch) => self.in_batches(cx, &live, batch).await?,
-            None => self.in_one(cx, &live).await?,
+            Some(batch) => self.in_batches(cx, live, batch).await?,
+            None => self.in_one(cx, live).await?,
         };
         if !self.parallel {
             sequences::put_back(cx, &self.on, &attempt.reject_moves).await?;
@@ -120,7 +124,7 @@ impl SqlStage {
             readings::at_end(cx, &self.head, &BTreeMap::new()).await?;
             return Ok(Done { summary: words.join(" · ") });
         }
-        words.extend(self.prove(cx, &live, &attempt.template_moves).await?);
+        words.extend(self.prove(cx, live, &attempt.template_moves).await?);
         let known = cx.with_state(|state| state.stage(name).after);
         readings::at_end(cx, &self.head, &by_name(&known)).await?;
         Ok(Done { summary: words.join(" · ") })
@@ -201,11 +205,7 @@ impl SqlStage {
         if self.parallel {
             return Vec::new();
         }
-        let drawn = |state: &crate::event::StageState, name: &str| state.sequences.iter().any(|m| m.sequence == name);
-        let others = |name: &str| {
-            cx.with_state(|state| state.stages.iter().any(|(of, state)| *of != self.head.name && drawn(state, name)))
-        };
-        moves.into_iter().filter(|m| !others(&m.sequence)).collect()
+        sequences::own(cx, &self.head.name, moves)
     }
 
     async fn attempt(&self, cx: &Cx, live: &Live, number: u32) -> Result<Attempt, Failure> {
@@ -357,7 +357,7 @@ pub(super) fn stored<T: serde::de::DeserializeOwned>(cx: &Cx, file: &str) -> Res
 }
 
 /// Sequences as an attempt found them; gone once they are back.
-fn found_file(stage: &str) -> String {
+pub(super) fn found_file(stage: &str) -> String {
     format!("fingerprints/{stage}.found.json")
 }
 

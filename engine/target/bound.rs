@@ -73,6 +73,15 @@ pub struct Live {
     pub expected: Expected,
 }
 
+impl Live {
+    /// The same doors; only the writer's own sessions are seen by its `in_flight`.
+    #[must_use]
+    pub fn apart(mut self) -> Live {
+        self.writer = self.writer.apart();
+        self
+    }
+}
+
 impl Targets {
     /// A target that is no clone.
     ///

@@ -4,7 +4,7 @@
 //! write target only and, for a clone, every one of its connections has proven that it is that clone.
 //! `Maker` creates, marks, copies and drops clones. All of them lend a `Tx`, a transaction one may ask;
 //! only `WriteTx` can execute statements. COMMIT is sent once and never retried. `Streamer` and `Loader` move rows in
-//! bulk, out of a reader and into a database that is being made.
+//! bulk, out of a reader and into a database that is being made. `Lookout` asks who holds a statement up.
 
 mod alone;
 mod asked;
@@ -22,6 +22,7 @@ mod names;
 mod powers;
 mod reader;
 mod sensitive;
+mod stall;
 mod tls;
 mod tx;
 mod url;
@@ -41,6 +42,7 @@ pub use names::Says;
 pub use powers::{Confined, Grade, Power, Remedy, Unseen, powers, statements, told, unseen};
 pub use reader::Reader;
 pub use sensitive::Sensitive;
+pub use stall::{Holding, InFlight, Lookout, Stall};
 pub use tx::{Isolation, Tx};
 pub use url::{Url, lend};
 pub use wire::{Canceller, Loader, Piece, Streamer};

@@ -3,10 +3,13 @@
 use super::connect::{Door, give_back};
 use super::fault;
 use super::names::{Path, Says};
+use super::stall::{Flight, Sent};
 use super::wire::Canceller;
 use crate::event::{Exit, Failure, TxRecord};
 use deadpool_postgres::Object;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -58,6 +61,8 @@ pub struct Tx {
     powers: Option<u64>,
     statements: AtomicU32,
     watch: crate::clock::Stopwatch,
+    /// Of a writer: who asks for whom it waits is told since when it is at a statement.
+    flight: Option<Arc<Flight>>,
 }
 
 impl std::fmt::Debug for Tx {
@@ -92,6 +97,24 @@ impl Tx {
             powers: None,
             statements: AtomicU32::new(0),
             watch: crate::clock::Stopwatch::start(),
+            flight: None,
+        }
+    }
+
+    /// From here on statements are told.
+    pub(super) fn told_to(&mut self, flight: Arc<Flight>) {
+        self.flight = Some(flight);
+    }
+
+    /// A statement is sent; it is answered when this is dropped.
+    pub(super) fn sent(&self) -> Sent<'_> {
+        Sent::now(self.flight.as_deref())
+    }
+
+    /// The longest that a lock is waited for from here on.
+    pub(super) fn waits_for_locks(&self, lock_timeout: Duration) {
+        if let Some(flight) = &self.flight {
+            flight.bound(lock_timeout);
         }
     }
 
@@ -134,6 +157,7 @@ impl Tx {
     pub async fn query_as(&self, says: Says, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
         self.look_up(says).await?;
         self.statements.fetch_add(1, Ordering::Relaxed);
+        let _sent = self.sent();
         let rows = self
             .session()
             .query(sql, params)
@@ -208,6 +232,7 @@ impl Tx {
 
     pub(super) async fn batch(&self, sql: &str) -> Result<(), Failure> {
         self.path.unknown();
+        let _sent = self.sent();
         self.session()
             .batch_execute(sql)
             .await

@@ -3,6 +3,7 @@
 use super::connect::{Door, give_back};
 use super::fault;
 use super::names::Says;
+use super::stall::{Flight, Flights, InFlight, Lookout};
 use super::tx::Tx;
 use crate::crash;
 use crate::event::{Exit, Failure, Identity};
@@ -12,6 +13,7 @@ use std::ops::Deref;
 #[derive(Clone, Debug)]
 pub struct Writer {
     door: Door,
+    flights: Flights,
 }
 
 /// How a COMMIT ended, as the server says when asked.
@@ -34,12 +36,12 @@ impl Writer {
         if door.expected.is_none() {
             return Err(Failure::new(Exit::Io, format!("a writer to `{}` must expect an identity", door.target)));
         }
-        Ok(Writer { door })
+        Ok(Writer { door, flights: Flights::default() })
     }
 
     /// Writes to the target of a rollout, which is no clone.
     pub fn to_rollout_target(door: Door) -> Writer {
-        Writer { door }
+        Writer { door, flights: Flights::default() }
     }
 
     /// The door.
@@ -57,7 +59,30 @@ impl Writer {
                    WHERE a.pid = pg_catalog.pg_backend_pid()";
         let row = as_login(&session, sql, &[]).await?;
         let (pid, started) = (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default());
-        Ok(WriteTx { tx: Tx::on(session, &self.door, purpose), backend_pid: pid, backend_start: started })
+        let mut tx = Tx::on(session, &self.door, purpose);
+        let flight = Flight::of(pid);
+        self.flights.add(&flight);
+        tx.told_to(flight);
+        Ok(WriteTx { tx, backend_pid: pid, backend_start: started })
+    }
+
+    /// The same writer; only its own sessions are seen by `in_flight`.
+    #[must_use]
+    pub fn apart(&self) -> Writer {
+        Writer { door: self.door.clone(), flights: Flights::default() }
+    }
+
+    /// The statement of this writer's sessions that has waited longest for its answer.
+    pub fn in_flight(&self) -> Option<InFlight> {
+        self.flights.longest()
+    }
+
+    /// A second session there, which asks who holds a statement up.
+    ///
+    /// # Errors
+    /// Cannot connect, or the server's.
+    pub async fn lookout(&self) -> Result<Lookout, Failure> {
+        Lookout::open(&self.door).await
     }
 
     /// Makes the WAL written so far durable, from a session of its own: an xid that lives only in
@@ -165,6 +190,7 @@ impl WriteTx {
     /// # Errors
     /// The server's.
     pub async fn begin(&self, timeout: std::time::Duration, lock_timeout: std::time::Duration) -> Result<(), Failure> {
+        self.tx.waits_for_locks(lock_timeout);
         let (statement_ms, lock_ms) = (timeout.as_millis(), lock_timeout.as_millis());
         self.tx
             .batch(&format!(
@@ -187,6 +213,7 @@ impl WriteTx {
     /// The server's.
     pub async fn execute(&self, sql: &str) -> Result<u64, Failure> {
         self.tx.look_up(Says::Plan).await?;
+        let _sent = self.tx.sent();
         self.tx.session().execute(sql, &[]).await.map_err(|e| fault::statement("statement", &e))
     }
 

@@ -2,7 +2,7 @@
 
 use super::failure::draw;
 use crate::clock::show_ms;
-use crate::event::{Event, Identity, Line};
+use crate::event::{Event, Identity, Line, behind};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -57,6 +57,8 @@ struct State {
     doing: BTreeMap<String, String>,
     last_said: BTreeMap<String, Instant>,
     bars: BTreeMap<String, ProgressBar>,
+    /// What failures of stages hold beside what the journal may: for this terminal only.
+    details: BTreeMap<String, String>,
     snapshot_ms: u64,
 }
 
@@ -99,6 +101,7 @@ impl Screen {
             let _ = writeln!(std::io::stdout().lock(), "{text}");
         }
         let mut state = self.0.state.lock().expect("invariant: drawing does not panic");
+        state.remember(&line.event);
         match &line.event {
             Event::RunStarted { run, plan, stages, .. } => {
                 state.begin(run, plan, stages.iter().map(|s| s.name.clone()));
@@ -112,9 +115,9 @@ impl Screen {
                 self.say(&bound_clone(self.0.style, target, &way(place, identity), database, identity));
                 self.waived(target, waived);
             }
-            Event::StageStarted { stage } => {
+            Event::StageStarted { stage } | Event::UndoStarted { stage, .. } => {
                 state.started.insert(stage.clone(), Instant::now());
-                if self.0.style == Style::Terminal {
+                if self.0.style == Style::Terminal && !state.bars.contains_key(stage) {
                     let bar = ProgressBar::new_spinner();
                     let style = ProgressStyle::with_template("{prefix}  {elapsed}  {msg}")
                         .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -127,10 +130,15 @@ impl Screen {
             Event::CloneMade { snapshot_ms, .. } => state.snapshot_ms += snapshot_ms,
             Event::StageDone { stage, summary, ms } => self.ended(&mut state, stage, "ok", *ms, summary),
             Event::StageBlocked { stage, failure, ms } => self.ended(&mut state, stage, "blocked", *ms, &failure.what),
-            Event::StageFailed { stage, failure, ms } => {
+            Event::StageFailed { stage, failure, ms } | Event::UndoFailed { stage, failure, ms } => {
                 let word = if failure.exit == crate::event::Exit::Stuck { "stuck" } else { "failed" };
                 self.ended(&mut state, stage, word, *ms, &failure.what);
             }
+            // On a terminal the moving line says it.
+            Event::Stalled { stage, wanted, blockers } if self.0.style != Style::Terminal => {
+                self.say(&format!("engine: {stage} {}", behind(wanted.as_ref(), blockers).join(", ")));
+            }
+            Event::Undone { stage, summary, ms, .. } => self.ended(&mut state, stage, "undone", *ms, summary),
             Event::CloneResumed { stage, anew: Some(why), .. } => {
                 self.say(&format!("engine: {stage}: the half clone is made anew: {why}"));
             }
@@ -158,6 +166,7 @@ impl Screen {
                 let mark = match word {
                     "ok" => "✔",
                     "blocked" => "■",
+                    "undone" => "↺",
                     _ => "✘",
                 };
                 format!("{}  {:>6}  {said}", state.left(mark, stage), show_ms(ms))
@@ -174,11 +183,14 @@ impl Screen {
         self.say(&text);
     }
 
-    /// The one moving line; elsewhere a line a minute, so that nobody takes silence for death.
+    /// The one moving line, what follows a line break in it on a terminal only; elsewhere a line a minute, so that nobody takes silence for death.
     fn moving(&self, stage: &str, text: &str) {
         let mut state = self.0.state.lock().expect("invariant: drawing does not panic");
+        let (text, private) = text.split_once('\n').unwrap_or((text, ""));
         if !text.is_empty() {
-            state.doing.insert(stage.to_owned(), text.to_owned());
+            let beside = if private.is_empty() || self.0.style != Style::Terminal { "" } else { " · " };
+            let private = if beside.is_empty() { "" } else { private };
+            state.doing.insert(stage.to_owned(), format!("{text}{beside}{private}"));
         }
         if let Some(bar) = state.bars.get(stage) {
             bar.set_message(state.doing.get(stage).cloned().unwrap_or_default());
@@ -199,6 +211,15 @@ impl Screen {
         self.say(&format!("\n{}", draw(failure)));
     }
 
+    /// The failure of a stage as the journal has it, with what only this terminal may show.
+    pub fn failure_of(&self, stage: &str, failure: &crate::event::Failure) {
+        let state = self.0.state.lock().expect("invariant: drawing does not panic");
+        let detail = state.details.get(stage).cloned();
+        drop(state);
+        let detail = failure.detail.clone().or(detail);
+        self.failure(&crate::event::Failure { detail, ..failure.clone() });
+    }
+
     /// One line for people.
     pub fn say(&self, text: &str) {
         // Standard error may be closed; the journal and the exit code say the same.
@@ -207,6 +228,16 @@ impl Screen {
 }
 
 impl State {
+    fn remember(&mut self, event: &Event) {
+        match event {
+            Event::StageFailed { stage, failure, .. } | Event::StageBlocked { stage, failure, .. } => {
+                self.details.extend(failure.detail.clone().map(|detail| (stage.clone(), detail)));
+            }
+            Event::StageStarted { stage } => drop(self.details.remove(stage)),
+            _ => {}
+        }
+    }
+
     fn begin(&mut self, run: &str, plan: &str, stages: impl Iterator<Item = String>) {
         run.clone_into(&mut self.run);
         plan.clone_into(&mut self.plan);

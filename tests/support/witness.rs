@@ -48,8 +48,13 @@ impl Bench {
 
     /// A superuser's session that has run `sql` and stays open, within its transaction, until it is dropped.
     pub fn session(&self, database: &str, sql: &str) -> Session {
+        self.session_as("postgres", database, sql)
+    }
+
+    /// The same of another role.
+    pub fn session_as(&self, role: &str, database: &str, sql: &str) -> Session {
         let mut command = program("psql");
-        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d"]).arg(self.url("postgres", database));
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d"]).arg(self.url(role, database));
         let mut psql = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql");
         let stdin = psql.stdin.as_mut().expect("a pipe");
         stdin.write_all(format!("{sql}\n\\echo open\n").as_bytes()).expect("psql reads");

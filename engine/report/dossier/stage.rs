@@ -2,7 +2,9 @@
 
 use super::status_word;
 use crate::clock;
-use crate::event::{Event, Executed, Judgement, Line, Reading, RunState, StageBrief, StageState, TableWrite, Truth};
+use crate::event::{
+    Event, Executed, Judgement, Line, Reading, RunState, StageBrief, StageState, TableWrite, Truth, behind,
+};
 use crate::report::table::markdown;
 
 /// The document of one stage.
@@ -176,6 +178,15 @@ fn evidence(event: &Event) -> String {
                 if *technical_go { "GO" } else { "NO-GO" }
             )
         }
+        Event::Stalled { wanted, blockers, .. } => {
+            let lines: String = behind(wanted.as_ref(), blockers).iter().map(|line| format!("- {line}\n")).collect();
+            format!("\n## It was held up\n\n{lines}")
+        }
+        Event::UndoStarted { .. }
+        | Event::UndoIntended { .. }
+        | Event::UndoCommitted { .. }
+        | Event::Undone { .. }
+        | Event::UndoFailed { .. } => undone(event),
         Event::RolledOut { packet, already, held, writes, .. } => {
             let held = if held.is_empty() {
                 "approvals not locked".to_owned()
@@ -189,6 +200,28 @@ fn evidence(event: &Event) -> String {
         Event::StageBlocked { failure, .. } | Event::StageFailed { failure, .. } => {
             let facts: String = failure.facts.iter().map(|f| format!("    {f}\n")).collect();
             format!("\n## {}\n\n{facts}\n{}\n", failure.what, failure.changed.as_deref().unwrap_or(""))
+        }
+        _ => String::new(),
+    }
+}
+
+/// The way back on the clone.
+fn undone(event: &Event) -> String {
+    match event {
+        Event::UndoStarted { attempt, .. } => format!("\n## Rollback on the clone, attempt {attempt}\n"),
+        Event::UndoIntended { xid, database_oid, .. } => format!(
+            "\nCommit of the rollback intended: transaction {xid}, database oid {database_oid}, durable before COMMIT was sent.\n"
+        ),
+        Event::UndoCommitted { xid: Some(xid), .. } => {
+            format!("\nThe server says that transaction {xid} of the rollback is committed.\n")
+        }
+        Event::Undone { summary, again, .. } => {
+            let again: String = again.iter().map(|stage| format!("- to be run again: `{stage}`\n")).collect();
+            format!("\n## Undone\n\n{summary}. What stands above is history.\n\n{again}")
+        }
+        Event::UndoFailed { failure, .. } => {
+            let facts: String = failure.facts.iter().map(|fact| format!("    {fact}\n")).collect();
+            format!("\n## Not undone: {}\n\n{facts}\n{}\n", failure.what, failure.changed.as_deref().unwrap_or(""))
         }
         _ => String::new(),
     }

@@ -3,7 +3,7 @@
 use super::apply_sql::{self, Bounds, Sealing};
 use super::manifest::{Manifest, SealedBound, SealedPredicate, files_below};
 use super::{PACKETS, PacketStage};
-use crate::event::{Event, Exit, Failure, Judgement, RunState, StageBrief};
+use crate::event::{Event, Exit, Failure, Judgement, RunState, StageBrief, standing};
 use crate::guard::Check;
 use crate::journal;
 use crate::journal::store;
@@ -34,9 +34,9 @@ pub struct Sealed {
 pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result<Sealed, Failure> {
     let history = cx.journal.place().read()?;
     // Only what happened before this stage began: building it again gives the same bytes.
-    let begun = |event: &Event| matches!(event, Event::StageStarted { stage: name } if *name == stage.head.name);
-    let cut = history.events().position(begun).unwrap_or(history.lines.len());
+    let cut = begun_at(&history, &stage.head.name);
     let events: Vec<Event> = history.events().take(cut).cloned().collect();
+    let events = standing(&events);
     let briefs = briefs(&events, &stage.upstream);
     let decision = Decision::over(&briefs, &events, gates);
 
@@ -110,6 +110,15 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
     store::sync_dir(runs)?;
     cx.journal.place().keep_packet(&id, &path)?;
     Ok(Sealed { id, path, decision })
+}
+
+/// Where the stage began: after what it depends on was undone last, if it ever was.
+fn begun_at(history: &journal::History, name: &str) -> usize {
+    let events: Vec<&Event> = history.events().collect();
+    let undone = |event: &&Event| matches!(event, Event::Undone { again, .. } if again.iter().any(|of| of == name));
+    let from = events.iter().rposition(undone).map_or(0, |at| at + 1);
+    let begun = |event: &&Event| matches!(event, Event::StageStarted { stage } if stage == name);
+    events[from..].iter().position(begun).map_or(events.len(), |at| from + at)
 }
 
 /// Names resolved on the target, its tables' definitions, what the stages wrote on the clone.

@@ -186,25 +186,37 @@ impl Steps<'_> {
     }
 
     pub(super) fn compare(&self, wanted: &Fingerprint, found: &Fingerprint, label: &str) -> Result<(), Failure> {
-        let Comparison { differences, masks } = fingerprint::differences(wanted, found, &Compare::TemplateCopy);
-        let (physical, logical): (Vec<_>, Vec<_>) = differences.into_iter().partition(|d| d.physical);
-        let lines: Vec<String> = logical.iter().map(|d| format!("{}: {}", d.what, d.detail)).collect();
-        let masks = masks
-            .into_iter()
-            .chain(physical.iter().map(|d| format!("physical only: {}: {}", d.what, d.detail)))
-            .collect();
-        self.cx.record(Event::Compared {
-            stage: self.stage.head.name.clone(),
-            label: label.to_owned(),
-            equal: lines.is_empty(),
-            differences: lines.clone(),
-            masks,
-        })?;
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let mut failure = Failure::new(Exit::ProofFailed, format!("not equal: {label}"));
-        failure.facts = lines.into_iter().take(20).collect();
-        Err(failure)
+        compare(self.cx, &self.stage.head.name, (wanted, found), label)
     }
+}
+
+/// Compares a clone, or a copy of one, with what it was. What is only physical (the order of columns) is told and counts
+/// as equal.
+///
+/// # Errors
+/// They differ (44), or the journal cannot be written.
+pub(in crate::stage) fn compare(
+    cx: &Cx,
+    stage: &str,
+    (wanted, found): (&Fingerprint, &Fingerprint),
+    label: &str,
+) -> Result<(), Failure> {
+    let Comparison { differences, masks } = fingerprint::differences(wanted, found, &Compare::TemplateCopy);
+    let (physical, logical): (Vec<_>, Vec<_>) = differences.into_iter().partition(|d| d.physical);
+    let lines: Vec<String> = logical.iter().map(|d| format!("{}: {}", d.what, d.detail)).collect();
+    let masks =
+        masks.into_iter().chain(physical.iter().map(|d| format!("physical only: {}: {}", d.what, d.detail))).collect();
+    cx.record(Event::Compared {
+        stage: stage.to_owned(),
+        label: label.to_owned(),
+        equal: lines.is_empty(),
+        differences: lines.clone(),
+        masks,
+    })?;
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(Exit::ProofFailed, format!("not equal: {label}"));
+    failure.facts = lines.into_iter().take(20).collect();
+    Err(failure)
 }

@@ -137,10 +137,7 @@ impl AloneStage {
             backend_pid: alone.backend_pid,
             backend_start: alone.backend_start.clone(),
         })?;
-        if !alone.lock(&[(commit::LOCK_KEY, self.parallel), (&format!("engine stage {name}"), false)]).await? {
-            return Err(Failure::new(Exit::Held, format!("another session runs a stage on `{}`", self.on))
-                .next("wait", "until the other session has ended, then the same command again"));
-        }
+        commit::stage_lock_alone(&alone, &self.on, self.parallel, name).await?;
         if self.found(cx)?.is_none() {
             self.keep_found(cx, live).await?;
         }

@@ -12,7 +12,7 @@ use crate::guard::{self, Check, Values};
 use crate::plan::keys::Keys;
 use crate::plan::{NamedText, Spot};
 use crate::proof::{self, Batch, bounds, forward, measure};
-use crate::stage::commit::Unit;
+use crate::stage::commit::Way;
 use crate::stage::{Cx, Parse, Scope, commit, readings, sequences};
 use crate::target::{Live, RETRYABLE, WriteTx};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,8 +71,8 @@ impl SqlStage {
             return self.remembered(cx, live).await;
         }
         // A batch whose outcome is in the journal has no backend any more.
-        let unit = Unit::Batch(known.batches + 1);
-        if known.backend.is_none() || commit::recover_unit(cx, (name, unit), &live.writer, &known).await? {
+        let way = Way::Batch(known.batches + 1);
+        if known.backend.is_none() || commit::recover_on(way, cx, name, &live.writer, &known).await? {
             sequences::forget(cx, &found_file(name))?;
         } else {
             self.undo_sequences(cx).await?;
@@ -141,8 +141,8 @@ impl SqlStage {
         })?;
         match self.within_batch(cx, &tx, foreign, batch).await {
             Ok(None) => {
-                let unit = Unit::Batch(self.so_far(cx).0 + 1);
-                commit::commit_unit(cx, (name, unit), &live.writer, tx).await?;
+                let way = Way::Batch(self.so_far(cx).0 + 1);
+                commit::commit_on(way, cx, name, &live.writer, tx).await?;
                 // What it drew from sequences is its own from here on.
                 sequences::forget(cx, &found_file(name))?;
                 crash::point(|| "batch/committed".to_owned());

@@ -1,0 +1,59 @@
+//! `rollback RUN`: undoes a run's committed stages on its clone, last one first; never on a target that is no clone.
+
+use super::{as_begun, compiled};
+use crate::event::{Event, Exit, Failure};
+use crate::run::{self, Options, Resumption};
+use crate::ui::{Screen, Style};
+
+/// How a run is rolled back.
+#[derive(Clone, Debug)]
+pub struct Args {
+    /// The run.
+    pub run: String,
+    /// Back to this stage, and not over it.
+    pub to: Option<String>,
+    /// Stages that are not committed may differ.
+    pub accept_changes: bool,
+    /// Events on stdout.
+    pub json: bool,
+    /// `--journal`.
+    pub journal: Option<String>,
+}
+
+/// Rolls a run back.
+///
+/// # Errors
+/// It is not there, its inputs moved, another process works on it, a rollout lies on the way; or a stage could not be
+/// undone.
+pub async fn run(args: &Args) -> Result<Exit, Failure> {
+    let home = super::home(args.journal.as_deref())?;
+    let (id, place) = home.find(&args.run)?;
+    let history = place.read()?;
+    let Some(Event::RunStarted { plan_path, vars, as_of, .. }) = history.events().next().cloned() else {
+        return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty"))
+            .changed("nothing was changed"));
+    };
+    let workflow = match compiled(&as_begun(&plan_path, &vars, &as_of), args.json)? {
+        Ok(workflow) => workflow,
+        Err(exit) => return Ok(exit),
+    };
+    let screen = Screen::new(Style::detect(args.json));
+    screen.say(&format!("{} · run {id} · back on its clone", workflow.plan.name));
+    screen.know(&id, &workflow.plan.name, &workflow.briefs);
+    let (sink, progress) = (screen.sink(), screen.progress());
+    let options = Options { jobs: 1, until: None, replace: false, home: home.clone(), sink, progress };
+    let how = Resumption { accept_changes: args.accept_changes };
+    let (exit, failure) = Box::pin(run::rollback(workflow, place, history, args.to.as_deref(), how, &options)).await?;
+    let repeat = match &args.to {
+        Some(to) => format!("engine rollback {id} --to {to}"),
+        None => format!("engine rollback {id}"),
+    };
+    if let Some(failure) = failure {
+        screen.failure(&if failure.next.is_empty() { failure.next("then", repeat) } else { failure });
+    } else if exit == Exit::Ok {
+        screen.say(&format!("  next   engine resume {id}   runs what was undone again"));
+    } else {
+        screen.say(&format!("  next   {repeat}, or engine resume {id}"));
+    }
+    Ok(exit)
+}

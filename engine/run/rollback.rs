@@ -1,0 +1,273 @@
+//! Rolling a run back on its clones: the rollbacks of its committed stages, last one first, each committed once.
+//!
+//! What depends on an undone stage waits to be run again; `resume` runs it. A rollout is never undone here.
+
+use super::drive::held_up;
+use super::life::{Options, Resumption, TakenUp, end, stages, take_up};
+use super::signals::{self, Signals};
+use crate::clock::Stopwatch;
+use crate::compile::Workflow;
+use crate::event::{Event, Exit, Failure, RunState, Status};
+use crate::journal::{History, Place};
+use crate::proof::Work;
+use crate::stage::{Cx, Stage, undo};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Undoes what a run committed on its clones, back to `to` and not over it, or all of it. A failure of a stage is in the
+/// journal, and the last of what is answered.
+///
+/// # Errors
+/// Before anything was undone: `to` is not done (2), a rollout lies on the way (50), and all that keeps a run from being
+/// taken up again (60, 62, 63).
+pub async fn rollback(
+    workflow: Workflow,
+    place: Place,
+    history: History,
+    to: Option<&str>,
+    how: Resumption,
+    options: &Options,
+) -> Result<(Exit, Option<Failure>), Failure> {
+    let state = RunState::of(history.events());
+    if let Some(to) = to {
+        refuse_unknown(&workflow, &state, to)?;
+    }
+    refuse_rollouts(&workflow, &state, to)?;
+    let TakenUp { workflow, cx, .. } = &take_up(workflow, place, &history, how, options, "rollback").await?;
+    let watch = Stopwatch::start();
+    let back = Back { workflow, cx, to };
+    let mut signals = Signals::new()?;
+    let (mut undone, mut compared) = (Vec::new(), Vec::new());
+    let ended = tokio::select! {
+        ended = back.all(&mut undone, &mut compared) => ended.map(|()| None),
+        exit = signals.next() => {
+            signals.leave_at_next();
+            Ok(Some((exit, signals::stop_all().await)))
+        }
+    };
+    let count = stages(undone.len());
+    let (verdict, failure) = match ended {
+        Ok(None) => ((Exit::Ok, said(to, &undone, &compared), Vec::new()), None),
+        Ok(Some((exit, silent))) => {
+            let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
+            let left = cx.with_state(|state| signals::left(state, &[], silent));
+            cx.record(Event::Interrupted { signal: signal.to_owned(), left })?;
+            ((exit, format!("interrupted: {count} undone, and stay so"), Vec::new()), None)
+        }
+        Err(failure) => {
+            let failure = told(failure, &undone, &back.left());
+            let word = if failure.exit == Exit::Stuck { "stuck" } else { "failed" };
+            let verdict = format!("{word}: {count} undone, then: {}", failure.what);
+            ((failure.exit, verdict, vec![failure.what.clone()]), Some(failure))
+        }
+    };
+    let (exit, _) = end(workflow, cx, verdict, watch.ms(), history).await?;
+    Ok((exit, failure))
+}
+
+/// Stages whose rollback a process that died had begun: undone if it was committed, given up else.
+///
+/// # Errors
+/// Nobody can say (50), or the server's.
+pub(super) async fn finish_pending(workflow: &Workflow, cx: &Cx) -> Result<(), Failure> {
+    for (index, stage) in workflow.stages.iter().enumerate() {
+        if cx.with_state(|state| state.stage(&stage.head().name).undo.is_some()) {
+            undo::finish(cx, stage.as_ref(), &again(workflow, cx, index)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What depends on a stage, directly or not, and has begun.
+fn again(workflow: &Workflow, cx: &Cx, index: usize) -> Vec<String> {
+    let names = workflow.plan.graph.all_downstream(index).into_iter();
+    let names = names.map(|below| workflow.plan.stages[below].name.value.clone());
+    names.filter(|name| cx.with_state(|state| state.stage(name).status != Status::Waiting)).collect()
+}
+
+struct Back<'b> {
+    workflow: &'b Workflow,
+    cx: &'b Cx,
+    to: Option<&'b str>,
+}
+
+impl Back<'_> {
+    async fn all(&self, undone: &mut Vec<String>, compared: &mut Vec<String>) -> Result<(), Failure> {
+        for stage in &self.workflow.stages {
+            undo::settle(self.cx, stage.as_ref()).await?;
+        }
+        let left = self.left();
+        self.cx.record(Event::RollbackBegun { to: self.to.map(str::to_owned), stages: left.clone() })?;
+        for name in left {
+            let index = self.workflow.index(&name).ok_or_else(|| gone(&name))?;
+            let watch = Stopwatch::start();
+            if let Err(failure) = Box::pin(self.one(index)).await {
+                let (stage, failure) = (name, failure);
+                self.cx.record(Event::UndoFailed { stage, failure: failure.clone(), ms: watch.ms() })?;
+                return Err(failure);
+            }
+            undone.push(name);
+        }
+        self.compare(compared).await
+    }
+
+    /// One stage, within its time.
+    async fn one(&self, index: usize) -> Result<(), Failure> {
+        let stage = self.workflow.stages[index].as_ref();
+        let name = stage.head().name.as_str();
+        let reasons = self.workflow.briefs.iter().find(|brief| brief.name == name).map(|brief| &brief.reasons);
+        let reason = reasons.and_then(|reasons| reasons.iter().find(|reason| reason.starts_with("no rollback: ")));
+        let again = again(self.workflow, self.cx, index);
+        let limit = stage.head().timeout;
+        let mut work =
+            std::pin::pin!(tokio::time::timeout(limit, undo::undo(self.cx, stage, &again, reason.map(String::as_str))));
+        let mut heartbeat = tokio::time::interval(Duration::from_secs(20));
+        loop {
+            tokio::select! {
+                ended = &mut work => return ended.unwrap_or_else(|_| Err(self.timed_out(name, limit))),
+                // An empty text: nothing new, and still at work.
+                _ = heartbeat.tick() => self.cx.say(name, ""),
+            }
+        }
+    }
+
+    fn timed_out(&self, name: &str, limit: Duration) -> Failure {
+        let what = format!("the rollback of `{name}` took longer than its timeout of {limit:?}");
+        let state = self.cx.with_state(|state| state.stage(name));
+        let undo = state.undo.clone().unwrap_or_default();
+        if undo.intent.is_some() || undo.committed {
+            return Failure::new(Exit::Stuck, what)
+                .changed("it is either wholly undone or not at all")
+                .next("then", format!("engine rollback {}   asks the server what became of it", self.cx.run));
+        }
+        held_up(Failure::new(Exit::StageFailed, what), &state)
+            .changed("its statements were ended and rolled back")
+            .next("then", format!("raise `timeout` of `{name}`, and: engine rollback {} --accept-changes", self.cx.run))
+    }
+
+    /// Committed stages on clones that come after `to`, last one first.
+    fn left(&self) -> Vec<String> {
+        self.cx.with_state(|state| {
+            let after = behind(state, self.to);
+            let undoable = |name: &&String| state.stage(name).committed && self.on_clone(name);
+            state.order[after..].iter().rev().filter(undoable).cloned().collect()
+        })
+    }
+
+    fn on_clone(&self, name: &str) -> bool {
+        let stage = self.workflow.index(name).map(|index| self.workflow.stages[index].head());
+        // A stage that is not in the plan any more: it cannot be undone, and must not be passed over.
+        stage.is_none_or(|head| head.kind == "sql" && head.on.as_deref().is_some_and(|on| self.cx.targets.is_clone(on)))
+    }
+
+    /// Where a clone is back at a fingerprint, it is compared with it.
+    async fn compare(&self, compared: &mut Vec<String>) -> Result<(), Failure> {
+        for on in self.cx.targets.clones.keys() {
+            let of_clone = |stage: &&dyn Stage| stage.head().on.as_deref() == Some(on.as_str());
+            let here: Vec<&dyn Stage> = self.workflow.stages.iter().map(AsRef::as_ref).filter(of_clone).collect();
+            let Some(baseline) = self.cx.with_state(|state| last_look(state, &here)) else { continue };
+            let waiting = |stage: &&&dyn Stage| !self.cx.with_state(|state| state.stage(&stage.head().name).committed);
+            let works: Vec<Arc<Work>> = here.iter().filter(waiting).filter_map(|stage| stage.work()).collect();
+            if undo::compare(self.cx, &baseline, on, &works).await.map_err(|failure| self.unequal(failure))? {
+                compared.push(baseline);
+            }
+        }
+        Ok(())
+    }
+
+    fn unequal(&self, failure: Failure) -> Failure {
+        if failure.exit != Exit::ProofFailed {
+            return failure;
+        }
+        failure
+            .next(
+                "then",
+                format!("engine drop {}   and apply the plan again: a new clone is the way back", self.cx.run),
+            )
+            .next("and", "correct the rollback that leaves this behind; `prove = [\"reversible\"]` shows which")
+    }
+}
+
+/// The fingerprint of a clone that nothing has been committed on since.
+fn last_look(state: &RunState, here: &[&dyn Stage]) -> Option<String> {
+    let kind = |name: &str| here.iter().find(|stage| stage.head().name == name).map(|stage| stage.head().kind);
+    let since = state.order.iter().rev().take_while(|name| !state.stage(name).committed || kind(name) != Some("sql"));
+    since.filter(|name| kind(name) == Some("fingerprint") && state.is_done(name)).last().cloned()
+}
+
+/// Where in the order of commits what comes after `to` begins.
+fn behind(state: &RunState, to: Option<&str>) -> usize {
+    to.and_then(|to| state.order.iter().position(|name| name == to)).map_or(0, |at| at + 1)
+}
+
+fn refuse_unknown(workflow: &Workflow, state: &RunState, to: &str) -> Result<(), Failure> {
+    let why = if workflow.index(to).is_none() {
+        "this plan has no such stage"
+    } else if !state.order.iter().any(|name| name == to) {
+        "it is not done in this run, so there is no going back to it"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(Exit::Usage, format!("--to {to}: {why}"))
+        .fact(format!("done, in this order: {}", state.order.join(", ")))
+        .changed("nothing was changed"))
+}
+
+/// What was applied to a target that is no clone is undone by its people.
+fn refuse_rollouts(workflow: &Workflow, state: &RunState, to: Option<&str>) -> Result<(), Failure> {
+    let rolled_out = |stage: &&dyn Stage| {
+        let (name, known) = (&stage.head().name, state.stage(&stage.head().name));
+        let after = state.order[behind(state, to)..].contains(name);
+        stage.head().kind == "rollout" && (known.intent.is_some() || known.committed && after)
+    };
+    let Some(stage) = workflow.stages.iter().map(AsRef::as_ref).find(rolled_out) else { return Ok(()) };
+    let (name, run) = (&stage.head().name, &state.run);
+    let known = state.stage(name);
+    let on = stage.head().on.as_deref().unwrap_or_default();
+    let failure = if known.intent.is_some() {
+        Failure::new(Exit::Stuck, format!("whether the rollout `{name}` was committed on `{on}` is not known yet"))
+            .next("ask", format!("engine resume {run}   asks the server what became of it"))
+    } else {
+        let packet = known.opened.as_deref().map(crate::digest::short).unwrap_or_default().to_owned();
+        Failure::new(
+            Exit::Stuck,
+            format!("`{name}` rolled out to `{on}`, which is no clone: this verb never undoes that"),
+        )
+        .next("undo it", format!(".engine/packets/packet-{packet}/rollback.sql, by the owner of `{on}`, with psql"))
+        .next("or", format!("engine rollback {run} --to STAGE   stops before a stage that came after the rollout"))
+    };
+    Err(failure.changed("nothing was changed"))
+}
+
+fn gone(name: &str) -> Failure {
+    Failure::new(Exit::InputsChanged, format!("stage `{name}` is committed, and the plan has it no more"))
+        .next("then", "put it back into the plan, with its rollback")
+}
+
+/// `rolled back to `a`: 2 stages undone, equal to `base``.
+fn said(to: Option<&str>, undone: &[String], compared: &[String]) -> String {
+    let back = to.map_or("rolled back".to_owned(), |to| format!("rolled back to `{to}`"));
+    let count = if undone.is_empty() {
+        "nothing was left to undo".to_owned()
+    } else {
+        format!("{} undone", stages(undone.len()))
+    };
+    let equal: Vec<String> = compared.iter().map(|name| format!("the clone is equal to `{name}`")).collect();
+    let equal =
+        if equal.is_empty() { "not compared: no fingerprint was taken there".to_owned() } else { equal.join(", ") };
+    format!("{back}: {count}, {equal}")
+}
+
+/// The failure, and exactly what is undone and what is not.
+fn told(failure: Failure, undone: &[String], left: &[String]) -> Failure {
+    let names = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let mut said: Vec<String> = failure.changed.iter().cloned().collect();
+    said.push(match undone {
+        [] => "nothing was undone".to_owned(),
+        undone => format!("undone, and stay so: {}", names(undone)),
+    });
+    if !left.is_empty() {
+        said.push(format!("not undone: {}", names(left)));
+    }
+    failure.changed(said.join("; "))
+}

@@ -1,0 +1,254 @@
+//! Undoing a stage on its clone: its rollback, committed once, by the protocol that committed the stage.
+//!
+//! `settle` finds out what a process that died left open, either way; `undo` sends the rollback and puts sequences back;
+//! `compare` shows that a clone that is back at a fingerprint is what it was.
+
+use super::commit::{self, Way};
+use super::fingerprint::taken;
+use super::sql::{found_file, stored, wrote_words};
+use super::{Cx, Stage, jobs, rehearse, sequences, stall};
+use crate::clock::Stopwatch;
+use crate::crash;
+use crate::event::{Event, Exit, Failure, StageState, Status};
+use crate::fingerprint::{Level, Scope};
+use crate::proof::{Script, Work, bounds, forward, measure};
+use crate::target::{Alone, Live, RETRYABLE, WriteTx};
+use std::sync::Arc;
+
+/// A stage that writes a clone, and what it is undone with.
+struct Unit<'u> {
+    cx: &'u Cx,
+    stage: &'u dyn Stage,
+    name: &'u str,
+    on: &'u str,
+    work: Arc<Work>,
+    live: Live,
+}
+
+impl<'u> Unit<'u> {
+    /// `None`: it writes no clone.
+    fn of(cx: &'u Cx, stage: &'u dyn Stage) -> Result<Option<Unit<'u>>, Failure> {
+        let (Some(work), Some(on)) = (stage.work(), stage.head().on.as_deref()) else { return Ok(None) };
+        if !cx.targets.is_clone(on) {
+            return Ok(None);
+        }
+        let live = cx.targets.clone_target(on)?.live()?.apart();
+        Ok(Some(Unit { cx, stage, name: &stage.head().name, on, work, live }))
+    }
+
+    fn known(&self) -> StageState {
+        self.cx.with_state(|state| state.stage(self.name))
+    }
+}
+
+/// Asks what became of a transaction of this stage that the journal knows no end of. One that committed is recorded, and
+/// sequences that another one moved are put back.
+///
+/// # Errors
+/// Nobody can say (50), another database (63), or its backend is still at work (60).
+pub async fn settle(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
+    // A stage in batches is committed as far as it got, and its last batch may be open all the same.
+    let open = |s: &StageState| s.attempts > 0 && (!s.committed || s.backend.is_some() && s.status == Status::Started);
+    if !cx.with_state(|state| state.stages.get(&stage.head().name).is_some_and(open)) {
+        return Ok(());
+    }
+    let Some(unit) = Unit::of(cx, stage)? else { return Ok(()) };
+    let known = unit.known();
+    let way = if unit.work.batch.is_some() { Way::Batch(known.batches + 1) } else { Way::Forward };
+    let committed = commit::recover_on(way, cx, unit.name, &unit.live.writer, &known).await?;
+    if committed && unit.work.batch.is_some() {
+        // What it drew from sequences is its own, as that of the batches before it.
+        return sequences::forget(cx, &found_file(unit.name));
+    }
+    if committed || unit.work.parallel {
+        return Ok(());
+    }
+    sequences::undo(cx, unit.on, &found_file(unit.name), |moves| sequences::own(cx, unit.name, moves)).await
+}
+
+/// Finishes a rollback that a process that died had begun: undone if it was committed, else given up. For who goes on
+/// forward.
+///
+/// # Errors
+/// As `settle`.
+pub async fn finish(cx: &Cx, stage: &dyn Stage, again: &[String]) -> Result<(), Failure> {
+    let Some(unit) = Unit::of(cx, stage)? else { return Ok(()) };
+    let watch = Stopwatch::start();
+    if unit.came_through().await? {
+        return unit.done(again, &watch).await;
+    }
+    let failure = Failure::new(Exit::Temporary, format!("the rollback of `{}` was not committed", unit.name))
+        .changed(format!("`{}` is as it was", unit.name));
+    cx.record(Event::UndoFailed { stage: unit.name.to_owned(), failure, ms: watch.ms() })
+}
+
+/// Undoes a committed stage. `again`: what depends on it, and waits to be run again afterwards. `reason`: why it has no
+/// rollback, if the plan says so.
+///
+/// # Errors
+/// It has no rollback (50), which may have failed (40, 42) or wait for somebody (75); its outcome is not known (50).
+/// The stage is as it was, but in the last case.
+pub async fn undo(cx: &Cx, stage: &dyn Stage, again: &[String], reason: Option<&str>) -> Result<(), Failure> {
+    let Some(unit) = Unit::of(cx, stage)? else { return Ok(()) };
+    let watch = Stopwatch::start();
+    let known = unit.known();
+    // What wrote nothing needs no way back, nor does maintenance.
+    let wrote = if unit.work.alone { !unit.work.changes_nothing() } else { known.xid.is_some() };
+    if wrote && !unit.came_through().await? {
+        let Some(rollback) = &unit.work.rollback else { return Err(unit.no_way_back(reason)) };
+        stall::over(cx, unit.name, &unit.live.writer, Box::pin(unit.attempts(rollback))).await?;
+    }
+    unit.done(again, &watch).await
+}
+
+impl Unit<'_> {
+    /// Is the rollback committed already?
+    async fn came_through(&self) -> Result<bool, Failure> {
+        let known = self.known();
+        match &known.undo {
+            None => Ok(false),
+            Some(undo) if undo.committed => Ok(true),
+            Some(_) => commit::recover_on(Way::Back, self.cx, self.name, &self.live.writer, &known).await,
+        }
+    }
+
+    fn no_way_back(&self, reason: Option<&str>) -> Failure {
+        let failure = Failure::new(Exit::Stuck, format!("stage `{}` has no rollback", self.name));
+        let failure = match reason {
+            Some(reason) => failure.fact(reason),
+            None => failure,
+        };
+        failure
+            .next(
+                "then",
+                format!("engine drop {}   and apply the plan again: a new clone is the only way back", self.cx.run),
+            )
+            .next("or", format!("engine rollback {} --to {}   undoes what came after it", self.cx.run, self.name))
+    }
+
+    async fn attempts(&self, rollback: &Script) -> Result<(), Failure> {
+        let before = self.known().undo.map_or(0, |undo| undo.attempts);
+        let (mut attempt, retry) = (before, self.stage.head().retry);
+        loop {
+            attempt += 1;
+            match self.attempt(rollback, attempt).await {
+                Err(failure)
+                    if attempt - before <= retry
+                        && failure.sqlstate.as_deref().is_some_and(|code| RETRYABLE.contains(&code)) =>
+                {
+                    let text = format!("attempt {attempt} of the rollback ended with {}; trying again", failure.what);
+                    self.cx.say(self.name, &text);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn attempt(&self, rollback: &Script, attempt: u32) -> Result<(), Failure> {
+        if self.work.alone {
+            return self.attempt_alone(rollback, attempt).await;
+        }
+        let tx = self.live.writer.session(&format!("rollback of `{}`", self.name)).await?;
+        self.cx.record(Event::UndoStarted {
+            stage: self.name.to_owned(),
+            attempt,
+            backend_pid: tx.backend_pid,
+            backend_start: tx.backend_start.clone(),
+        })?;
+        match self.within(&tx, rollback).await {
+            Ok(()) => commit::commit_on(Way::Back, self.cx, self.name, &self.live.writer, tx).await,
+            Err(mut failure) => {
+                tx.rollback().await;
+                failure.what = format!("the rollback of `{}`: {}", self.name, failure.what);
+                Err(failure.changed(format!("rolled back: the clone is as before the rollback of `{}`", self.name)))
+            }
+        }
+    }
+
+    /// Outside of a transaction: its statements can be sent twice, and those that were answered stand.
+    async fn attempt_alone(&self, rollback: &Script, attempt: u32) -> Result<(), Failure> {
+        let purpose = format!("rollback of `{}`", self.name);
+        let alone = Alone::open(&self.live.writer, &purpose, self.work.timeout, self.work.lock_timeout).await?;
+        self.cx.record(Event::UndoStarted {
+            stage: self.name.to_owned(),
+            attempt,
+            backend_pid: alone.backend_pid,
+            backend_start: alone.backend_start.clone(),
+        })?;
+        commit::stage_lock_alone(&alone, self.on, self.work.parallel, self.name).await?;
+        self.cx.say(self.name, "running its rollback, outside of a transaction");
+        let statements = forward::send_alone(&alone, rollback).await.map_err(|mut failure| {
+            failure.what = format!("the rollback of `{}`: {}", self.name, failure.what);
+            failure.changed("it is in no transaction: statements before the one that failed stand")
+        })?;
+        let (stage, purpose) = (self.name.to_owned(), "rollback".to_owned());
+        self.cx.record(Event::Statements { stage, purpose, statements })?;
+        self.cx.record(Event::UndoCommitted { stage: self.name.to_owned(), xid: None, open_ms: None })
+    }
+
+    /// Everything between BEGIN and COMMIT. Guards are for the way forward; bounds and `never` hold both ways.
+    async fn within(&self, tx: &WriteTx, rollback: &Script) -> Result<(), Failure> {
+        tx.begin(self.work.timeout, self.work.lock_timeout).await?;
+        commit::stage_lock(tx, self.on, self.work.parallel, self.name).await?;
+        forward::settle(tx, &self.cx.settings()).await?;
+        let resolved = bounds::resolve(tx, &self.work).await?;
+        let before = measure::before(tx, !self.work.alters.is_empty()).await?;
+        self.cx.say(self.name, "running its rollback");
+        let ran = forward::run(tx, rollback, &before).await?;
+        let (stage, purpose) = (self.name.to_owned(), "rollback".to_owned());
+        self.cx.record(Event::Statements { stage, purpose, statements: ran.statements.clone() })?;
+        self.cx.record(ran.measured(self.name, "rollback", resolved.writes(&ran.delta)))?;
+        crate::proof::hold(tx, &resolved, self.name, &ran).await
+    }
+
+    /// Sequences go back to where the stage found them, and the stage waits.
+    async fn done(&self, again: &[String], watch: &Stopwatch) -> Result<(), Failure> {
+        let known = self.known();
+        crash::point(|| format!("undo/{}/committed", self.name));
+        self.put_back(&known).await?;
+        crash::point(|| format!("undo/{}/sequences", self.name));
+        let summary = match known.undo {
+            Some(undo) => format!("back: {}", wrote_words(&undo.writes)),
+            None => "it had written nothing, so nothing was sent".to_owned(),
+        };
+        let (stage, again) = (self.name.to_owned(), again.to_vec());
+        self.cx.record(Event::Undone { stage, summary, again, ms: watch.ms() })
+    }
+
+    async fn put_back(&self, known: &StageState) -> Result<(), Failure> {
+        // Where independent writers drew too, a value given out twice is worse than a gap.
+        let moves = known.sequences.clone();
+        let moves = if self.work.parallel { sequences::own(self.cx, self.name, moves) } else { moves };
+        sequences::put_back(self.cx, self.on, &moves).await?;
+        // Of what rejects and proofs drew beside, and could not put back.
+        let file = found_file(self.name);
+        if self.work.parallel || !self.cx.dir.join(&file).exists() {
+            return Ok(());
+        }
+        let found = stored(self.cx, &file)?;
+        let rest = sequences::moved_since(&self.live.reader, &found).await?;
+        sequences::put_back(self.cx, self.on, &sequences::own(self.cx, self.name, rest)).await?;
+        sequences::forget(self.cx, &file)
+    }
+}
+
+/// Compares a clone with what `baseline` saw of it. False: that was not its whole content, so nothing can be shown.
+///
+/// # Errors
+/// They differ (44), or the clone cannot be read.
+pub async fn compare(cx: &Cx, baseline: &str, on: &str, works: &[Arc<Work>]) -> Result<bool, Failure> {
+    let wanted = cx.stored_fingerprint(baseline, "own")?;
+    if wanted.level != Level::Content {
+        return Ok(false);
+    }
+    cx.say(baseline, "comparing");
+    let ignore = works.iter().flat_map(|work| work.ignore.iter().cloned()).collect();
+    let scope = Scope { ignore, ..Scope::all(Level::Content) };
+    let reader = cx.targets.clone_target(on)?.live()?.reader;
+    let found = taken(cx, &reader, "the clone after its rollback", &scope, jobs::available()).await?;
+    if found.excluded != wanted.excluded {
+        return Ok(false);
+    }
+    rehearse::compare(cx, baseline, (&wanted, &found), &format!("the clone rolled back, and `{baseline}`"))?;
+    Ok(true)
+}
