@@ -3,15 +3,16 @@
 //! It is never given back to the pool: what it set, and the locks it holds, go with it.
 
 use super::fault;
+use super::tx::Tx;
 use super::writer::{WriteTx, Writer};
 use crate::event::Failure;
-use deadpool_postgres::Object;
 use std::time::Duration;
 
 /// Such a session. Closed when it is dropped.
 #[derive(Debug)]
 pub struct Alone {
-    session: Option<Object>,
+    /// Never begun, and so closed when it is dropped.
+    tx: Tx,
     /// Its backend.
     pub backend_pid: i32,
     /// When that backend started.
@@ -30,22 +31,15 @@ impl Alone {
         lock_timeout: Duration,
     ) -> Result<Alone, Failure> {
         let WriteTx { tx, backend_pid, backend_start } = writer.session(purpose).await?;
-        let session = tx.into_session();
-        let alone = Alone { session: Some(session), backend_pid, backend_start };
         let (statement_ms, lock_ms) = (timeout.as_millis(), lock_timeout.as_millis());
-        alone
-            .session()
-            .batch_execute(&format!("SET statement_timeout = {statement_ms}; SET lock_timeout = {lock_ms}"))
-            .await
-            .map_err(|e| fault::statement(purpose, &e))?;
-        Ok(alone)
+        let set = format!("SET statement_timeout = {statement_ms}; SET lock_timeout = {lock_ms}");
+        tx.session().batch_execute(&set).await.map_err(|e| fault::statement(purpose, &e))?;
+        tx.waits_for_locks(lock_timeout);
+        Ok(Alone { tx, backend_pid, backend_start })
     }
 
-    fn session(&self) -> &Object {
-        self.session.as_ref().expect("invariant: the session is there until it is dropped")
-    }
-
-    /// Takes the advisory locks of these names, for as long as this session lives. False: somebody holds one of them.
+    /// Takes the advisory locks of these names, for as long as this session lives; `true`: shared. False: somebody holds
+    /// one of them.
     ///
     /// # Errors
     /// The server's.
@@ -53,7 +47,7 @@ impl Alone {
         for (name, shared) in names {
             let of = if *shared { "pg_try_advisory_lock_shared" } else { "pg_try_advisory_lock" };
             let sql = format!("SELECT pg_catalog.{of}(pg_catalog.hashtextextended($1, 0))");
-            let row = self.session().query_one(&sql, &[name]).await.map_err(|e| fault::statement("locking", &e))?;
+            let row = self.tx.session().query_one(&sql, &[name]).await.map_err(|e| fault::statement("locking", &e))?;
             if !row.get::<_, bool>(0) {
                 return Ok(false);
             }
@@ -66,14 +60,7 @@ impl Alone {
     /// # Errors
     /// The server's.
     pub async fn execute(&self, sql: &str) -> Result<u64, Failure> {
-        self.session().execute(sql, &[]).await.map_err(|e| fault::statement("statement", &e))
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
-            drop(Object::take(session));
-        }
+        let _sent = self.tx.sent();
+        self.tx.session().execute(sql, &[]).await.map_err(|e| fault::statement("statement", &e))
     }
 }

@@ -10,7 +10,7 @@ use crate::event::{Event, Exit, Failure, Judgement, Moment, Reading, Role, Statu
 use crate::fingerprint::{self, SchemaObject};
 use crate::guard::{self, Check, Values};
 use crate::proof::{Work, bounds, forward, measure};
-use crate::stage::{Cx, Done, Head, Running, Stage, commit, readings, sequences};
+use crate::stage::{Cx, Done, Head, Running, Stage, commit, readings, sequences, stall};
 use crate::target::{Alone, Isolation, Live, RETRYABLE};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,7 +70,11 @@ impl Stage for AloneStage {
 
 impl AloneStage {
     async fn go(&self, cx: &Cx) -> Result<Done, Failure> {
-        let live = cx.targets.clone_target(&self.on)?.live()?;
+        let live = cx.targets.clone_target(&self.on)?.live()?.apart();
+        stall::over(cx, &self.head.name, &live.writer, Box::pin(self.work_on(cx, &live))).await
+    }
+
+    async fn work_on(&self, cx: &Cx, live: &Live) -> Result<Done, Failure> {
         let name = self.head.name.as_str();
         let known = cx.with_state(|state| state.stage(name));
         if known.status == Status::Committed {
@@ -82,9 +86,9 @@ impl AloneStage {
         }
         let begun = self.found(cx)?.is_some();
         if begun {
-            self.clear_away(cx, &live).await?;
+            self.clear_away(cx, live).await?;
         }
-        let done = self.ask(cx, &live, Role::DoneWhen, std::slice::from_ref(&self.done_when), None).await?;
+        let done = self.ask(cx, live, Role::DoneWhen, std::slice::from_ref(&self.done_when), None).await?;
         match (done.iter().all(|j| j.truth == Truth::True), begun) {
             (true, false) => {
                 // Nothing was sent, so nothing is proved: the verdict says NOT RUN where something had to be.
@@ -92,14 +96,14 @@ impl AloneStage {
                 return Ok(Done { summary: "already done, nothing was sent".to_owned() });
             }
             (true, true) => {
-                return self.finish(cx, &live, "done by an earlier attempt, says `done_when`".to_owned()).await;
+                return self.finish(cx, live, "done by an earlier attempt, says `done_when`".to_owned()).await;
             }
             // What stands already may be just what a guard forbids: they are asked before anything is sent.
             (false, true) => {}
             (false, false) => drop(readings::guards_outside(cx, &self.head).await?),
         }
-        let sent = self.attempts(cx, &live, known.attempts).await?;
-        self.finish(cx, &live, sent).await
+        let sent = self.attempts(cx, live, known.attempts).await?;
+        self.finish(cx, live, sent).await
     }
 
     async fn attempts(&self, cx: &Cx, live: &Live, before: u32) -> Result<String, Failure> {
