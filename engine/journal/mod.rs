@@ -55,30 +55,28 @@ enum Paper {
 
 impl Journal {
     fn begin(place: Place, genesis: &str) -> Result<Journal, Failure> {
-        let paper = match place.rows() {
-            Some(rows) => Paper::Rows(rows.clone()),
-            None => {
-                let path = place.dir().join(FILE);
-                let file = File::options().append(true).create_new(true).open(&path).map_err(|e| lost(&path, &e))?;
-                store::sync_dir(place.dir())?;
-                Paper::File(file)
-            }
+        let paper = if let Some(rows) = place.rows() {
+            Paper::Rows(rows.clone())
+        } else {
+            let path = place.dir().join(FILE);
+            let file = File::options().append(true).create_new(true).open(&path).map_err(|e| lost(&path, &e))?;
+            store::sync_dir(place.dir())?;
+            Paper::File(file)
         };
         Ok(Self::with(place, paper, 0, genesis.to_owned()))
     }
 
     /// A torn last line is cut first; no row is ever torn.
     fn go_on(place: Place, history: &History) -> Result<Journal, Failure> {
-        let paper = match place.rows() {
-            Some(rows) => Paper::Rows(rows.clone()),
-            None => {
-                let path = place.dir().join(FILE);
-                let file = File::options().append(true).open(&path).map_err(|e| lost(&path, &e))?;
-                if history.torn_bytes > 0 {
-                    file.set_len(history.whole_bytes).and_then(|()| file.sync_data()).map_err(|e| lost(&path, &e))?;
-                }
-                Paper::File(file)
+        let paper = if let Some(rows) = place.rows() {
+            Paper::Rows(rows.clone())
+        } else {
+            let path = place.dir().join(FILE);
+            let file = File::options().append(true).open(&path).map_err(|e| lost(&path, &e))?;
+            if history.torn_bytes > 0 {
+                file.set_len(history.whole_bytes).and_then(|()| file.sync_data()).map_err(|e| lost(&path, &e))?;
             }
+            Paper::File(file)
         };
         Ok(Self::with(place, paper, history.lines.len() as u64, history.head.clone()))
     }
