@@ -181,3 +181,32 @@ fn a_partition_that_is_half_detached_is_detached() {
     let left = "SELECT count(*), bool_or(inhdetachpending) FROM pg_inherits WHERE inhparent = 'public.p'::regclass";
     assert_eq!(bench.psql(bench.clone_name(), left), "1|f");
 }
+
+#[test]
+fn a_rollback_drops_the_indexes_again_and_leaves_maintenance_alone() {
+    let bench = Bench::mini("alone_back", "");
+    let vacuum =
+        bench.mini_stage("vacuum", "\"build\"", "transaction = false\ndone_when = \"pages > 0\"", "VACUUM t", None);
+    let pages =
+        "[probe.pages]\non = \"clone\"\nsql = \"SELECT relpages FROM pg_class WHERE oid = 'public.t'::regclass\"\n";
+    plan(&bench, KEYS, BUILD, &format!("{pages}{vacuum}"));
+    bench.mini_apply(&[]).expect(0);
+    assert_eq!(indexes(&bench), BUILT);
+    bench.engine(&["rollback", "latest"]).expect(0).says(&["undone", "the clone is equal to `base`"]);
+    assert_eq!(indexes(&bench), "t_pkey true");
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(indexes(&bench), BUILT);
+}
+
+#[test]
+fn who_keeps_a_concurrent_build_waiting_is_named() {
+    let bench = Bench::mini("alone_stalled", "");
+    plan(&bench, KEYS, BUILD, "");
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let old = bench.session(bench.clone_name(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;");
+    let mut engine = bench.start(&["resume"]);
+    bench.wait_for(&mut engine, |event| matches!(event, Event::Stalled { stage, .. } if stage == "build"));
+    old.end();
+    assert_eq!(engine.end(), Some(0));
+    assert_eq!(indexes(&bench), BUILT);
+}

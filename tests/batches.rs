@@ -172,3 +172,27 @@ fn the_rehearsal_goes_back_over_all_batches_and_forth_one_by_one() {
     bench.mini_apply(&[]).expect(0).says(&["1 stages back to the baseline, forward to the same content"]);
     filled_once(&bench);
 }
+
+#[test]
+fn a_rollback_goes_back_over_all_batches_also_over_those_of_a_stage_that_failed() {
+    let bench = bench("batch_back");
+    plan(&bench, BATCH, WRITES, FILL);
+    bench.mini_apply(&[]).expect(0);
+    let untouched = "SELECT (SELECT count(*) FROM b WHERE v IS NOT NULL), (SELECT count(*) FROM log)";
+    bench.engine(&["rollback", "latest"]).expect(0).says(&["1 stage undone", "the clone is equal to `base`"]);
+    assert_eq!(bench.psql(bench.clone_name(), untouched), "0|0");
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(bench.psql(bench.clone_name(), untouched), "95|10");
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT max(id) FROM log"), "10", "numbers were lost on the way");
+
+    let bench = self::bench("batch_back_failed");
+    plan(&bench, "until = \"unfilled = 0\", rows = 11, most = 4", WRITES, FILL);
+    bench.mini_apply(&[]).expect(40);
+    assert_eq!(bench.psql(bench.clone_name(), untouched), "40|4");
+    bench.engine(&["rollback", "latest"]).expect(0).says(&["1 stage undone", "the clone is equal to `base`"]);
+    assert_eq!(bench.psql(bench.clone_name(), untouched), "0|0");
+    let plan = bench.read(support::MINI).replace("most = 4", "most = 10");
+    bench.write(support::MINI, &plan);
+    bench.engine(&["resume", "--accept-changes"]).expect(0).says(&["in 10 batches"]);
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT max(id) FROM log"), "10");
+}

@@ -200,7 +200,9 @@ impl RunState {
             }
             Event::RunEnded { .. } => (self.ended, self.rolling_back) = (Some(event.clone()), None),
             Event::RollbackBegun { to, .. } => self.rolling_back = Some(to.clone()),
-            Event::StageCommitted { stage, .. } | Event::BatchCommitted { stage, .. } | Event::StageDone { stage, .. }
+            Event::StageCommitted { stage, .. }
+            | Event::BatchCommitted { stage, .. }
+            | Event::StageDone { stage, .. }
                 if !self.order.contains(stage) =>
             {
                 self.order.push(stage.clone());

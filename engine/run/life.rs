@@ -87,7 +87,7 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
 /// # Errors
 /// Its inputs moved (62), its clone is not there (63), another process works on it (60).
 pub async fn resume(
-    mut workflow: Workflow,
+    workflow: Workflow,
     place: Place,
     history: History,
     how: Resumption,

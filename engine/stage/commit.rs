@@ -137,9 +137,7 @@ pub async fn commit_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: Writ
             return if asked(way, cx, stage, writer, xid).await? {
                 Ok(())
             } else {
-                Err(why
-                    .fact(format!("the server says that transaction {xid} was rolled back"))
-                    .changed(nothing))
+                Err(why.fact(format!("the server says that transaction {xid} was rolled back")).changed(nothing))
             };
         }
     }

@@ -6,7 +6,7 @@
 
 use super::{by_name, stored};
 use crate::crash;
-use crate::event::{Event, Exit, Failure, Judgement, Moment, Reading, Role, Status, Truth};
+use crate::event::{Event, Failure, Judgement, Moment, Reading, Role, Status, Truth};
 use crate::fingerprint::{self, SchemaObject};
 use crate::guard::{self, Check, Values};
 use crate::proof::{Work, bounds, forward, measure};
