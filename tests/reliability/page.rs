@@ -22,16 +22,22 @@ fn table(cases: &[Case]) -> String {
             Left::Whole => "all of it",
             Left::Gone => "the database is gone",
         };
-        let then: Vec<String> = case.then.iter().map(step).collect();
+        let then: Vec<String> = case.then.iter().map(|then| step(then, case.attempts)).collect();
         let then = if then.is_empty() { "nothing: the run went on by itself".to_owned() } else { then.join("; ") };
         text.push_str(&format!("| {} | {} | {exit} | {left} | {then} | {} |\n", case.fault, case.how, case.attempts));
     }
     text
 }
 
-fn step(then: &Then) -> String {
+/// One attempt in all and a resume that ends well: it was asked about, and found committed.
+fn step(then: &Then, attempts: usize) -> String {
     let first = if then.first.is_empty() { String::new() } else { format!("{}, ", then.first) };
-    format!("{first}`engine {}`: {}", then.word, then.exit)
+    let how = match (then.word, then.exit, attempts) {
+        ("resume", 0, 1) => ", found committed and not run again",
+        ("resume", 0, _) => ", run again",
+        _ => "",
+    };
+    format!("{first}`engine {}`: {}{how}", then.word, then.exit)
 }
 
 /// The page with every table as the cases say it.
