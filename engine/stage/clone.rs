@@ -215,6 +215,8 @@ impl CloneStage {
         };
         let run = found.marker.map_or_else(String::new, |m| m.run);
         cx.say(&self.head.name, &format!("dropping the clone of run {run}"));
+        // A run that is taken up again found it by its journal, and is in it itself; the maker may not end that.
+        target.close_doors();
         target.maker.drop_database(&target.database, &run).await?;
         cx.record(Event::CloneDropped { stage: self.head.name.clone(), database: target.database.clone(), run })
     }
@@ -247,6 +249,7 @@ impl CloneStage {
         target.maker.drop_database(working, &cx.run).await?;
         let renamed = target.maker.find(&target.database).await?;
         if renamed.and_then(|f| f.marker).is_some_and(|m| m.run == cx.run) {
+            target.close_doors();
             target.maker.drop_database(&target.database, &cx.run).await?;
         }
         Ok(())
