@@ -384,10 +384,13 @@ pub enum Event {
         again: Vec<String>,
         ms: u64,
     },
-    /// Its rollback was not done: the stage stays as it is.
+    /// Its rollback was not done: the stage stays as it is. `settled`: the server was asked, and nothing of an attempt
+    /// that was killed is committed.
     UndoFailed {
         stage: String,
         failure: Failure,
+        #[serde(default)]
+        settled: bool,
         ms: u64,
     },
     /// A signal, or another stage's failure, stopped the run.
