@@ -376,8 +376,9 @@ impl StageState {
                 let (attempts, summary) = (self.attempts, summary.clone());
                 *self = StageState { status: Status::Undone, attempts, summary, ..StageState::default() };
             }
-            Event::UndoFailed { failure, .. } => {
-                self.undo = None;
+            Event::UndoFailed { failure, settled, .. } => {
+                // A COMMIT that may have been sent is asked for again before anything else is, however this one ended.
+                self.undo = self.undo.take().filter(|undo| !settled && (undo.committed || undo.intent.is_some()));
                 // What is temporary needs nobody.
                 let passing = matches!(failure.exit, Exit::Temporary | Exit::Held);
                 self.stuck = (!passing).then(|| failure.clone());
@@ -495,10 +496,37 @@ mod tests {
         assert_eq!(left.len(), 4, "{left:?}");
     }
 
+    fn failed(failure: &Failure, settled: bool) -> Event {
+        Event::UndoFailed { stage: "a".into(), failure: failure.clone(), settled, ms: 1 }
+    }
+
+    #[test]
+    fn a_rollback_whose_commit_may_have_been_sent_is_asked_for_however_it_ended() {
+        let stage = || "a".to_owned();
+        let begun =
+            |attempt| Event::UndoStarted { stage: stage(), attempt, backend_pid: 1, backend_start: String::new() };
+        let intent = Event::UndoIntended {
+            stage: stage(),
+            xid: "9".into(),
+            system_identifier: "s".into(),
+            timeline: 1,
+            database_oid: 5,
+        };
+        let undo = |events: &[Event]| RunState::of(events).stage("a").undo;
+        for exit in [Exit::Stuck, Exit::Temporary, Exit::WrongDatabase, Exit::StageFailed] {
+            let failure = Failure::new(exit, "not known");
+            let events = [begun(1), intent.clone(), failed(&failure, false), begun(2)];
+            assert!(undo(&events[..3]).is_some_and(|undo| undo.intent.is_some()), "{exit:?}");
+            assert!(undo(&events).is_some_and(|undo| undo.intent.is_none() && undo.attempts == 2));
+            assert_eq!(undo(&[begun(1), intent.clone(), failed(&failure, true)]), None);
+            assert_eq!(undo(&[begun(1), failed(&failure, false)]), None);
+        }
+    }
+
     #[test]
     fn a_rollback_that_could_not_be_done_leaves_its_stage_done() {
         let failure = Failure::new(Exit::Stuck, "no rollback");
-        let mut events = vec![done("a"), Event::UndoFailed { stage: "a".into(), failure: failure.clone(), ms: 1 }];
+        let mut events = vec![done("a"), failed(&failure, false)];
         let state = RunState::of(&events);
         assert!(state.is_done("a"));
         assert_eq!(state.stage("a").stuck, Some(failure));

@@ -397,10 +397,13 @@ pub enum Event {
         again: Vec<String>,
         ms: u64,
     },
-    /// Its rollback was not done: the stage stays as it is.
+    /// Its rollback was not done: the stage stays as it is. `settled`: the server was asked, and nothing of an attempt
+    /// that was killed is committed.
     UndoFailed {
         stage: String,
         failure: Failure,
+        #[serde(default)]
+        settled: bool,
         ms: u64,
     },
     /// A signal stopped the run; what became of what was at work, in words.

@@ -55,7 +55,7 @@ pub async fn rollback(
             ((exit, format!("interrupted: {count} undone, and stay so"), Vec::new()), None)
         }
         Err(failure) => {
-            let failure = told(failure, &undone, &back.left());
+            let failure = told(failure, &undone, &back.left().into_iter().partition(|name| back.may_be_undone(name)));
             let word = if failure.exit == Exit::Stuck { "stuck" } else { "failed" };
             let verdict = format!("{word}: {count} undone, then: {}", failure.what);
             ((failure.exit, verdict, vec![failure.what.clone()]), Some(failure))
@@ -102,8 +102,9 @@ impl Back<'_> {
             let index = self.workflow.index(&name).ok_or_else(|| gone(&name))?;
             let watch = Stopwatch::start();
             if let Err(failure) = Box::pin(self.one(index)).await {
-                let (stage, failure) = (name, failure);
-                self.cx.record(Event::UndoFailed { stage, failure: failure.clone(), ms: watch.ms() })?;
+                let stage = name;
+                let (settled, ms) = (false, watch.ms());
+                self.cx.record(Event::UndoFailed { stage, failure: failure.clone(), settled, ms })?;
                 return Err(failure);
             }
             undone.push(name);
@@ -152,6 +153,12 @@ impl Back<'_> {
             let undoable = |name: &&String| state.stage(name).committed && self.on_clone(name);
             state.order[after..].iter().rev().filter(undoable).cloned().collect()
         })
+    }
+
+    /// COMMIT of its rollback was sent or about to be, and what became of it nobody has said.
+    fn may_be_undone(&self, name: &str) -> bool {
+        let undo = self.cx.with_state(|state| state.stage(name).undo);
+        undo.is_some_and(|undo| undo.committed || undo.intent.is_some())
     }
 
     fn on_clone(&self, name: &str) -> bool {
@@ -258,14 +265,17 @@ fn said(to: Option<&str>, undone: &[String], compared: &[String]) -> String {
     format!("{back}: {count}, {equal}")
 }
 
-/// The failure, and exactly what is undone and what is not.
-fn told(failure: Failure, undone: &[String], left: &[String]) -> Failure {
+/// The failure, and exactly what is undone, of what that is not known, and what is not.
+fn told(failure: Failure, undone: &[String], (unknown, left): &(Vec<String>, Vec<String>)) -> Failure {
     let names = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let mut said: Vec<String> = failure.changed.iter().cloned().collect();
     said.push(match undone {
         [] => "nothing was undone".to_owned(),
         undone => format!("undone, and stay so: {}", names(undone)),
     });
+    if !unknown.is_empty() {
+        said.push(format!("whether it is undone is asked again by the same command: {}", names(unknown)));
+    }
     if !left.is_empty() {
         said.push(format!("not undone: {}", names(left)));
     }

@@ -79,7 +79,7 @@ pub async fn finish(cx: &Cx, stage: &dyn Stage, again: &[String]) -> Result<(), 
     }
     let failure = Failure::new(Exit::Temporary, format!("the rollback of `{}` was not committed", unit.name))
         .changed(format!("`{}` is as it was", unit.name));
-    cx.record(Event::UndoFailed { stage: unit.name.to_owned(), failure, ms: watch.ms() })
+    cx.record(Event::UndoFailed { stage: unit.name.to_owned(), failure, settled: true, ms: watch.ms() })
 }
 
 /// Undoes a committed stage. `again`: what depends on it, and waits to be run again afterwards. `reason`: why it has no

@@ -130,7 +130,7 @@ impl Screen {
             Event::CloneMade { snapshot_ms, .. } => state.snapshot_ms += snapshot_ms,
             Event::StageDone { stage, summary, ms } => self.ended(&mut state, stage, "ok", *ms, summary),
             Event::StageBlocked { stage, failure, ms } => self.ended(&mut state, stage, "blocked", *ms, &failure.what),
-            Event::StageFailed { stage, failure, ms } | Event::UndoFailed { stage, failure, ms } => {
+            Event::StageFailed { stage, failure, ms } | Event::UndoFailed { stage, failure, ms, .. } => {
                 let word = if failure.exit == crate::event::Exit::Stuck { "stuck" } else { "failed" };
                 self.ended(&mut state, stage, word, *ms, &failure.what);
             }
