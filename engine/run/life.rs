@@ -373,8 +373,15 @@ fn still_so(dir: &Path, history: &History) -> Result<(), Failure> {
     if history.is_still_so(dir)? {
         return Ok(());
     }
+    let now = journal::read(dir)?;
+    let mut last = String::new();
+    for event in now.events() {
+        if let Event::RunStarted { pid, host, .. } | Event::RunResumed { pid, host, .. } = event {
+            last = format!("pid {pid} on {host}");
+        }
+    }
     Err(Failure::new(Exit::Held, "another process went on with this run just now")
-        .fact(format!("held by engine {}", store::holder_of(dir).unwrap_or_default()))
+        .fact(format!("it was {last}"))
         .fact(format!("the journal had {} events when it was read, and is another one now", history.lines.len()))
         .changed("nothing was changed")
         .next("then", "the same command again, which goes on from there"))

@@ -175,14 +175,19 @@ impl SqlStage {
         sequences::undo(cx, &self.on, &found_file(&self.head.name), |moves| self.own(cx, moves)).await
     }
 
-    /// Moves that can be this stage's: those of sequences that no other stage has drawn from.
+    /// Moves since this stage's last attempt that can be its own: those of sequences that no other stage has drawn from
+    /// meanwhile. One that was done before the attempt began draws no more.
     fn own(&self, cx: &Cx, moves: Vec<SequenceMove>) -> Vec<SequenceMove> {
         if self.parallel {
             return Vec::new();
         }
         let drawn = |state: &crate::event::StageState, name: &str| state.sequences.iter().any(|m| m.sequence == name);
         let others = |name: &str| {
-            cx.with_state(|state| state.stages.iter().any(|(of, state)| *of != self.head.name && drawn(state, name)))
+            cx.with_state(|state| {
+                let begun = state.stages.get(&self.head.name).map_or(0, |own| own.attempt_at);
+                let others = state.stages.iter().filter(|(of, _)| **of != self.head.name);
+                others.map(|(_, of)| of).any(|of| drawn(of, name) && of.done_at.is_none_or(|done| done > begun))
+            })
         };
         moves.into_iter().filter(|m| !others(&m.sequence)).collect()
     }
