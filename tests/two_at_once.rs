@@ -121,6 +121,7 @@ fn one_that_read_the_journal_before_another_went_on_is_refused() {
     reader.read_to_string(&mut screen).expect("its words");
     assert_eq!(slow.wait().expect("a child").code(), Some(60), "{screen}");
     assert!(screen.contains("another process went on with this run"), "{screen}");
+    assert!(screen.contains(&format!("it was pid {} on {}", pid(&bench), host())), "{screen}");
     assert_eq!(bench.read(&bench.of_run("journal.jsonl")), before);
     bench.engine(&["verify", &bench.run_id()]).expect(0);
 }

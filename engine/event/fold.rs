@@ -64,6 +64,10 @@ pub struct StageState {
     pub status: Status,
     /// Attempts begun.
     pub attempts: u32,
+    /// Place of the last attempt's beginning among all events.
+    pub attempt_at: u64,
+    /// Place of its end among all events, if it is done.
+    pub done_at: Option<u64>,
     /// Backend of the last attempt: pid and start.
     pub backend: Option<(i32, String)>,
     /// An intent without an outcome.
@@ -157,6 +161,8 @@ pub struct RunState {
     pub digests: BTreeMap<String, String>,
     /// The first line.
     pub started: Option<Event>,
+    /// Events so far.
+    pub events: u64,
 }
 
 impl RunState {
@@ -181,8 +187,15 @@ impl RunState {
 
     /// Adds one event.
     pub fn apply(&mut self, event: &Event) {
+        self.events += 1;
         if let Some(stage) = event.stage() {
-            self.stages.entry(stage.to_owned()).or_default().apply(event);
+            let stage = self.stages.entry(stage.to_owned()).or_default();
+            stage.apply(event);
+            match event {
+                Event::AttemptStarted { .. } => stage.attempt_at = self.events,
+                Event::StageDone { .. } => stage.done_at = Some(self.events),
+                _ => {}
+            }
         }
         match event {
             Event::RunStarted { run, inputs, stages, .. } => {

@@ -8,7 +8,7 @@ use super::rows::{Base, Rows, RowsLock};
 use super::store::{self, RunFolderLock};
 use super::{Journal, rows};
 use crate::crash;
-use crate::event::{Exit, Failure};
+use crate::event::{Event, Exit, Failure};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -236,10 +236,13 @@ impl Place {
             return Ok(());
         }
         let failure = Failure::new(Exit::Held, "another process went on with this run just now");
-        let failure = match store::holder_of(&self.dir).filter(|_| self.rows.is_none()) {
-            Some(holder) => failure.fact(format!("held by engine {holder}")),
-            None => failure,
-        };
+        let mut last = String::new();
+        for event in self.read()?.events() {
+            if let Event::RunStarted { pid, host, .. } | Event::RunResumed { pid, host, .. } = event {
+                last = format!("it was pid {pid} on {host}");
+            }
+        }
+        let failure = failure.fact(last);
         Err(failure
             .fact(format!("the journal had {} events when it was read, and is another one now", history.lines.len()))
             .changed("nothing was changed")

@@ -200,7 +200,8 @@ impl SqlStage {
         sequences::undo(cx, &self.on, &found_file(&self.head.name), |moves| self.own(cx, moves)).await
     }
 
-    /// Moves that can be this stage's: those of sequences that no other stage has drawn from.
+    /// Moves since this stage's last attempt that can be its own: those of sequences that no other stage has drawn from
+    /// meanwhile. One that was done before the attempt began draws no more.
     fn own(&self, cx: &Cx, moves: Vec<SequenceMove>) -> Vec<SequenceMove> {
         if self.parallel {
             return Vec::new();
