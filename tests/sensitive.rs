@@ -147,3 +147,15 @@ fn its_value_is_never_written_down() {
     bench.mini_apply(&["--var", &given]).expect(0);
     assert_eq!(bench.psql(bench.clone_name(), "SELECT v FROM u"), md5(&bench));
 }
+
+#[test]
+fn a_rollback_that_fails_with_it_does_not_show_it_and_a_name_of_the_plan_is_no_secret() {
+    let mut bench = bench("secret_back", TOLD, "writes.u = 1", "");
+    bench.write("templates/mini/a.rollback.sql", "SELECT current_setting('engine.var.token')::int;\n");
+    bench.mini_apply(&[]).expect(0);
+    let outcome = bench.engine(&["rollback", "latest"]).expect(40).says(&["[sensitive token]"]);
+    assert!(!outcome.all().contains("tr0ub4dor"), "{}", outcome.all());
+    nowhere(&bench);
+    bench.set("MINI_TOKEN", "PRODUCTION");
+    bench.mini_apply(&[]).expect(1).says(&["the value of `var.token` stands in `production`, a name of the plan"]);
+}

@@ -216,6 +216,11 @@ fn probes(plan: &Plan, renderer: &Renderer, out: &mut Diagnostics) -> BTreeMap<S
                 let text = rendered.text.trim().trim_end_matches(';').to_owned();
                 let source = Source::new(format!("probe {name}"), text.clone());
                 let mut problems = sql::check_probe(&source);
+                if text.to_lowercase().contains("engine.var.") {
+                    let message = format!("probe `{name}` reads a sensitive variable, and readings are kept and shown");
+                    let found = Diagnostic::new("sensitive-in-a-predicate", message, probe.sql.place.clone());
+                    problems.push(found.label("here").help("ask in the stage's SQL what has to hold of it"));
+                }
                 for problem in &mut problems.0 {
                     if let Some(place) = problem.place.as_mut().filter(|_| rendered.text == probe.sql.value) {
                         *place = sql::locate(&probe.sql.place, &text, place.span.clone());

@@ -14,7 +14,9 @@ pub(super) async fn demand(workflow: &Workflow, targets: &Targets, state: &RunSt
         let head = stage.head();
         let known = state.stage(&head.name);
         let writer = head.on.as_deref().and_then(|on| writer(targets, on));
-        if let (Status::Committed | Status::Done, Some(writer)) = (&known.status, writer) {
+        // Of a stage in batches that is not done, the last one counts.
+        let committed = known.committed || matches!(known.status, Status::Committed | Status::Done);
+        if let Some(writer) = writer.filter(|_| committed) {
             stage::still_committed(&head.name, &writer, &known).await?;
         }
     }

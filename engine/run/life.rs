@@ -7,7 +7,7 @@ use super::rollback;
 use super::sensitive;
 use crate::clock::{self, Stopwatch};
 use crate::compile::Workflow;
-use crate::event::{Event, Exit, Failure, RunState, Status};
+use crate::event::{Event, Exit, Failure, RunState, StageState, Status};
 use crate::journal::{Held, History, Home, Journal, Place};
 use crate::name;
 use crate::report::dossier;
@@ -96,7 +96,7 @@ pub async fn resume(
     let taken = take_up(workflow, place, &history, how, options, "resume").await?;
     let (workflow, cx) = (&taken.workflow, &taken.cx);
     // A rollback that was killed: what was committed of it counts.
-    if let Err(failure) = rollback::finish_pending(workflow, cx).await {
+    if let Err(failure) = rollback::finish_pending(workflow, cx).await.map_err(|failure| cx.hide_failure(failure)) {
         let verdict = format!("not taken up: {}", failure.what);
         end(workflow, cx, (failure.exit, verdict, Vec::new()), 0, history).await?;
         return Err(failure);
@@ -416,12 +416,22 @@ fn changed_inputs(
     Err(failure)
 }
 
+/// May a stage not change any more? It is committed, or may be: its last transaction is asked about as what it was. And
+/// what began in batches goes on in batches.
+fn bound(workflow: &Workflow, known: &StageState, name: &str) -> bool {
+    let batches =
+        || workflow.index(name).and_then(|index| workflow.stages[index].work()).is_some_and(|w| w.batch.is_some());
+    matches!(known.status, Status::Committed | Status::Done)
+        || known.intent.is_some()
+        || known.batches > 0 && !batches()
+}
+
 /// Stages that are committed or done must be unchanged, byte for byte.
 fn refuse_changed_stages(workflow: &Workflow, state: &RunState) -> Result<(), Failure> {
     let changed: Vec<String> = state
         .digests
         .iter()
-        .filter(|(old, _)| matches!(state.stage(old).status, Status::Committed | Status::Done))
+        .filter(|(old, _)| bound(workflow, &state.stage(old), old))
         .filter(|(old, digest)| {
             workflow.briefs.iter().find(|new| new.name == **old).is_none_or(|new| new.digest != **digest)
         })

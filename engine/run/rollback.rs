@@ -55,7 +55,8 @@ pub async fn rollback(
             ((exit, format!("interrupted: {count} undone, and stay so"), Vec::new()), None)
         }
         Err(failure) => {
-            let failure = told(failure, &undone, &back.left().into_iter().partition(|name| back.may_be_undone(name)));
+            let left = back.left().into_iter().partition(|name| back.may_be_undone(name));
+            let failure = cx.hide_failure(told(failure, &undone, &left));
             let word = if failure.exit == Exit::Stuck { "stuck" } else { "failed" };
             let verdict = format!("{word}: {count} undone, then: {}", failure.what);
             ((failure.exit, verdict, vec![failure.what.clone()]), Some(failure))
@@ -104,7 +105,10 @@ impl Back<'_> {
             if let Err(failure) = Box::pin(self.one(index)).await {
                 let stage = name;
                 let (settled, ms) = (false, watch.ms());
-                self.cx.record(Event::UndoFailed { stage, failure: failure.clone(), settled, ms })?;
+                // Of one that is in no transaction some may be undone: it stays under way, and is gone on with.
+                if !self.workflow.stages[index].work().is_some_and(|work| work.alone) {
+                    self.cx.record(Event::UndoFailed { stage, failure: failure.clone(), settled, ms })?;
+                }
                 return Err(failure);
             }
             undone.push(name);

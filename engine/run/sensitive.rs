@@ -26,6 +26,15 @@ pub(super) fn read(workflow: &mut Workflow, key: Option<&Key>) -> Result<Sensiti
     let named = workflow.plan.vars.iter().filter(|var| var.sensitive).map(|var| var.name.value.as_str());
     let texts = named.filter_map(|name| Some((name, workflow.typed.get(name)?.as_str())));
     let sensitive = Sensitive::read(texts)?;
+    if let Some((variable, name)) = sensitive.named(names(workflow)) {
+        return Err(Failure::new(
+            Exit::Io,
+            format!("the value of `var.{variable}` stands in `{name}`, a name of the plan"),
+        )
+        .fact("names are kept and shown, so it could not be hidden")
+        .changed("nothing was changed; no run was started")
+        .next("then", "choose another value, or another name"));
+    }
     for (name, value) in sensitive.values() {
         // Without the key nothing can be compared, and an input that cannot be compared is one that changed.
         let known = key.map_or("no key".to_owned(), |key| digest::keyed(key, value.as_bytes()));
@@ -33,6 +42,20 @@ pub(super) fn read(workflow: &mut Workflow, key: Option<&Key>) -> Result<Sensiti
     }
     workflow.genesis = genesis(&workflow.inputs);
     Ok(sensitive)
+}
+
+/// Names that a run's journal is folded by.
+fn names(workflow: &Workflow) -> Vec<&str> {
+    let plan = &workflow.plan;
+    let works = workflow.stages.iter().filter_map(|stage| stage.head().on.as_deref());
+    let mut names: Vec<&str> = vec![plan.name.as_str(), plan.source.path.as_str()];
+    names.extend(plan.stages.iter().map(|stage| stage.name.value.as_str()));
+    names.extend(plan.targets.iter().map(|target| target.name.value.as_str()));
+    names.extend(plan.probes.iter().map(|probe| probe.name.value.as_str()));
+    names.extend(plan.vars.iter().map(|var| var.name.value.as_str()));
+    names.extend(workflow.databases.values().map(String::as_str));
+    names.extend(works);
+    names
 }
 
 /// A key for a new run.

@@ -180,11 +180,14 @@ fn needs_transaction(node: &SyntaxNode) -> Option<Refusal> {
     use SyntaxKind::{ALTER_TABLE, ANALYZE, CREATE_INDEX, DROP_INDEX, REINDEX, SET, VACUUM};
     let words: Vec<String> = tokens(node).filter(|t| !is_trivia(t.kind())).map(|t| t.text().to_lowercase()).collect();
     let says = |word: &str| words.iter().any(|w| w == word);
-    let whole = ["database", "system"].iter().any(|word| words.iter().take(4).any(|w| w == word));
+    // REINDEX [(options)] what
+    let options = words.iter().position(|w| w == ")").filter(|_| words.get(1).is_some_and(|w| w == "("));
+    let whole = words.get(options.unwrap_or(0) + 1).is_some_and(|w| w == "database" || w == "system");
+    let detaches = words.windows(2).any(|w| w[0] == "detach" && w[1] == "partition");
     let fine = match node.kind() {
         CREATE_INDEX | DROP_INDEX => says("concurrently"),
         REINDEX => says("concurrently") && !whole,
-        ALTER_TABLE => says("detach") && (says("concurrently") || says("finalize")),
+        ALTER_TABLE => detaches && (says("concurrently") || says("finalize")),
         VACUUM | ANALYZE => true,
         // The session is closed behind the stage.
         SET => words.get(1).is_none_or(|word| word != "local"),

@@ -11,6 +11,27 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+/// Fields of an event by which history is folded: names of the plan and what machines made. A value that stands in a name
+/// of the plan is refused when the run begins.
+const STRUCTURE: [&str; 16] = [
+    "database",
+    "digest",
+    "file",
+    "file_sha256",
+    "id",
+    "label",
+    "lock",
+    "path",
+    "probe",
+    "proof",
+    "purpose",
+    "run",
+    "sha256",
+    "stage",
+    "target",
+    "type",
+];
+
 /// What a stage came to when all went well.
 #[derive(Clone, Debug, Default)]
 pub struct Done {
@@ -65,8 +86,10 @@ impl Cx {
     /// # Errors
     /// The journal cannot be written: the run must stop.
     pub fn record(&self, event: Event) -> Result<(), Failure> {
+        // What is folded is what happened, and what is kept has nothing sensitive in it.
+        let happened = (!self.sensitive.is_empty()).then(|| event.clone());
         let line = self.journal.append(self.hidden(event))?;
-        self.with_state(|state| state.apply(&line.event));
+        self.with_state(|state| state.apply(happened.as_ref().unwrap_or(&line.event)));
         (self.sink)(&line);
         Ok(())
     }
@@ -82,16 +105,9 @@ impl Cx {
     }
 
     /// An event without the values of sensitive variables: what a server says of a statement can repeat them.
-    fn hidden(&self, mut event: Event) -> Event {
+    fn hidden(&self, event: Event) -> Event {
         if self.sensitive.is_empty() {
             return event;
-        }
-        if let Event::StageFailed { failure, .. }
-        | Event::StageBlocked { failure, .. }
-        | Event::LookFailed { failure, .. } = &mut event
-        {
-            // Not in the journal, but on the screen.
-            failure.detail = failure.detail.take().map(|detail| self.sensitive.hide(&detail).unwrap_or(detail));
         }
         let mut value = serde_json::to_value(&event).expect("invariant: an event is JSON");
         if !self.hide_within(&mut value) {
@@ -99,6 +115,24 @@ impl Cx {
         }
         // A value that is a word of the format itself, such as `stage_failed`, is no secret.
         serde_json::from_value(value).unwrap_or(event)
+    }
+
+    /// A failure for a screen: without values of sensitive variables.
+    #[must_use]
+    pub fn hide_failure(&self, failure: Failure) -> Failure {
+        if self.sensitive.is_empty() {
+            return failure;
+        }
+        let hide = |text: String| self.sensitive.hide(&text).unwrap_or(text);
+        Failure {
+            what: hide(failure.what),
+            facts: failure.facts.into_iter().map(hide).collect(),
+            changed: failure.changed.map(hide),
+            next: failure.next.into_iter().map(|(word, text)| (word, hide(text))).collect(),
+            // DETAIL holds whole rows.
+            detail: None,
+            ..failure
+        }
     }
 
     fn hide_within(&self, value: &mut serde_json::Value) -> bool {
@@ -112,7 +146,10 @@ impl Cx {
             },
             // All of them: `any` would stop at the first.
             serde_json::Value::Array(items) => items.iter_mut().fold(false, |any, item| self.hide_within(item) || any),
-            serde_json::Value::Object(keys) => keys.values_mut().fold(false, |any, item| self.hide_within(item) || any),
+            serde_json::Value::Object(keys) => {
+                let texts = keys.iter_mut().filter(|(key, _)| !STRUCTURE.contains(&key.as_str()));
+                texts.fold(false, |any, (_, item)| self.hide_within(item) || any)
+            }
             _ => false,
         }
     }

@@ -118,6 +118,10 @@ impl SqlStage {
         if !self.parallel {
             sequences::put_back(cx, &self.on, &attempt.reject_moves).await?;
         }
+        if self.work.batch.is_some() {
+            // Where they were found says nothing of the stage as a whole.
+            sequences::forget(cx, &found_file(name))?;
+        }
         let mut words = attempt.words;
         if attempt.already {
             // Nothing was sent, so nothing can be repeated: its proofs are NOT RUN, and the verdict says so.

@@ -48,7 +48,9 @@ impl<'u> Unit<'u> {
 /// Nobody can say (50), another database (63), or its backend is still at work (60).
 pub async fn settle(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
     // A stage in batches is committed as far as it got, and its last batch may be open all the same.
-    let open = |s: &StageState| s.attempts > 0 && (!s.committed || s.backend.is_some() && s.status == Status::Started);
+    let open = |s: &StageState| {
+        s.attempts > 0 && (!s.committed || s.backend.is_some() && !matches!(s.status, Status::Committed | Status::Done))
+    };
     if !cx.with_state(|state| state.stages.get(&stage.head().name).is_some_and(open)) {
         return Ok(());
     }
@@ -74,7 +76,12 @@ pub async fn settle(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
 pub async fn finish(cx: &Cx, stage: &dyn Stage, again: &[String]) -> Result<(), Failure> {
     let Some(unit) = Unit::of(cx, stage)? else { return Ok(()) };
     let watch = Stopwatch::start();
-    if unit.came_through().await? {
+    let came_through = unit.came_through().await?;
+    if let (false, true, Some(rollback)) = (came_through, unit.work.alone, &unit.work.rollback) {
+        // Some of its statements may stand: it can only be gone on with, and they can be sent twice.
+        unit.attempts(rollback).await?;
+    }
+    if came_through || unit.work.alone {
         return unit.done(again, &watch).await;
     }
     let failure = Failure::new(Exit::Temporary, format!("the rollback of `{}` was not committed", unit.name))

@@ -65,7 +65,17 @@ impl Sensitive {
         self.values.iter().any(|(known, _)| known == name)
     }
 
-    /// A text without them; `None` when it holds none. Also as they stand in JSON and in an SQL literal.
+    /// The first of these names that holds a value: such a value cannot be hidden.
+    pub fn named<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Option<(&str, &'n str)> {
+        let holds = |name: &str, value: &str| name.to_lowercase().contains(&value.to_lowercase());
+        names.into_iter().find_map(|name| {
+            let held = self.values.iter().find(|(_, value)| holds(name, value))?;
+            Some((held.0.as_str(), name))
+        })
+    }
+
+    /// A text without them; `None` when it holds none. Also as they stand in JSON and in an SQL literal, in other case,
+    /// and any half of one: servers cut what they repeat.
     pub fn hide(&self, text: &str) -> Option<String> {
         let mut hidden: Option<String> = None;
         for (name, value) in &self.values {
@@ -73,13 +83,42 @@ impl Sensitive {
             let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
             for form in [value.clone(), json, value.replace('\'', "''")] {
                 let now = hidden.as_deref().unwrap_or(text);
-                if now.contains(&form) {
-                    hidden = Some(now.replace(&form, &format!("[sensitive {name}]")));
+                if let Some(without) = without(now, &form, &format!("[sensitive {name}]")) {
+                    hidden = Some(without);
                 }
             }
         }
         hidden
     }
+}
+
+/// `text` with `word` in place of every run of characters that is `value` or at least half of it, and no shorter than
+/// `SHORTEST`.
+fn without(text: &str, value: &str, word: &str) -> Option<String> {
+    let (text, value): (Vec<char>, Vec<char>) = (text.chars().collect(), value.chars().collect());
+    let least = SHORTEST.max(value.len() / 2).min(value.len());
+    let mut out = String::with_capacity(text.len());
+    let (mut at, mut found) = (0, false);
+    while at < text.len() {
+        match longest(&text[at..], &value) {
+            run if run >= least => {
+                found = true;
+                out.push_str(word);
+                at += run;
+            }
+            _ => {
+                out.push(text[at]);
+                at += 1;
+            }
+        }
+    }
+    found.then_some(out)
+}
+
+/// The longest part of `value`, from anywhere in it, that `text` begins with.
+fn longest(text: &[char], value: &[char]) -> usize {
+    let run = |from: usize| text.iter().zip(&value[from..]).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+    (0..value.len()).map(run).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -97,6 +136,9 @@ mod tests {
         assert_eq!(all.hide("a it's \"secret\" no 1 b").as_deref(), Some("a [sensitive long] b"));
         assert_eq!(all.hide(r#"{"a":"it's \"secret\" no 1"}"#).as_deref(), Some(r#"{"a":"[sensitive long]"}"#));
         assert_eq!(all.hide("'it''s \"secret\" no 1'").as_deref(), Some("'[sensitive long]'"));
+        assert_eq!(all.hide("At IT'S \"SECR it ends").as_deref(), Some("At [sensitive long] it ends"));
+        assert_eq!(all.hide("it's no secret"), None);
+        assert_eq!(all.named(["a", "the secret\" no"]), Some(("short", "the secret\" no")));
         assert_eq!(format!("{all:?}"), r#"["long", "short"]"#);
     }
 }

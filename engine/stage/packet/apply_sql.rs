@@ -36,6 +36,8 @@ pub struct Sealing<'s> {
     pub search_path: &'s str,
     /// Sensitive variables that whoever applies it has to set.
     pub sensitive: &'s [String],
+    /// Of these, those that the way back reads.
+    pub sensitive_back: &'s [String],
 }
 
 /// SQLSTATEs that the packet raises, so that the engine can tell them apart.
@@ -58,7 +60,7 @@ fn state(role: Role) -> &'static str {
 /// # Errors
 /// A text that cannot be written as a constant.
 pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failure> {
-    let mut body = run(&frame(sealing)?);
+    let mut body = run(&frame(sealing, sealing.sensitive)?);
     body.push_str(&run(&alone()?));
     if let Some(done_when) = &stage.done_when {
         body.push_str(&run(&refuse_if_done(done_when, sealing)?));
@@ -90,7 +92,7 @@ pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failu
 /// # Errors
 /// As `apply`.
 pub fn rollback(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failure> {
-    let mut body = run(&frame(sealing)?);
+    let mut body = run(&frame(sealing, sealing.sensitive_back)?);
     body.push_str(&run(&alone()?));
     for work in stage.of.iter().rev().filter_map(|built| built.work.as_ref()) {
         let rule = "-- ----------------------------------------------------------------";
@@ -143,7 +145,7 @@ fn framed(stage: &PacketStage, sealing: &Sealing<'_>, name: &str, body: &str) ->
 }
 
 /// Settings first.
-fn frame(sealing: &Sealing<'_>) -> Result<String, Failure> {
+fn frame(sealing: &Sealing<'_>, sensitive: &[String]) -> Result<String, Failure> {
     Ok(block(&format!(
         "    {OWN_PATH}    \
          PERFORM pg_catalog.set_config('TimeZone', 'UTC', true);\n    \
@@ -151,7 +153,7 @@ fn frame(sealing: &Sealing<'_>) -> Result<String, Failure> {
          PERFORM pg_catalog.set_config('engine.as_of', coalesce(nullif(current_setting('engine.as_of', true), ''), {}), true);\n{}",
         quoted(sealing.run)?,
         quoted(sealing.as_of)?,
-        sealing.sensitive.iter().map(|name| told(name)).collect::<String>()
+        sensitive.iter().map(|name| told(name)).collect::<String>()
     )))
 }
 

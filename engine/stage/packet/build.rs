@@ -7,7 +7,7 @@ use crate::event::{Event, Exit, Failure, Judgement, RunState, StageBrief, standi
 use crate::guard::Check;
 use crate::journal;
 use crate::journal::store;
-use crate::proof::bounds;
+use crate::proof::{Script, bounds};
 use crate::report::decision::Decision;
 use crate::report::page;
 use crate::sql::Name;
@@ -42,6 +42,7 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
 
     let (bounds, manifest) = facts(cx, stage, &events, &decision).await?;
     let kinds = kinds(&events);
+    let rollbacks = stage.of.iter().filter_map(|built| built.work.as_ref()?.rollback.as_ref());
     let sealing = Sealing {
         run: &cx.run,
         as_of: &cx.as_of,
@@ -52,6 +53,7 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
         alters: !manifest.alters.is_empty(),
         search_path: &stage.search_path,
         sensitive: &manifest.sensitive,
+        sensitive_back: &sensitive(cx, rollbacks),
     };
 
     let runs = Path::new(PACKETS);
@@ -191,7 +193,7 @@ async fn facts(
         alters: altered.into_iter().collect(),
         never: never.into_iter().collect(),
         schema,
-        sensitive: sensitive(cx, &works),
+        sensitive: sensitive(cx, works.iter().map(|work| &work.forward)),
         search_path: stage.search_path.clone(),
         timeout_ms: works.iter().map(|w| millis(w.timeout)).max().unwrap_or(600_000),
         lock_timeout_ms: works.iter().map(|w| millis(w.lock_timeout)).min().unwrap_or(2_000),
@@ -228,9 +230,9 @@ fn briefs(events: &[Event], upstream: &[String]) -> Vec<StageBrief> {
     all.unwrap_or_default().into_iter().filter(|s| upstream.contains(&s.name)).collect()
 }
 
-/// Sensitive variables that the stages' SQL reads, forward or back.
-fn sensitive(cx: &Cx, works: &[&std::sync::Arc<crate::proof::Work>]) -> Vec<String> {
-    let texts = || works.iter().flat_map(|work| std::iter::once(&work.forward).chain(&work.rollback)).map(|s| &s.text);
+/// Sensitive variables that these scripts read; the names of settings are blind for case.
+fn sensitive<'s>(cx: &Cx, scripts: impl Iterator<Item = &'s Script>) -> Vec<String> {
+    let texts: Vec<String> = scripts.map(|script| script.text.to_lowercase()).collect();
     let reads = |text: &str, name: &str| {
         let setting = format!("engine.var.{name}");
         // Not one whose name only begins so.
@@ -238,7 +240,7 @@ fn sensitive(cx: &Cx, works: &[&std::sync::Arc<crate::proof::Work>]) -> Vec<Stri
         text.match_indices(&setting).any(|(at, found)| ends(&text[at + found.len()..]))
     };
     let names = cx.sensitive.values().map(|(name, _)| name.to_owned());
-    let mut used: Vec<String> = names.filter(|name| texts().any(|text| reads(text, name))).collect();
+    let mut used: Vec<String> = names.filter(|name| texts.iter().any(|text| reads(text, name))).collect();
     used.sort();
     used
 }

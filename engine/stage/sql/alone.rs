@@ -81,8 +81,10 @@ impl AloneStage {
             return self.done(cx, vec!["committed before".to_owned()]).await;
         }
         if known.attempts > 0 {
-            // It has no intent: this only waits for its backend to be gone.
-            commit::recover(cx, name, &live.writer, &known).await?;
+            // It has no intent, unless it was another stage then: this waits for its backend to be gone.
+            if commit::recover(cx, name, &live.writer, &known).await? {
+                return self.done(cx, vec!["committed before".to_owned()]).await;
+            }
         }
         let begun = self.found(cx)?.is_some();
         if begun {
@@ -114,19 +116,32 @@ impl AloneStage {
                 Ok(sent) => return Ok(sent),
                 Err(failure) => failure,
             };
-            let failure = match self.clear_away(cx, live).await {
-                Ok(cleared) if cleared.is_empty() => failure,
-                Ok(cleared) => failure.fact(format!("cleared away: {}", cleared.join("; "))),
-                Err(also) => failure.fact(format!("what it left half done is cleared away by a resume: {}", also.what)),
+            // Its session is closed, and its locks go with its backend.
+            let known = cx.with_state(|state| state.stage(&self.head.name));
+            let cleared = match commit::recover(cx, &self.head.name, &live.writer, &known).await {
+                Ok(_) => self.clear_away(cx, live).await,
+                Err(failure) => Err(failure),
             };
-            let again = failure.sqlstate.as_deref().is_some_and(|code| RETRYABLE.contains(&code));
-            if !again || attempt - before > self.head.retry {
+            let (failure, clear) = match cleared {
+                Ok(cleared) if cleared.is_empty() => (failure, true),
+                Ok(cleared) => (failure.fact(format!("cleared away: {}", cleared.join("; "))), true),
+                Err(also) => {
+                    (failure.fact(format!("what it left half done is cleared away by a resume: {}", also.what)), false)
+                }
+            };
+            let retryable = failure.sqlstate.as_deref().is_some_and(|code| RETRYABLE.contains(&code));
+            if !retryable || !clear || attempt - before > self.head.retry {
                 return Err(failure.changed(format!(
                     "`{}` is in no transaction: statements before the one that failed stand; production was only read",
                     self.head.name
                 )));
             }
             cx.say(&self.head.name, &format!("attempt {attempt} ended with {}; trying again", failure.what));
+            // Clearing away may have been what was left to do.
+            let done = self.ask(cx, live, Role::DoneWhen, std::slice::from_ref(&self.done_when), None).await?;
+            if done.iter().all(|j| j.truth == Truth::True) {
+                return Ok("done by an earlier attempt, says `done_when`".to_owned());
+            }
         }
     }
 
@@ -242,8 +257,7 @@ impl AloneStage {
         let now = self.read(cx, &self.ensures).await?;
         readings::keep(cx, &self.head.name, Moment::Before, &now)?;
         let tx = live.reader.begin("what is there", Isolation::Snapshot).await?;
-        let tables = bounds::resolve(&tx, &self.work).await?.tables();
-        let not_valid = tx.query(NOT_VALID, &[&tables]).await?.iter().map(|row| row.get(0)).collect();
+        let not_valid = tx.query(NOT_VALID, &[]).await?.iter().map(|row| row.get(0)).collect();
         let objects = fingerprint::objects(&tx).await?;
         tx.finish().await?;
         let bytes = serde_json::to_vec(&Found { not_valid, objects }).expect("invariant: this is JSON");
@@ -258,8 +272,13 @@ impl AloneStage {
         let resolved = bounds::resolve(&tx, &self.work).await?;
         let objects = measure::changed_objects(&found.objects, &fingerprint::objects(&tx).await?);
         tx.finish().await?;
-        // The clone's marker is the engine's own, and says anew where the journal stands when a run ends.
-        let objects = objects.into_iter().filter(|(identity, _)| identity != MARKER).collect();
+        // The clone's marker is the engine's own, and says anew where the journal stands when a run ends. And between two
+        // attempts other stages may have defined what they declare.
+        let others = cx.with_state(|state| {
+            let others = state.stages.iter().filter(|(name, _)| **name != self.head.name);
+            others.flat_map(|(_, other)| other.altered.clone()).collect::<BTreeSet<String>>()
+        });
+        let objects = objects.into_iter().filter(|(what, _)| what != MARKER && !others.contains(what)).collect();
         let mut delta = measure::Delta { objects, ..measure::Delta::default() };
         if !delta.objects.is_empty() {
             delta.catalogs = [("pg_class".to_owned(), delta.objects.len() as u64)].into();
@@ -268,20 +287,28 @@ impl AloneStage {
         Ok(bounds::Resolved::altered(&delta))
     }
 
+    /// Can a statement of this stage have left that behind? It names the index, its table or the table's root, or goes over
+    /// the whole schema.
+    fn means(&self, names: &[String], schema: &str) -> bool {
+        let scripts = || std::iter::once(&self.work.forward).chain(&self.work.rollback);
+        let whole = |text: &str| says(text, "reindex") && says(text, "schema") && says(text, schema);
+        scripts().any(|script| names.iter().any(|name| says(&script.text, name)) || whole(&script.text))
+    }
+
     /// Drops what was left half done; answers what that was.
     async fn clear_away(&self, cx: &Cx, live: &Live) -> Result<Vec<String>, Failure> {
         let Some(found) = self.found(cx)? else { return Ok(Vec::new()) };
         let tx = live.reader.begin("what is half done", Isolation::Fresh).await?;
-        let tables = bounds::resolve(&tx, &self.work).await?.tables();
-        let rows = tx.query(HALF_DONE, &[&tables, &found.not_valid]).await?;
+        let rows = tx.query(HALF_DONE, &[&found.not_valid]).await?;
         tx.finish().await?;
-        if rows.is_empty() {
+        let ours: Vec<_> = rows.iter().filter(|row| self.means(&row.get::<_, Vec<String>>(2), row.get(3))).collect();
+        if ours.is_empty() {
             return Ok(Vec::new());
         }
         let purpose = format!("clearing away what stage `{}` left half done", self.head.name);
         let alone = Alone::open(&live.writer, &purpose, self.head.timeout, self.head.lock_timeout).await?;
         let mut cleared = Vec::new();
-        for row in rows {
+        for row in ours {
             alone.execute(row.get(1)).await?;
             crash::point(|| "alone/cleared".to_owned());
             cleared.push(format!("{}: {}", row.get::<_, String>(0), row.get::<_, String>(1)));
@@ -289,6 +316,14 @@ impl AloneStage {
         cx.record(Event::ClearedAway { stage: self.head.name.clone(), what: cleared.clone() })?;
         Ok(cleared)
     }
+}
+
+/// Does a text name this, as a word of its own?
+fn says(text: &str, name: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let (text, name) = (text.to_lowercase(), name.to_lowercase());
+    text.match_indices(&name)
+        .any(|(at, found)| !text[..at].ends_with(word) && !text[at + found.len()..].starts_with(word))
 }
 
 /// What was there before anything was sent.

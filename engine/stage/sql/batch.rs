@@ -88,6 +88,10 @@ impl SqlStage {
                     tokio::time::sleep(batch.pause).await;
                 }
                 Err(failure) if self.not_known(cx, &failure) => return Err(failure),
+                // Its batch is committed, and something failed behind it: what it drew is its own.
+                Err(failure) if cx.with_state(|state| state.stage(name).backend.is_none()) => {
+                    return Err(self.kept(cx, failure));
+                }
                 Err(failure) => {
                     let failure = match self.undo_sequences(cx).await {
                         Ok(()) => failure,
@@ -131,7 +135,9 @@ impl SqlStage {
 
     async fn turn(&self, cx: &Cx, live: &Live, batch: &Batch, attempt: u32) -> Result<Turn, Failure> {
         let name = self.head.name.as_str();
-        let foreign = self.foreign(cx).await?;
+        // Behind the first one only `until` is asked.
+        let first = self.so_far(cx).0 == 0;
+        let foreign = if first { self.foreign(cx).await? } else { self.foreign_of_until(cx).await? };
         let tx = live.writer.session(&format!("stage `{name}`")).await?;
         cx.record(Event::AttemptStarted {
             stage: name.to_owned(),
@@ -188,6 +194,7 @@ impl SqlStage {
             return Ok(Some(Attempt { words, already: true, ..Attempt::default() }));
         }
         if self.enough(cx, tx, &values).await? {
+            let foreign = self.foreign(cx).await?;
             return self.end(cx, tx, &foreign, values).await.map(Some);
         }
         if known.batches >= batch.most {
@@ -287,8 +294,16 @@ impl SqlStage {
         let mut words = readings::shown(&self.ensures, &values.before, &values.now);
         let plural = if known.batches == 1 { "" } else { "es" };
         words.push(format!("{} in {} batch{plural}", super::wrote_words(&resolved.writes(&delta)), known.batches));
+        // A reject that fails, or a kill in it, must find its way back.
+        sequences::keep(cx, &found_file(name), &sequences::places(tx).await?)?;
         let reject_moves = self.reject(cx, tx, &mut words).await?;
         Ok(Attempt { words, already: false, template_moves: known.sequences, reject_moves })
+    }
+
+    async fn foreign_of_until(&self, cx: &Cx) -> Result<BTreeMap<String, Reading>, Failure> {
+        let (names, _) = readings::wanted(&self.until);
+        let others = names.into_iter().filter(|n| cx.probes.get(n).is_some_and(|q| q.target != self.on)).collect();
+        readings::read_probes(cx, &others, None).await
     }
 
     /// Only what `until` names, and not in the journal: the judgement has the values.

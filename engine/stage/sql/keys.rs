@@ -64,7 +64,13 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
         cx.out
             .push(found.help("remove it; the `rehearse` stage goes back over all batches, and forth again one by one"));
     }
+    let rising = keys.key_place("monotonic");
     let monotonic = monotonic(cx, &mut keys, &target.name.value);
+    if let Some(place) = rising.filter(|_| batch.is_some()) {
+        let message = "`monotonic` cannot be shown of batches: nobody reads between two of them".to_owned();
+        let found = Diagnostic::new("batch-reversible", message, place).label("not of batches");
+        cx.out.push(found.help("remove it, or write an ensure over `before.x`"));
+    }
     let ignore = ignore(cx, &mut keys);
     keys.finish(&cx.known(&KIND), cx.out);
     let source_never = target.clone_of.as_ref().and_then(|source| cx.plan.target(&source.value));

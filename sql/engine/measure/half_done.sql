@@ -1,18 +1,25 @@
--- What statements outside of a transaction leave behind when they are stopped half way, of the tables $1: indexes that
--- are not valid, but for those that were not valid before ($2), and partitions whose detaching was begun.
--- One row each: words for people, and the statement that clears it away.
+-- What statements outside of a transaction can leave behind when they are stopped half way: indexes that are not valid, but
+-- for those that were not valid before ($1) and those that somebody is building now, and partitions whose detaching was
+-- begun. One row each: words for people, the statement that clears it away, the names by which a template may have meant
+-- it, and its schema.
 SELECT pg_catalog.format('index %I.%I is not valid', n.nspname, i.relname)::pg_catalog.text,
-       pg_catalog.format('DROP INDEX CONCURRENTLY IF EXISTS %I.%I', n.nspname, i.relname)::pg_catalog.text
-FROM pg_catalog.unnest($1::pg_catalog.text[]) AS wanted (name)
-JOIN pg_catalog.pg_index AS x ON x.indrelid = pg_catalog.to_regclass(wanted.name)
+       pg_catalog.format('DROP INDEX CONCURRENTLY IF EXISTS %I.%I', n.nspname, i.relname)::pg_catalog.text,
+       ARRAY[pg_catalog.regexp_replace(i.relname::pg_catalog.text, '_cc(new|old)[0-9]*$', ''), t.relname::pg_catalog.text,
+             coalesce(r.relname, t.relname)::pg_catalog.text],
+       n.nspname::pg_catalog.text
+FROM pg_catalog.pg_index AS x
 JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+JOIN pg_catalog.pg_class AS t ON t.oid = x.indrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = i.relnamespace
-WHERE NOT x.indisvalid AND i.relkind = 'i' AND i.oid::pg_catalog.int8 <> ALL ($2::pg_catalog.int8[])
+LEFT JOIN pg_catalog.pg_class AS r ON r.oid = pg_catalog.pg_partition_root(t.oid)::pg_catalog.oid
+WHERE NOT x.indisvalid AND i.relkind = 'i' AND n.nspname !~ '^pg_' AND i.oid::pg_catalog.int8 <> ALL ($1::pg_catalog.int8[])
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p WHERE p.index_relid = i.oid)
 UNION ALL
 SELECT pg_catalog.format('partition %I.%I is half detached', n.nspname, c.relname)::pg_catalog.text,
-       pg_catalog.format('ALTER TABLE %s DETACH PARTITION %I.%I FINALIZE', wanted.name, n.nspname, c.relname)::pg_catalog.text
-FROM pg_catalog.unnest($1::pg_catalog.text[]) AS wanted (name)
-JOIN pg_catalog.pg_inherits AS h ON h.inhparent = pg_catalog.to_regclass(wanted.name)
+       pg_catalog.format('ALTER TABLE %s DETACH PARTITION %I.%I FINALIZE', h.inhparent::pg_catalog.regclass, n.nspname,
+                         c.relname)::pg_catalog.text,
+       ARRAY[c.relname::pg_catalog.text], n.nspname::pg_catalog.text
+FROM pg_catalog.pg_inherits AS h
 JOIN pg_catalog.pg_class AS c ON c.oid = h.inhrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE h.inhdetachpending
