@@ -105,9 +105,17 @@ impl Cx {
     }
 
     /// An event without the values of sensitive variables: what a server says of a statement can repeat them.
-    fn hidden(&self, event: Event) -> Event {
+    fn hidden(&self, mut event: Event) -> Event {
         if self.sensitive.is_empty() {
             return event;
+        }
+        if let Event::StageFailed { failure, .. }
+        | Event::StageBlocked { failure, .. }
+        | Event::LookFailed { failure, .. }
+        | Event::UndoFailed { failure, .. } = &mut event
+        {
+            // Its DETAIL is in no journal, but on a screen.
+            *failure = self.hide_failure(failure.clone());
         }
         let mut value = serde_json::to_value(&event).expect("invariant: an event is JSON");
         if !self.hide_within(&mut value) {
