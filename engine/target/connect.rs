@@ -343,18 +343,14 @@ impl Connect for Attended {
             let enter = |client: &Client| {
                 at_work::AtWork::session(Canceller::of(config.clone(), tls.clone(), client.cancel_token()))
             };
-            match tls.connector().cloned() {
-                Some(connector) => {
-                    let (client, connection) = config.connect(connector).await?;
-                    let entry = enter(&client);
-                    Ok((client, at_work::attend(connection, entry)))
-                }
-                None => {
-                    let (client, connection) = config.connect(NoTls).await?;
-                    let entry = enter(&client);
-                    Ok((client, at_work::attend(connection, entry)))
-                }
+            if let Some(connector) = tls.connector().cloned() {
+                let (client, connection) = config.connect(connector).await?;
+                let entry = enter(&client);
+                return Ok((client, at_work::attend(connection, entry)));
             }
+            let (client, connection) = config.connect(NoTls).await?;
+            let entry = enter(&client);
+            Ok((client, at_work::attend(connection, entry)))
         })
     }
 }
