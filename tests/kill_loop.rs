@@ -64,9 +64,12 @@ fn run(number: u64, seed: u64, took: Duration, whole: &End) -> (Vec<String>, Vec
     let mut dice = Dice(seed.wrapping_mul(1_000_003).wrapping_add(number));
     let bench = Bench::new(&format!("kill{number}"));
     let (kills, mut places) = (1 + dice.roll(MOST), Vec::new());
-    let command = |bench: &Bench| match bench.runs().is_empty() {
-        true => vec!["apply".to_owned(), MAIN_JOB.to_owned(), "--var".to_owned(), bench.clone_var()],
-        false => vec!["resume".to_owned()],
+    let command = |bench: &Bench| {
+        if bench.runs().is_empty() {
+            vec!["apply".to_owned(), MAIN_JOB.to_owned(), "--var".to_owned(), bench.clone_var()]
+        } else {
+            vec!["resume".to_owned()]
+        }
     };
     for _ in 0..kills {
         let words = command(&bench);

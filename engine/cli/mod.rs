@@ -359,7 +359,7 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
         Verb::Apply { plan, until, locked, jobs, yes: _, replace, sandbox, json } => {
             let (plan, jobs) = (plan.into(), jobs.into());
             let args = command::apply::Args { plan, until, locked, jobs, replace, sandbox, json, journal };
-            ended(command::apply::run(&args).await, json)
+            ended(Box::pin(command::apply::run(&args)).await, json)
         }
         Verb::Resume { run, accept_changes, until, jobs, json } => {
             let args = command::resume::Args { run, accept_changes, until, jobs: jobs.into(), json, journal };

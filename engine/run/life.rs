@@ -142,7 +142,7 @@ pub(super) async fn take_up(
     let Binding { targets, events } = bind(&workflow).await?;
     refuse_as_journal(&options.home, &targets).await?;
     let locks = hold(&targets, &run).await?;
-    super::anchors::demand(&targets, &run, &history).await?;
+    super::anchors::demand(&targets, &run, history).await?;
     revive(&targets, &state).await?;
     committed::demand(&workflow, &targets, &state).await?;
     let journal = Arc::new(place.reopen(history)?);

@@ -152,11 +152,19 @@ impl Cx {
                 }
                 None => false,
             },
-            // All of them: `any` would stop at the first.
-            serde_json::Value::Array(items) => items.iter_mut().fold(false, |any, item| self.hide_within(item) || any),
+            serde_json::Value::Array(items) => {
+                let mut any = false;
+                for item in items {
+                    any |= self.hide_within(item);
+                }
+                any
+            }
             serde_json::Value::Object(keys) => {
-                let texts = keys.iter_mut().filter(|(key, _)| !STRUCTURE.contains(&key.as_str()));
-                texts.fold(false, |any, (_, item)| self.hide_within(item) || any)
+                let mut any = false;
+                for (_, item) in keys.iter_mut().filter(|(key, _)| !STRUCTURE.contains(&key.as_str())) {
+                    any |= self.hide_within(item);
+                }
+                any
             }
             _ => false,
         }

@@ -29,17 +29,7 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
                 .help("write `file = \"PLAN/STAGE.sql\"`, a path under templates/"),
         );
     }
-    if rollback.is_some() == no_rollback.is_some() {
-        cx.out.push(
-            Diagnostic::new(
-                "stage-without-rollback",
-                format!("stage `{}` needs either `rollback` or `no_rollback`", head.name),
-                place.clone(),
-            )
-            .label("how is it taken back?")
-            .help("write `rollback = \"PLAN/STAGE.rollback.sql\"`, or say in `no_rollback` why there is none"),
-        );
-    }
+    way_back(cx, &head, (rollback.is_some(), no_rollback.is_some()), &place);
     let none = BTreeMap::new();
     let forward = file.and_then(|path| cx.script_at(&path, &format!("{}.sql", head.name), &none, at));
     if let Some(script) = forward.as_ref().filter(|_| alone.is_some()) {
@@ -114,6 +104,21 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
         parallel,
         on,
     }))
+}
+
+/// Either a rollback, or why there is none.
+fn way_back(cx: &mut Parse<'_>, head: &Head, (has, has_not): (bool, bool), place: &crate::diag::Place) {
+    if has == has_not {
+        cx.out.push(
+            Diagnostic::new(
+                "stage-without-rollback",
+                format!("stage `{}` needs either `rollback` or `no_rollback`", head.name),
+                place.clone(),
+            )
+            .label("how is it taken back?")
+            .help("write `rollback = \"PLAN/STAGE.rollback.sql\"`, or say in `no_rollback` why there is none"),
+        );
+    }
 }
 
 /// Keys that need a transaction around the stage, and one that is needed without.
