@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// Stack of the parsing thread, in bytes: twice what the deepest text that `scan` lets through was seen to need.
 const STACK: usize = 64 << 20;
 
+/// Levels that any thread's stack has room for, by the same measure: a plan of thousands of stages needs no thread for each.
+const SHALLOW: usize = 60;
+
 /// Why there is no tree.
 #[derive(Debug)]
 pub(super) enum NoTree {
@@ -46,15 +49,16 @@ pub(super) fn with_tree<T: Send>(
     text: &str,
     look: impl FnOnce(&SyntaxNode, Vec<Fault>) -> T + Send,
 ) -> Result<T, NoTree> {
-    if let Some(at) = scan::too_deep(text) {
-        return Err(NoTree::Deep(at));
-    }
+    let depth = scan::depth(text).map_err(NoTree::Deep)?;
     let work = || {
         let parsed = SourceFile::parse(text);
         let root = parsed.syntax_node();
         let faults = parsed.errors().iter().map(|e| fault(&root, e.message(), span_of(e.range()))).collect();
         look(&root, faults)
     };
+    if depth <= SHALLOW {
+        return Ok(work());
+    }
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).map_err(NoTree::Thread)?;
         Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))

@@ -5,10 +5,14 @@
 /// cost the parser one level; PostgreSQL itself gives up at a similar depth.
 const DEEPEST: usize = 4_000;
 
-/// The first byte at which `text` is nested too deep.
-pub(super) fn too_deep(text: &str) -> Option<usize> {
+/// How deep `text` is nested.
+///
+/// # Errors
+/// Too deep: the first byte at which it is.
+pub(super) fn depth(text: &str) -> Result<usize, usize> {
     let bytes = text.as_bytes();
     let (mut levels, mut total) = (vec![0usize], 0usize);
+    let mut deepest = 0;
     let mut at = 0;
     while at < bytes.len() {
         let end = token_end(text, at);
@@ -30,11 +34,12 @@ pub(super) fn too_deep(text: &str) -> Option<usize> {
             }
         }
         if total > DEEPEST {
-            return Some(at);
+            return Err(at);
         }
+        deepest = deepest.max(total);
         at = end;
     }
-    None
+    Ok(deepest)
 }
 
 /// Where the token, blank or comment that starts at `at` ends.
@@ -101,16 +106,16 @@ mod tests {
     #[test]
     fn honest_texts_are_flat() {
         let rows = "(1, 'it''s', $$(((($$, E'\\'((((', (2)),".repeat(20_000);
-        assert_eq!(too_deep(&format!("INSERT INTO t VALUES {rows}")), None);
-        assert_eq!(too_deep(&format!("SELECT '{}'", "(".repeat(100_000))), None);
-        assert_eq!(too_deep(&format!("SELECT 1 /* {} */", "( /* x */".repeat(100_000))), None);
-        assert_eq!(too_deep("SELECT $x, $, $é $1 )))"), None);
+        assert!(depth(&format!("INSERT INTO t VALUES {rows}")).is_ok());
+        assert!(depth(&format!("SELECT '{}'", "(".repeat(100_000))).is_ok());
+        assert!(depth(&format!("SELECT 1 /* {} */", "( /* x */".repeat(100_000))).is_ok());
+        assert!(depth("SELECT $x, $, $é $1 )))").is_ok_and(|levels| levels < 10));
     }
 
     #[test]
     fn deep_ones_are_found() {
         for piece in ["(", "NOT ", "- ", "a+", "CASE WHEN ", "f(", "x, ("] {
-            assert!(too_deep(&piece.repeat(10_000)).is_some(), "{piece}");
+            assert!(depth(&piece.repeat(10_000)).is_err(), "{piece}");
         }
     }
 }

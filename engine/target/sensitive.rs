@@ -79,13 +79,18 @@ impl Sensitive {
     pub fn hide(&self, text: &str) -> Option<String> {
         let mut hidden: Option<String> = None;
         for (name, value) in &self.values {
+            let word = format!("[sensitive {name}]");
             let json = serde_json::to_string(value).unwrap_or_default();
             let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
-            for form in [value.clone(), json, value.replace('\'', "''")] {
+            // Whole first, or a half would leave the rest of a longer form.
+            for form in [value.replace('\'', "''"), json, value.clone()] {
                 let now = hidden.as_deref().unwrap_or(text);
-                if let Some(without) = without(now, &form, &format!("[sensitive {name}]")) {
-                    hidden = Some(without);
+                if now.contains(&form) {
+                    hidden = Some(now.replace(&form, &word));
                 }
+            }
+            if let Some(without) = without(hidden.as_deref().unwrap_or(text), value, &word) {
+                hidden = Some(without);
             }
         }
         hidden
