@@ -149,6 +149,8 @@ pub struct RunState {
     pub transactions: BTreeMap<String, u64>,
     /// Stages in the order in which they were first committed or done.
     pub order: Vec<String>,
+    /// Those of `order`.
+    ordered: BTreeSet<String>,
     /// A stage has been undone: the clone is not what it was made as, in tables that no stage has written.
     pub went_back: bool,
     /// A rollback was begun and has not ended: back to this stage, or all of it.
@@ -216,9 +218,10 @@ impl RunState {
             Event::StageCommitted { stage, .. }
             | Event::BatchCommitted { stage, .. }
             | Event::StageDone { stage, .. }
-                if !self.order.contains(stage) =>
+                if !self.ordered.contains(stage) =>
             {
                 self.order.push(stage.clone());
+                self.ordered.insert(stage.clone());
             }
             Event::Undone { stage, again, .. } => self.undone(stage, again),
             Event::CloneBegun { target, database, .. } => {
@@ -250,6 +253,7 @@ impl RunState {
     fn undone(&mut self, stage: &str, again: &[String]) {
         self.went_back = true;
         self.order.retain(|name| name != stage && !again.contains(name));
+        self.ordered = self.order.iter().cloned().collect();
         for name in again {
             self.seen_after_rollout.remove(name);
             let known = self.stages.entry(name.clone()).or_default();

@@ -1,26 +1,48 @@
 //! A run that is taken up again builds upon what it committed: every server is asked whether that is still there.
 
 use crate::compile::Workflow;
-use crate::event::{Failure, RunState, Status};
+use crate::event::{Failure, RunState, StageState, Status};
 use crate::stage;
 use crate::target::{Targets, Writer};
+use std::collections::BTreeMap;
 
 /// Asks for every stage that the journal calls committed.
 ///
 /// # Errors
 /// A server has lost one (exit 50), or cannot be asked. Nothing was changed.
 pub(super) async fn demand(workflow: &Workflow, targets: &Targets, state: &RunState) -> Result<(), Failure> {
+    let mut by_target: BTreeMap<&str, Vec<(&str, &StageState)>> = BTreeMap::new();
     for stage in &workflow.stages {
         let head = stage.head();
-        let known = state.stage(&head.name);
-        let writer = head.on.as_deref().and_then(|on| writer(targets, on));
+        let (Some(on), Some(known)) = (head.on.as_deref(), state.stages.get(&head.name)) else { continue };
         // Of a stage in batches that is not done, the last one counts.
-        let committed = known.committed || matches!(known.status, Status::Committed | Status::Done);
-        if let Some(writer) = writer.filter(|_| committed) {
-            stage::still_committed(&head.name, &writer, &known).await?;
+        if known.committed || matches!(known.status, Status::Committed | Status::Done) {
+            by_target.entry(on).or_default().push((head.name.as_str(), known));
+        }
+    }
+    for (on, stages) in by_target {
+        let Some(writer) = writer(targets, on) else { continue };
+        if all_there(&writer, &stages).await? {
+            continue;
+        }
+        // One of them is not: which?
+        for (name, known) in stages {
+            stage::still_committed(name, &writer, known).await?;
         }
     }
     Ok(())
+}
+
+/// All in one question: a run of thousands of stages has as many to ask for.
+async fn all_there(writer: &Writer, stages: &[(&str, &StageState)]) -> Result<bool, Failure> {
+    let held: Vec<_> = stages.iter().filter_map(|(_, known)| known.held.as_ref()).collect();
+    if held.is_empty() {
+        return Ok(true);
+    }
+    let server = writer.identity().await?.system_identifier;
+    let xids: Vec<String> = held.iter().map(|(xid, ..)| xid.clone()).collect();
+    Ok(held.iter().all(|(_, system_identifier, ..)| *system_identifier == server)
+        && writer.all_committed(&xids).await?)
 }
 
 /// Whoever writes that target; nobody does as long as a clone is not made.

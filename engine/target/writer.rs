@@ -116,6 +116,24 @@ impl Writer {
         status
     }
 
+    /// Are all of these transactions committed, or too old to be known? False, too, when one is not known yet.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn all_committed(&self, xids: &[String]) -> Result<bool, Failure> {
+        let session = self.door.session().await?;
+        let sql = "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($1::text[]) AS x (id) \
+                   WHERE pg_catalog.pg_xact_status(x.id::xid8) OPERATOR(pg_catalog.<>) 'committed'";
+        let answer = session.query_one(sql, &[&xids]).await;
+        let all = match answer {
+            Ok(row) => Ok(row.get::<_, i64>(0) == 0),
+            Err(error) if error.code().is_some_and(|c| c.code() == "22023") => Ok(false),
+            Err(error) => Err(fault::statement("asking what became of the transactions", &error)),
+        };
+        give_back(session).await;
+        all
+    }
+
     /// Is that backend still there? Then its transaction may still be open.
     ///
     /// # Errors
