@@ -68,8 +68,20 @@ pub async fn put_back(cx: &Cx, on: &str, moves: &[SequenceMove]) -> Result<(), F
 /// # Errors
 /// The disk did not take it.
 pub fn keep(cx: &Cx, file: &str, places: &Places) -> Result<(), Failure> {
+    // A file is synced, and its folder: nothing to keep needs none.
+    if places.is_empty() {
+        return forget(cx, file);
+    }
     let bytes = serde_json::to_vec(places).expect("invariant: sequences are JSON");
     cx.journal.place().keep(file, &bytes)
+}
+
+/// Places that were kept; none when there was no sequence.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn kept(cx: &Cx, file: &str) -> Result<Places, Failure> {
+    if cx.dir.join(file).exists() { super::sql::stored(cx, file) } else { Ok(Places::new()) }
 }
 
 /// Undoes what an attempt that did not commit moved, of sequences that are its `own`. It left `file` behind if it got as far as its SQL; the file goes
