@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 /// Splits and refuses in one go: the statements, and all that is wrong with them in the order of the text.
 pub fn check(source: &Arc<Source>, at: Where) -> (Vec<Statement>, Diagnostics) {
-    let (statements, mut found) = split(source);
-    found.0.extend(refuse(source, at).0);
+    let (statements, mut found, refused) = split::split_and(source, |root| refuse::refusals(root, at));
+    found.0.extend(refuse::drawn(source, refused.unwrap_or_default()).0);
     found.sort();
     (statements, found)
 }

@@ -26,7 +26,7 @@ pub enum Where {
 const NOT_IN_TRANSACTION: &str = "sql-not-in-transaction";
 
 /// One refusal, before it has a source.
-struct Refusal {
+pub(super) struct Refusal {
     code: &'static str,
     message: String,
     span: Range<usize>,
@@ -35,13 +35,20 @@ struct Refusal {
 
 /// Every refusal of `source`'s statements. Syntax errors are `split`'s.
 pub fn refuse(source: &Arc<Source>, at: Where) -> Diagnostics {
-    let looked = with_tree(&source.text, |root, _| {
-        nodes(root).iter().flat_map(|node| of_statement(node, at)).collect::<Vec<_>>()
-    });
+    // Without a tree `split` has said so.
+    drawn(source, with_tree(&source.text, |root, _| refusals(root, at)).unwrap_or_default())
+}
+
+/// Every refusal of a tree.
+pub(super) fn refusals(root: &SyntaxNode, at: Where) -> Vec<Refusal> {
+    nodes(root).iter().flat_map(|node| of_statement(node, at)).collect()
+}
+
+/// Refusals as diagnostics of `source`.
+pub(super) fn drawn(source: &Arc<Source>, refusals: Vec<Refusal>) -> Diagnostics {
     let draw =
         |r: Refusal| Diagnostic::new(r.code, r.message, Place::new(source, r.span)).label("refused").help(r.help);
-    // Without a tree `split` has said so.
-    Diagnostics(looked.unwrap_or_default().into_iter().map(draw).collect())
+    Diagnostics(refusals.into_iter().map(draw).collect())
 }
 
 /// Functions of a statement whose value differs from run to run: where in the source, and which.

@@ -62,16 +62,25 @@ impl Statement {
 
 /// The statements of `source` and every syntax error. A text without a statement is an error.
 pub fn split(source: &Arc<Source>) -> (Vec<Statement>, Diagnostics) {
+    let (statements, found, _) = split_and(source, |_| ());
+    (statements, found)
+}
+
+/// The same, and what `more` makes of the very tree. `None`: there is no tree.
+pub(super) fn split_and<T: Send>(
+    source: &Arc<Source>,
+    more: impl FnOnce(&SyntaxNode) -> T + Send,
+) -> (Vec<Statement>, Diagnostics, Option<T>) {
     let looked = with_tree(&source.text, |root, faults| {
         let statements: Vec<_> = nodes(root).iter().filter_map(|n| statement(n, &source.text)).collect();
-        (statements, meta_commands(root, &source.text), data_starts(root), faults)
+        (statements, meta_commands(root, &source.text), data_starts(root), faults, more(root))
     });
     let mut found = Diagnostics::default();
-    let (statements, metas, data, faults) = match looked {
+    let (statements, metas, data, faults, more) = match looked {
         Ok(looked) => looked,
         Err(no_tree) => {
             found.push(no_tree.diagnostic(source));
-            return (Vec::new(), found);
+            return (Vec::new(), found, None);
         }
     };
     for line in &metas {
@@ -86,7 +95,7 @@ pub fn split(source: &Arc<Source>) -> (Vec<Statement>, Diagnostics) {
                 .help("write a statement, or leave the key out"),
         );
     }
-    (statements, found)
+    (statements, found, Some(more))
 }
 
 /// The statements' nodes.
