@@ -79,7 +79,7 @@ fn the_failure_names_who_held_the_lock_and_the_journal_holds_no_query() {
     let behind = format!(
         "behind pid {pid}, role engine_stage, application release 7, idle in transaction, its transaction is open for"
     );
-    let told = bench.engine(&["resume"]).expect(40).says(&[
+    let told = bench.engine(&["resume"]).expect(75).says(&[
         "engine: s waits for RowExclusiveLock on public.u, behind pid",
         "canceling statement due to lock timeout",
         "\n  waits for RowExclusiveLock on public.u\n",
@@ -126,7 +126,7 @@ fn of_a_chain_the_head_is_named() {
     middle.send("SET LOCAL lock_timeout = '60s'; LOCK TABLE t IN EXCLUSIVE MODE;");
     let waits = format!("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = {pid}");
     bench.wait_until(&clone, &waits, "1");
-    bench.engine(&["resume"]).expect(40).says(&[
+    bench.engine(&["resume"]).expect(75).says(&[
         &format!("behind pid {pid}, role engine_stage, application middle, active,"),
         &format!("pid {pid} waits itself, behind pid {head}, role engine_stage, application head, idle in transaction"),
         "the head of the chain",
@@ -143,7 +143,7 @@ fn what_the_role_may_not_see_is_said_with_the_grant_that_shows_it() {
     let bench = before("st_hidden", SHORT, INSERT);
     let clone = bench.clone_name().to_owned();
     let (session, pid) = holder(&bench, "postgres", &clone, "nightly", "LOCK TABLE u IN SHARE MODE");
-    let told = bench.engine(&["resume"]).expect(40).says(&[
+    let told = bench.engine(&["resume"]).expect(75).says(&[
         &format!("behind pid {pid}, role postgres, application nightly\n"),
         &format!("of pid {pid}: its query is not shown to this role; GRANT pg_read_all_stats TO engine_stage"),
     ]);
@@ -167,7 +167,7 @@ fn a_row_that_somebody_holds_is_told_by_its_table() {
     let bench = before("st_row", SHORT, "UPDATE t SET v = 'x' WHERE id = 1");
     let clone = bench.clone_name().to_owned();
     let (_session, pid) = holder(&bench, "engine_stage", &clone, "rows", "UPDATE t SET v = 'y' WHERE id = 1");
-    bench.engine(&["resume"]).expect(40).says(&["waits for a row of public.t", &format!("behind pid {pid},")]);
+    bench.engine(&["resume"]).expect(75).says(&["waits for a row of public.t", &format!("behind pid {pid},")]);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn a_rollback_says_it_too() {
     bench.engine(&["resume"]).expect(0);
     let clone = bench.clone_name().to_owned();
     let (session, pid) = holder(&bench, "engine_stage", &clone, "reader", "LOCK TABLE u IN SHARE MODE");
-    bench.engine(&["rollback", "latest"]).expect(40).says(&[
+    bench.engine(&["rollback", "latest"]).expect(75).says(&[
         "the rollback of `s`",
         "waits for RowExclusiveLock on public.u",
         &format!("behind pid {pid},"),
