@@ -156,7 +156,7 @@ fn what_the_role_may_not_see_is_said_with_the_grant_that_shows_it() {
     let mut bench = bench;
     bench.set("SHOP_CLONE_URL", &bench.url(&sees, "postgres"));
     let (_session, pid) = holder(&bench, "postgres", &clone, "nightly 2", "LOCK TABLE u IN SHARE MODE");
-    let told = bench.engine(&["resume"]).expect(40).says(&[&format!(
+    let told = bench.engine(&["resume"]).expect(75).says(&[&format!(
         "behind pid {pid}, role postgres, application nightly 2, idle in transaction, its transaction is open for"
     )]);
     assert!(!told.all().contains("is not shown"), "{}", told.all());
