@@ -24,14 +24,22 @@ pub fn write(dir: &Path, lines: &[Line], sql: &[(String, String)]) -> std::io::R
     let dossier = dir.join("dossier");
     std::fs::create_dir_all(dossier.join("sql"))?;
     for (name, text) in documents(lines) {
-        std::fs::write(dossier.join(name), text)?;
+        put(&dossier.join(name), &text)?;
     }
     let mut sums = String::new();
     for (name, text) in sql {
-        std::fs::write(dossier.join("sql").join(name), text)?;
+        put(&dossier.join("sql").join(name), text)?;
         sums.push_str(&format!("{}  {name}\n", digest::hex(text.as_bytes())));
     }
     std::fs::write(dossier.join("sql/SHA256SUMS"), sums)
+}
+
+/// Writes a document, unless it says so already: of a long run that was taken up again, nearly all do.
+fn put(path: &Path, text: &str) -> std::io::Result<()> {
+    match std::fs::read(path) {
+        Ok(known) if known == text.as_bytes() => Ok(()),
+        _ => std::fs::write(path, text),
+    }
 }
 
 /// All documents: file name and text.
