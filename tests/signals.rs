@@ -129,11 +129,12 @@ fn stopped(bench: &Bench, engine: Child, signal: &str, code: i32, left: &str) {
     let log = log(bench).split_off(before);
     let cancelled = |line: &String| line.contains("canceling statement due to user request");
     assert!(log.iter().any(cancelled), "nothing was cancelled:\n{}", log.join("\n"));
-    // A child cancels its statement and leaves; nobody leaves without that.
-    for (at, lost) in log.iter().enumerate().filter(|(_, line)| line.contains("connection to client lost")) {
+    // A child cancels its statement and leaves; nobody leaves without that. Of two sessions of a child's either may be first
+    // to write its line.
+    for lost in log.iter().filter(|line| line.contains("connection to client lost")) {
         let database = lost.split('|').next().unwrap_or("");
-        let before = log[..at].iter().any(|line| line.starts_with(database) && cancelled(line));
-        assert!(before, "somebody was left alone:\n{}", log.join("\n"));
+        let there = log.iter().any(|line| line.starts_with(database) && cancelled(line));
+        assert!(there, "somebody was left alone:\n{}", log.join("\n"));
     }
     assert!(took < Duration::from_secs(30), "{took:?}");
 }
