@@ -22,8 +22,8 @@ pub mod watermark;
 
 use crate::compile::{self, Given, Workflow};
 use crate::diag::Diagnostics;
-use crate::event::{Exit, Failure};
-use crate::journal::Home;
+use crate::event::{Event, Exit, Failure};
+use crate::journal::{History, Home, Place};
 use crate::ui;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -68,6 +68,30 @@ pub(crate) fn home(flag: Option<&str>) -> Result<Home, Failure> {
         tell(&fingerprint::exposed(word));
     }
     Ok(home)
+}
+
+/// A run that is to be taken up, with the plan it began with.
+pub(crate) struct Begun {
+    pub(crate) id: String,
+    pub(crate) place: Place,
+    pub(crate) history: History,
+    pub(crate) plan_path: String,
+    pub(crate) workflow: Workflow,
+}
+
+/// Finds a run and compiles its plan as it began; problems of the plan are drawn and make exit 10.
+///
+/// # Errors
+/// It is not there, or its journal does not say how it began.
+pub(crate) fn begun(home: &Home, word: &str, json: bool) -> Result<Result<Begun, Exit>, Failure> {
+    let (id, place) = home.find(word)?;
+    let history = place.read()?;
+    let Some(Event::RunStarted { plan_path, vars, as_of, .. }) = history.events().next().cloned() else {
+        return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty"))
+            .changed("nothing was changed"));
+    };
+    let workflow = compiled(&as_begun(&plan_path, &vars, &as_of), json)?;
+    Ok(workflow.map(|workflow| Begun { id, place, history, plan_path, workflow }))
 }
 
 /// Prints to stdout; a reader that went away is no error of ours.

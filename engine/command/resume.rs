@@ -1,7 +1,7 @@
 //! `resume [RUN]`: continues a run from its journal, with the plan and variables it began with.
 
-use super::{as_begun, compiled};
-use crate::event::{Event, Exit, Failure};
+use super::Begun;
+use crate::event::{Exit, Failure};
 use crate::run::{self, Options, Resumption};
 use crate::ui::{Screen, Style};
 
@@ -28,15 +28,8 @@ pub struct Args {
 /// It is not there, its inputs moved, another process works on it.
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let home = super::home(args.journal.as_deref())?;
-    let (id, place) = home.find(&args.run)?;
-    let history = place.read()?;
-    let Some(Event::RunStarted { plan_path, vars, as_of, .. }) = history.events().next().cloned() else {
-        return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty"))
-            .changed("nothing was changed"));
-    };
-    let plan = as_begun(&plan_path, &vars, &as_of);
-    let workflow = match compiled(&plan, args.json)? {
-        Ok(workflow) => workflow,
+    let Begun { id, place, history, plan_path, workflow } = match super::begun(&home, &args.run, args.json)? {
+        Ok(begun) => begun,
         Err(exit) => return Ok(exit),
     };
     super::apply::known(&workflow, args.until.as_deref())?;

@@ -1,7 +1,7 @@
 //! `rollback RUN`: undoes a run's committed stages on its clone, last one first; never on a target that is no clone.
 
-use super::{as_begun, compiled};
-use crate::event::{Event, Exit, Failure};
+use super::Begun;
+use crate::event::{Exit, Failure};
 use crate::run::{self, Options, Resumption};
 use crate::ui::{Screen, Style};
 
@@ -27,14 +27,8 @@ pub struct Args {
 /// undone.
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let home = super::home(args.journal.as_deref())?;
-    let (id, place) = home.find(&args.run)?;
-    let history = place.read()?;
-    let Some(Event::RunStarted { plan_path, vars, as_of, .. }) = history.events().next().cloned() else {
-        return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty"))
-            .changed("nothing was changed"));
-    };
-    let workflow = match compiled(&as_begun(&plan_path, &vars, &as_of), args.json)? {
-        Ok(workflow) => workflow,
+    let Begun { id, place, history, workflow, .. } = match super::begun(&home, &args.run, args.json)? {
+        Ok(begun) => begun,
         Err(exit) => return Ok(exit),
     };
     let screen = Screen::new(Style::detect(args.json));

@@ -131,7 +131,9 @@ pub(super) fn meant(mut all: Vec<String>, word: &str, place: &str) -> Result<Str
         [one] => Ok(one.clone()),
         [] => match gone(word) {
             Some(failure) => Err(failure),
-            None => Err(Failure::new(Exit::Usage, format!("no run is called `{word}`")).next("look", "engine runs")),
+            None => Err(Failure::new(Exit::Usage, format!("no run is called `{word}`"))
+                .changed("nothing was changed")
+                .next("look", "engine runs")),
         },
         many => Err(Failure::new(Exit::Usage, format!("`{word}` means {} runs", many.len()))
             .fact(many.join(", "))

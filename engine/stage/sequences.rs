@@ -76,12 +76,12 @@ pub fn keep(cx: &Cx, file: &str, places: &Places) -> Result<(), Failure> {
     cx.journal.place().keep(file, &bytes)
 }
 
-/// Places that were kept; none when there was no sequence.
+/// Places that were kept; none when there was no sequence, of which the stage then `moved` none.
 ///
 /// # Errors
-/// The file cannot be read.
-pub fn kept(cx: &Cx, file: &str) -> Result<Places, Failure> {
-    if cx.dir.join(file).exists() { super::sql::stored(cx, file) } else { Ok(Places::new()) }
+/// The file cannot be read, or is lost.
+pub fn kept(cx: &Cx, file: &str, moved: &[SequenceMove]) -> Result<Places, Failure> {
+    if moved.is_empty() && !cx.dir.join(file).exists() { Ok(Places::new()) } else { super::sql::stored(cx, file) }
 }
 
 /// Undoes what an attempt that did not commit moved, of sequences that are its `own`. It left `file` behind if it got as far as its SQL; the file goes

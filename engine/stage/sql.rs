@@ -159,7 +159,7 @@ impl SqlStage {
         let wrote: u64 = state.writes.iter().map(crate::event::TableWrite::total).sum();
         let mut words = readings::shown(&self.ensures, &by_name(&state.before), &by_name(&state.after));
         words.push(format!("wrote {wrote}, committed before"));
-        let left = sequences::kept(cx, &sequences_file(&self.head.name))?;
+        let left = sequences::kept(cx, &sequences_file(&self.head.name), &state.sequences)?;
         let reject_moves = self.own(cx, sequences::moved_since(&live.reader, &left).await?);
         Ok(Attempt { words, already: false, template_moves: state.sequences, reject_moves })
     }
