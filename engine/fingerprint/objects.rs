@@ -1,6 +1,5 @@
 //! Schema objects: one query per file, every row `kind, identity, parent, definition`.
 
-use super::pinned::Pinned;
 use super::print::SchemaObject;
 use crate::event::Failure;
 use crate::target::{Row, Tx};
@@ -33,20 +32,14 @@ const POWERS: [&str; 3] = [
 ];
 
 /// Reads all schema objects, sorted by identity. Members of extensions are left out: the extension stands for them.
+/// Definitions are printed relative to the path in which the engine's statements run.
 ///
 /// # Errors
 /// The server's.
 pub async fn objects(tx: &Tx) -> Result<Vec<SchemaObject>, Failure> {
-    let pinned = Pinned::pin(tx).await?;
-    let found = list(tx).await;
-    pinned.restore(tx, found).await
-}
-
-/// As `objects`, the path being pinned.
-pub(super) async fn list(tx: &Tx) -> Result<Vec<SchemaObject>, Failure> {
     let mut all = Vec::new();
     for sql in QUERIES.iter().chain(&POWERS) {
-        all.extend(tx.query(sql, &[]).await?.iter().map(object));
+        all.extend(tx.ask(sql, &[]).await?.iter().map(object));
     }
     all.sort_by(|a: &SchemaObject, b| a.identity.cmp(&b.identity));
     Ok(all)

@@ -14,7 +14,7 @@ pub(super) struct Pinned {
 impl Pinned {
     /// Pins the path until the transaction ends or `restore`.
     pub(super) async fn pin(tx: &Tx) -> Result<Pinned, Failure> {
-        let before = tx.query_one("SELECT pg_catalog.current_setting('search_path')", &[]).await?.get(0);
+        let before = tx.ask_one("SELECT pg_catalog.current_setting('search_path')", &[]).await?.get(0);
         set(tx, PINNED).await?;
         Ok(Pinned { before })
     }
@@ -30,6 +30,6 @@ impl Pinned {
 }
 
 async fn set(tx: &Tx, path: &str) -> Result<(), Failure> {
-    tx.query_one("SELECT pg_catalog.set_config('search_path', $1, true)", &[&path]).await?;
+    tx.ask_one("SELECT pg_catalog.set_config('search_path', $1, true)", &[&path]).await?;
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! Where sequences stand. `RESTART` and `setval` differ in what is stored and agree in what comes next.
 
-use super::pinned::Pinned;
 use super::print::SequencePrint;
 use crate::event::Failure;
 use crate::target::{Row, Tx};
@@ -44,14 +43,7 @@ const BATCH: usize = 200;
 /// # Errors
 /// The server's, such as a sequence that may not be read.
 pub async fn sequences(tx: &Tx) -> Result<Vec<SequenceState>, Failure> {
-    let pinned = Pinned::pin(tx).await?;
-    let found = list(tx).await;
-    pinned.restore(tx, found).await
-}
-
-/// As `sequences`, the path being pinned.
-pub(super) async fn list(tx: &Tx) -> Result<Vec<SequenceState>, Failure> {
-    let rules = tx.query(include_str!("../../sql/engine/fingerprint/sequences.sql"), &[]).await?;
+    let rules = tx.ask(include_str!("../../sql/engine/fingerprint/sequences.sql"), &[]).await?;
     let mut rules: Vec<Rule> = rules.iter().map(rule).collect();
     rules.sort_by(|a, b| a.name.cmp(&b.name));
     let mut states = Vec::with_capacity(rules.len());

@@ -162,7 +162,7 @@ pub async fn rest(tx: &Tx, scope: &Scope) -> Result<Rest, Failure> {
 async fn read_rest(tx: &Tx, scope: &Scope) -> Result<Rest, Failure> {
     let mut rest = Rest {
         database: identify(tx).await?,
-        objects: objects::list(tx).await?,
+        objects: objects::objects(tx).await?,
         sequences: Vec::new(),
         large_objects: None,
         excluded: Vec::new(),
@@ -170,7 +170,7 @@ async fn read_rest(tx: &Tx, scope: &Scope) -> Result<Rest, Failure> {
     if scope.level == Level::Schema {
         return Ok(rest);
     }
-    rest.sequences = sequences::list(tx).await?;
+    rest.sequences = sequences::sequences(tx).await?;
     match content::large_objects(tx, scope.level).await? {
         Ok(found) => rest.large_objects = found,
         Err(why) => rest.excluded.push(why),

@@ -85,7 +85,7 @@ pub async fn find(tx: &Tx, name: &str) -> Result<Option<String>, Failure> {
     if name.contains('(') {
         return Ok(None);
     }
-    Ok(tx.query_as(Says::Plan, RESOLVE, &[&name]).await?.first().map(|row| row.get(0)))
+    Ok(tx.ask_as(Says::Plan, RESOLVE, &[&name]).await?.first().map(|row| row.get(0)))
 }
 
 /// A name as written, in `public` when it has no schema: for what does not exist yet.

@@ -9,6 +9,7 @@ use crate::event::evidence::Repetition;
 use crate::event::{Event, Executed, Failure, HeldLock, TableWrite};
 use crate::target::{Alone, Says, WriteTx};
 use crate::{crash, digest};
+use futures_util::future::try_join;
 use std::collections::BTreeMap;
 
 /// Statements of a script that are measured one by one; of more, only as many, each for those before it too.
@@ -25,7 +26,7 @@ const FORCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 pub async fn settle(tx: &WriteTx, settings: &RunSettings) -> Result<(), Failure> {
     let sql =
         "SELECT pg_catalog.set_config('engine.run_id', $1, true), pg_catalog.set_config('engine.as_of', $2, true)";
-    tx.query(sql, &[&settings.run, &settings.as_of]).await?;
+    tx.ask(sql, &[&settings.run, &settings.as_of]).await?;
     for (name, value) in settings.sensitive.values() {
         let name = format!("engine.var.{name}");
         tx.query("SELECT pg_catalog.set_config($1, $2, true) IS NULL", &[&name, &value]).await?;
@@ -51,9 +52,9 @@ pub struct Ran {
 /// # Errors
 /// The first statement that fails, or the constraint that does not hold.
 pub async fn run(tx: &WriteTx, script: &Script, before: &Before) -> Result<Ran, Failure> {
-    let wal = measure::wal(tx).await?;
     let lasting = temporary::lasting(tx, script).await?;
-    let mut meter = Meter::start(tx, before).await?;
+    tx.look_up(Says::Engine).await?;
+    let (wal, mut meter) = try_join(measure::wal(tx), Meter::start(tx, before)).await?;
     let mut statements = Vec::with_capacity(script.statements.len());
     // Asking after each of thousands would take longer than they do.
     let each = script.statements.len() / METERED + 1;
@@ -69,8 +70,8 @@ pub async fn run(tx: &WriteTx, script: &Script, before: &Before) -> Result<Ran, 
         let sha256 = digest::hex(FORCE.as_bytes());
         statements.push(Executed { verb: FORCE.into(), rows: 0, ms: watch.ms(), sha256, line: None, wrote });
     }
-    let wal_bytes = measure::wal(tx).await?.saturating_sub(wal);
-    let mut delta = measure::delta(tx, before).await?;
+    let (wal_now, mut delta) = try_join(measure::wal(tx), measure::delta(tx, before)).await?;
+    let wal_bytes = wal_now.saturating_sub(wal);
     temporary::leave_out(tx, script, &lasting, &mut delta).await?;
     Ok(Ran { statements, delta, held: meter.held(), wal_bytes })
 }
@@ -199,7 +200,7 @@ pub async fn force_constraints(tx: &WriteTx) -> Result<(), Failure> {
 /// The server's.
 pub async fn as_begun(tx: &WriteTx) -> Result<(), Failure> {
     for sql in [DEFERRED, SCRATCH] {
-        for row in tx.query(sql, &[]).await? {
+        for row in tx.ask(sql, &[]).await? {
             tx.control(row.get(0)).await?;
         }
     }

@@ -5,7 +5,8 @@
 
 use crate::event::{Exit, Failure, SequenceMove};
 use crate::fingerprint::{self, SchemaObject, SequenceState};
-use crate::target::Tx;
+use crate::target::{Says, Tx};
+use futures_util::future::{try_join, try_join3};
 use std::collections::BTreeMap;
 
 /// One relation's counters.
@@ -75,9 +76,10 @@ const QUIET: [&str; 3] = ["pg_statistic", "pg_statistic_ext_data", "pg_stat_stat
 /// # Errors
 /// `track_counts` is off, so that nothing could be measured; or the server's.
 pub async fn before(tx: &Tx, with_objects: bool) -> Result<Before, Failure> {
-    demand_counts(tx).await?;
     let objects = if with_objects { Some(objects_unlocked(tx).await?) } else { None };
-    Ok(Before { sequences: Some(fingerprint::sequences(tx).await?), objects, counters: counters(tx).await? })
+    tx.look_up(Says::Engine).await?;
+    let ((), sequences, counters) = try_join3(demand_counts(tx), fingerprint::sequences(tx), counters(tx)).await?;
+    Ok(Before { sequences: Some(sequences), objects, counters })
 }
 
 /// As `before`, for a role that may not read every sequence: those are not measured.
@@ -102,7 +104,7 @@ pub async fn objects_unlocked(tx: &Tx) -> Result<Vec<SchemaObject>, Failure> {
 }
 
 async fn demand_counts(tx: &Tx) -> Result<(), Failure> {
-    let on: String = tx.query_one("SELECT pg_catalog.current_setting('track_counts')", &[]).await?.get(0);
+    let on: String = tx.ask_one("SELECT pg_catalog.current_setting('track_counts')", &[]).await?.get(0);
     if on == "on" {
         return Ok(());
     }
@@ -115,11 +117,14 @@ async fn demand_counts(tx: &Tx) -> Result<(), Failure> {
 /// # Errors
 /// The server's.
 pub async fn delta(tx: &Tx, before: &Before) -> Result<Delta, Failure> {
-    let now = counters(tx).await?;
-    let stand = match &before.sequences {
-        Some(_) => fingerprint::sequences(tx).await?,
-        None => Vec::new(),
+    let stand = async {
+        match &before.sequences {
+            Some(_) => fingerprint::sequences(tx).await,
+            None => Ok(Vec::new()),
+        }
     };
+    tx.look_up(Says::Engine).await?;
+    let (now, stand) = try_join(counters(tx), stand).await?;
     let sequences = before.sequences.as_ref().map_or_else(Vec::new, |then| moved(then, &stand));
     let mut delta = Delta { sequences, stand, ..Delta::default() };
     for (oid, counter) in &now {
@@ -180,7 +185,7 @@ pub async fn rows_changed(tx: &Tx) -> Result<i64, Failure> {
 /// The server's.
 pub async fn wal(tx: &Tx) -> Result<u64, Failure> {
     let sql = "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::pg_catalog.int8";
-    Ok(tx.query_one(sql, &[]).await?.get::<_, i64>(0).unsigned_abs())
+    Ok(tx.ask_one(sql, &[]).await?.get::<_, i64>(0).unsigned_abs())
 }
 
 /// Sequences that differ between two states; one that appeared or vanished is a matter of definitions.
@@ -251,7 +256,7 @@ pub fn changed_objects(before: &[SchemaObject], after: &[SchemaObject]) -> Vec<(
 }
 
 async fn counters(tx: &Tx) -> Result<BTreeMap<i64, Counter>, Failure> {
-    let rows = tx.query(COUNTERS, &[]).await?;
+    let rows = tx.ask(COUNTERS, &[]).await?;
     Ok(rows
         .iter()
         .map(|row| {

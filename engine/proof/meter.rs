@@ -103,7 +103,7 @@ fn rank(mode: &str) -> usize {
 }
 
 async fn touched(tx: &Tx) -> Result<Vec<Touched>, Failure> {
-    let rows = tx.query(TOUCHED, &[]).await?;
+    let rows = tx.ask(TOUCHED, &[]).await?;
     Ok(rows
         .iter()
         .map(|row| Touched {

@@ -51,7 +51,7 @@ pub(super) async fn leave_out(tx: &Tx, script: &Script, before: &Lasting, delta:
     if !delta.catalogs.is_empty() {
         // Each that the script itself makes is dropped at COMMIT: `check` has seen to that.
         let own: Vec<String> = script.statements.iter().filter_map(crate::sql::Statement::temporary_name).collect();
-        delta.outlives = tx.query(TEMPORARY, &[&own]).await?.iter().map(|row| row.get(0)).collect();
+        delta.outlives = tx.ask(TEMPORARY, &[&own]).await?.iter().map(|row| row.get(0)).collect();
     }
     let only_its = delta.catalogs.keys().all(|catalog| ITS_CATALOGS.contains(&catalog.as_str()));
     if before.is_some() && only_its && delta.objects.is_empty() && lasting(tx, script).await? == *before {

@@ -77,13 +77,15 @@ impl Way {
 /// # Errors
 /// Somebody does (exit 60), or the server's.
 pub async fn stage_lock(tx: &WriteTx, target: &str, parallel: bool, stage: &str) -> Result<(), Failure> {
-    let of_database = if parallel { "pg_try_advisory_xact_lock_shared" } else { "pg_try_advisory_xact_lock" };
-    let sql = format!(
-        "SELECT pg_catalog.{of_database}(pg_catalog.hashtextextended($1, 0)) \
+    let sql = if parallel {
+        "SELECT pg_catalog.pg_try_advisory_xact_lock_shared(pg_catalog.hashtextextended($1, 0)) \
          AND pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended($2, 0))"
-    );
+    } else {
+        "SELECT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended($1, 0)) \
+         AND pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended($2, 0))"
+    };
     let of_stage = format!("engine stage {stage}");
-    if tx.query_one(&sql, &[&LOCK_KEY, &of_stage]).await?.get(0) { Ok(()) } else { Err(locked(target)) }
+    if tx.ask_one(sql, &[&LOCK_KEY, &of_stage]).await?.get(0) { Ok(()) } else { Err(locked(target)) }
 }
 
 /// The same on a session outside of any transaction, for as long as it lives.
@@ -146,10 +148,12 @@ pub async fn commit_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: Writ
 
 /// Makes the transaction's id durable in the server and in the journal, if it has one.
 async fn intend(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: &WriteTx) -> Result<Option<String>, Failure> {
-    tx.control("SET LOCAL synchronous_commit = on").await?;
     let xid = tx.xid().await?;
     if let Some(xid) = &xid {
-        let identity = identify(tx).await?;
+        let identity = match tx.identity() {
+            Some(proven) => proven.clone(),
+            None => identify(tx).await?,
+        };
         crash::point(|| format!("{}/{stage}/xid", way.place()));
         writer.flush_wal().await?;
         crash::point(|| format!("{}/{stage}/flushed", way.place()));

@@ -167,7 +167,7 @@ impl RehearseStage {
         let expected = self.copy(cx, target, &live, &copy).await?;
         let doors = target.doors(&expected)?;
         let steps = Steps { cx, stage: self, target, copy: &doors };
-        let outcome = steps.all(&now).await;
+        let outcome = Box::pin(steps.all(&now)).await;
         doors.reader.door().close();
         doors.writer.door().close();
         let dropped = target.maker.drop_database(&copy, &cx.run).await;

@@ -12,6 +12,7 @@ use crate::event::{Event, Exit, Failure, Moment, Reading, Role, SequenceMove, St
 use crate::guard::{Check, Values};
 use crate::proof::{Work, bounds, forward, measure, reject, reversible};
 use crate::target::{Live, RETRYABLE, WriteTx};
+use futures_util::future::try_join;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -267,8 +268,8 @@ impl SqlStage {
         let name = self.head.name.as_str();
         let owner = format!("stage `{name}`");
         tx.begin(self.head.timeout, self.head.lock_timeout).await?;
-        commit::stage_lock(tx, &self.on, self.parallel, name).await?;
-        forward::settle(tx, &cx.settings()).await?;
+        let settings = cx.settings();
+        try_join(commit::stage_lock(tx, &self.on, self.parallel, name), forward::settle(tx, &settings)).await?;
 
         let before = self.readings(cx, tx, &foreign, Moment::Before).await?;
         let mut values = Values { now: before.clone(), before: before.clone(), ..readings::values(cx) };

@@ -30,7 +30,7 @@ impl Alone {
         timeout: Duration,
         lock_timeout: Duration,
     ) -> Result<Alone, Failure> {
-        let WriteTx { tx, backend_pid, backend_start } = writer.session(purpose).await?;
+        let WriteTx { tx, backend_pid, backend_start, .. } = writer.session(purpose).await?;
         let (statement_ms, lock_ms) = (timeout.as_millis(), lock_timeout.as_millis());
         let set = format!("SET statement_timeout = {statement_ms}; SET lock_timeout = {lock_ms}");
         tx.session().batch_execute(&set).await.map_err(|e| fault::statement(purpose, &e))?;
@@ -61,6 +61,7 @@ impl Alone {
     /// The server's.
     pub async fn execute(&self, sql: &str) -> Result<u64, Failure> {
         let _sent = self.tx.sent();
+        self.tx.plan_speaks();
         self.tx.session().execute(sql, &[]).await.map_err(|e| fault::statement("statement", &e))
     }
 }

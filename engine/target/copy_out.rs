@@ -15,6 +15,7 @@ impl Tx {
         &self,
         sql: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, Failure>> + Send + use<>, Failure> {
+        self.plan_speaks();
         let stream = self.session().copy_out(sql).await.map_err(|e| fault::statement("COPY out", &e))?;
         Ok(stream.map(|chunk| chunk.map_err(|e| fault::statement("COPY out", &e))))
     }

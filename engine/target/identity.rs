@@ -1,24 +1,26 @@
 //! Which database is this? Read on the very connection that is about to be used.
 
-use super::Tx;
+use super::{Tx, prepared};
 use crate::event::{Exit, Failure, Identity, Marker};
 use deadpool_postgres::Object;
 use serde::{Deserialize, Serialize};
 
-pub(super) const IDENTITY: &str = "SELECT (SELECT s.system_identifier::text FROM pg_catalog.pg_control_system() AS s), \
-    (SELECT c.timeline_id FROM pg_catalog.pg_control_checkpoint() AS c), \
+/// The comment is read from its table: `shobj_description` plans a query of its own each time.
+pub(super) const IDENTITY: &str = "SELECT s.system_identifier::text, c.timeline_id, \
     pg_catalog.current_database()::text, d.oid::bigint, pg_catalog.current_setting('server_version'), \
     pg_catalog.current_setting('server_version_num')::integer, pg_catalog.pg_postmaster_start_time()::text, \
     session_user::text, current_user::text, pg_catalog.pg_is_in_recovery(), \
-    pg_catalog.shobj_description(d.oid, 'pg_database') \
-    FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()";
+    (SELECT t.description FROM pg_catalog.pg_shdescription AS t WHERE t.objoid OPERATOR(pg_catalog.=) d.oid \
+     AND t.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_database'::pg_catalog.regclass::pg_catalog.oid) \
+    FROM pg_catalog.pg_database AS d, pg_catalog.pg_control_system() AS s, pg_catalog.pg_control_checkpoint() AS c \
+    WHERE d.datname = pg_catalog.current_database()";
 
 /// Reads who and where we are within a transaction.
 ///
 /// # Errors
 /// The server's.
 pub async fn identify(tx: &Tx) -> Result<Identity, Failure> {
-    Ok(identity_of(&tx.query_one(IDENTITY, &[]).await?))
+    Ok(identity_of(&tx.ask_one(IDENTITY, &[]).await?))
 }
 
 /// Of this very session. Not part of an identity everywhere: it looks at all sessions, and the same database may be
@@ -40,8 +42,8 @@ pub(super) async fn secured_session(session: &Object) -> Result<Option<String>, 
 }
 
 pub(super) async fn identify_session(session: &Object) -> Result<Identity, Failure> {
-    let row = session.query_one(IDENTITY, &[]).await.map_err(|e| super::fault::statement("who is there", &e))?;
-    Ok(identity_of(&row))
+    // Whoever had the session before may have prepared an answer.
+    Ok(identity_of(&prepared::once(session, "who is there", IDENTITY, &[]).await?))
 }
 
 fn identity_of(row: &super::Row) -> Identity {
@@ -101,8 +103,10 @@ pub struct Expected {
 }
 
 impl Expected {
-    pub(super) async fn prove(&self, session: &Object, target: &str) -> Result<(), Failure> {
-        self.demand(&identify_session(session).await?, target)
+    pub(super) async fn prove(&self, session: &Object, target: &str) -> Result<Identity, Failure> {
+        let found = identify_session(session).await?;
+        self.demand(&found, target)?;
+        Ok(found)
     }
 
     /// Demands that what was found is what was meant.

@@ -20,6 +20,7 @@ mod ledger;
 mod maker;
 mod names;
 mod powers;
+mod prepared;
 mod reader;
 mod sensitive;
 mod stall;

@@ -3,12 +3,13 @@
 use super::connect::{Door, give_back};
 use super::fault;
 use super::names::{Path, Says};
+use super::prepared;
 use super::stall::{Flight, Sent};
 use super::wire::Canceller;
 use crate::event::{Exit, Failure, TxRecord};
 use deadpool_postgres::Object;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -56,6 +57,10 @@ pub struct Tx {
     door: Door,
     purpose: String,
     path: Path,
+    /// What is prepared in the session is the engine's, as far as is known.
+    ours: AtomicBool,
+    /// Since that was asked something ran that may have prepared more.
+    spoke: AtomicBool,
     watched: Option<Witness>,
     /// On a new connection of a confined reader: powers it should not have, and was bound with.
     powers: Option<u64>,
@@ -93,6 +98,8 @@ impl Tx {
             door: door.clone(),
             purpose: purpose.to_owned(),
             path: Path::new(&door.path),
+            ours: AtomicBool::new(false),
+            spoke: AtomicBool::new(true),
             watched: None,
             powers: None,
             statements: AtomicU32::new(0),
@@ -156,15 +163,57 @@ impl Tx {
     /// As `query`.
     pub async fn query_as(&self, says: Says, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
         self.look_up(says).await?;
+        // Whoever says it, it may call what the plan or the database brought: a predicate, a column's expression.
+        self.plan_speaks();
         self.statements.fetch_add(1, Ordering::Relaxed);
         let _sent = self.sent();
-        let rows = self
-            .session()
-            .query(sql, params)
-            .await
-            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target()), &e))?;
+        let rows = self.session().query(sql, params).await.map_err(|e| self.failed(&e))?;
         self.check().await?;
         Ok(rows)
+    }
+
+    /// Runs one query of the engine that is asked again and again: it stays prepared in the session.
+    ///
+    /// # Errors
+    /// As `query`.
+    pub async fn ask(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
+        self.ask_as(Says::Engine, sql, params).await
+    }
+
+    /// The same, with names in its parameters looked up for whoever says them. It must run nothing of the plan's.
+    ///
+    /// # Errors
+    /// As `query`.
+    pub async fn ask_as(
+        &self,
+        says: Says,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Failure> {
+        if self.spoke.load(Ordering::Relaxed) {
+            self.look_up(Says::Engine).await?;
+        }
+        self.look_up(says).await?;
+        if !self.ours.load(Ordering::Relaxed) {
+            return self.query_as(says, sql, params).await;
+        }
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        let _sent = self.sent();
+        let rows = prepared::query(self.session(), sql, params).await.map_err(|e| self.failed(&e))?;
+        self.check().await?;
+        Ok(rows)
+    }
+
+    /// The same, with exactly one row.
+    ///
+    /// # Errors
+    /// As `query_one`.
+    pub async fn ask_one(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Failure> {
+        self.only(self.ask(sql, params).await?)
+    }
+
+    fn failed(&self, error: &tokio_postgres::Error) -> Failure {
+        fault::statement(&format!("{} on `{}`", self.purpose, self.target()), error)
     }
 
     /// Runs a query of exactly one row.
@@ -180,7 +229,10 @@ impl Tx {
     /// # Errors
     /// As `query_one`.
     pub async fn query_one_as(&self, says: Says, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Failure> {
-        let mut rows = self.query_as(says, sql, params).await?;
+        self.only(self.query_as(says, sql, params).await?)
+    }
+
+    fn only(&self, mut rows: Vec<Row>) -> Result<Row, Failure> {
         match (rows.pop(), rows.len()) {
             (Some(row), 0) => Ok(row),
             (last, more) => Err(Failure::new(
@@ -201,11 +253,8 @@ impl Tx {
     /// The server's error: syntax, unknown table or column, missing right.
     pub async fn column_types(&self, says: Says, sql: &str) -> Result<Vec<String>, Failure> {
         self.look_up(says).await?;
-        let statement = self
-            .session()
-            .prepare(sql)
-            .await
-            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target()), &e))?;
+        self.spoke.fetch_or(says == Says::Plan, Ordering::Relaxed);
+        let statement = self.session().prepare(sql).await.map_err(|e| self.failed(&e))?;
         Ok(statement.columns().iter().map(|c| c.type_().name().to_owned()).collect())
     }
 
@@ -220,10 +269,37 @@ impl Tx {
     /// # Errors
     /// The server's.
     pub async fn look_up(&self, says: Says) -> Result<(), Failure> {
+        if says == Says::Engine && self.spoke.load(Ordering::Relaxed) {
+            self.path.unknown();
+        }
         let Some(change) = self.path.change(says) else { return Ok(()) };
-        self.batch(&change).await?;
+        self.turn(says, &change).await
+    }
+
+    async fn turn(&self, says: Says, change: &str) -> Result<(), Failure> {
+        let _sent = self.sent();
+        if says == Says::Engine && self.spoke.load(Ordering::Relaxed) {
+            let ours = prepared::turn(self.session(), change).await.map_err(|e| self.failed(&e))?;
+            self.ours.store(ours, Ordering::Relaxed);
+            self.spoke.store(false, Ordering::Relaxed);
+        } else {
+            self.session().batch_execute(change).await.map_err(|e| self.failed(&e))?;
+        }
         self.path.is(says);
         Ok(())
+    }
+
+    /// Begins the transaction with the word being the engine's.
+    pub(super) async fn begin_with(&self, begin: &str) -> Result<(), Failure> {
+        self.plan_speaks();
+        self.path.unknown();
+        let path = self.path.change(Says::Engine).unwrap_or_default();
+        self.turn(Says::Engine, &format!("{begin}; {path}")).await
+    }
+
+    /// A statement of the plan is about to be sent.
+    pub(super) fn plan_speaks(&self) {
+        self.spoke.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn set_path(&mut self, plan: &str) {
@@ -232,11 +308,9 @@ impl Tx {
 
     pub(super) async fn batch(&self, sql: &str) -> Result<(), Failure> {
         self.path.unknown();
+        self.plan_speaks();
         let _sent = self.sent();
-        self.session()
-            .batch_execute(sql)
-            .await
-            .map_err(|e| fault::statement(&format!("{} on `{}`", self.purpose, self.target()), &e))
+        self.session().batch_execute(sql).await.map_err(|e| self.failed(&e))
     }
 
     /// Opens a savepoint that can only read; `leave_read_only` ends it. Cannot be switched off inside.
@@ -268,11 +342,8 @@ impl Tx {
     }
 
     async fn witness(&self) -> Result<Witness, Failure> {
-        let row = self
-            .session()
-            .query_one(WITNESS, &[])
-            .await
-            .map_err(|e| fault::statement(&format!("watching {} on `{}`", self.purpose, self.target()), &e))?;
+        let what = format!("watching {} on `{}`", self.purpose, self.target());
+        let row = prepared::once(self.session(), &what, WITNESS, &[]).await?;
         Ok(Witness {
             started: row.get(0),
             virtual_id: row.get::<_, Option<String>>(1).unwrap_or_default(),

@@ -3,11 +3,13 @@
 use super::connect::{Door, give_back};
 use super::fault;
 use super::names::Says;
+use super::prepared;
 use super::stall::{Flight, Flights, InFlight, Lookout};
 use super::tx::Tx;
 use crate::crash;
 use crate::event::{Exit, Failure, Identity};
 use std::ops::Deref;
+use tokio_postgres::SimpleQueryMessage;
 
 /// Write access to a clone (every session proves which one), or to a rollout's target.
 #[derive(Clone, Debug)]
@@ -54,16 +56,13 @@ impl Writer {
     /// # Errors
     /// Cannot connect, or the session is not the clone's.
     pub async fn session(&self, purpose: &str) -> Result<WriteTx, Failure> {
-        let session = self.door.session().await?;
-        let sql = "SELECT pg_catalog.pg_backend_pid(), a.backend_start::text FROM pg_catalog.pg_stat_activity AS a \
-                   WHERE a.pid = pg_catalog.pg_backend_pid()";
-        let row = as_login(&session, sql, &[]).await?;
-        let (pid, started) = (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default());
+        let (session, identity) = self.door.proven().await?;
+        let (pid, started) = backend(&session).await?;
         let mut tx = Tx::on(session, &self.door, purpose);
         let flight = Flight::of(pid);
         self.flights.add(&flight);
         tx.told_to(flight);
-        Ok(WriteTx { tx, backend_pid: pid, backend_start: started })
+        Ok(WriteTx { tx, identity, backend_pid: pid, backend_start: started })
     }
 
     /// The same writer; only its own sessions are seen by `in_flight`.
@@ -172,6 +171,20 @@ impl Writer {
     }
 }
 
+/// Which backend serves the session, and since when. The function below the view `pg_stat_activity`, which joins names to
+/// all backends first; as the role that logged in, for it hides its backends from the role it works as. An error rolls
+/// the role back with it.
+async fn backend(session: &deadpool_postgres::Object) -> Result<(i32, String), Failure> {
+    let sql = "SET ROLE NONE; SELECT a.pid, a.backend_start FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a; \
+               RESET ROLE";
+    let answers = session.simple_query(sql).await.map_err(|e| fault::statement("asking for a backend", &e))?;
+    let found = answers.iter().find_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1).unwrap_or_default().to_owned())),
+        _ => None,
+    });
+    found.ok_or_else(|| Failure::new(Exit::Temporary, "a session does not say which backend serves it"))
+}
+
 /// Asks as the role that logged in: `pg_stat_activity` hides its backends from the role it works as.
 async fn as_login(
     session: &deadpool_postgres::Object,
@@ -189,6 +202,7 @@ async fn as_login(
 #[derive(Debug)]
 pub struct WriteTx {
     pub(super) tx: Tx,
+    identity: Option<Identity>,
     /// Its backend.
     pub backend_pid: i32,
     /// When that backend started.
@@ -211,7 +225,7 @@ impl WriteTx {
         self.tx.waits_for_locks(lock_timeout);
         let (statement_ms, lock_ms) = (timeout.as_millis(), lock_timeout.as_millis());
         self.tx
-            .batch(&format!(
+            .begin_with(&format!(
                 "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {statement_ms}; \
                  SET LOCAL lock_timeout = {lock_ms}"
             ))
@@ -231,6 +245,7 @@ impl WriteTx {
     /// The server's.
     pub async fn execute(&self, sql: &str) -> Result<u64, Failure> {
         self.tx.look_up(Says::Plan).await?;
+        self.tx.plan_speaks();
         let _sent = self.tx.sent();
         self.tx.session().execute(sql, &[]).await.map_err(|e| fault::statement("statement", &e))
     }
@@ -243,23 +258,38 @@ impl WriteTx {
         self.tx.batch(sql).await
     }
 
-    /// The transaction's id, if it has one.
+    /// The transaction's id, if it has one. From here on its COMMIT waits for the disk, whatever was set.
     ///
     /// # Errors
     /// The server's.
     pub async fn xid(&self) -> Result<Option<String>, Failure> {
-        Ok(self.tx.query_one("SELECT pg_catalog.pg_current_xact_id_if_assigned()::text", &[]).await?.get(0))
+        self.tx.look_up(Says::Engine).await?;
+        let sql = "SET LOCAL synchronous_commit = on; SELECT pg_catalog.pg_current_xact_id_if_assigned()";
+        let _sent = self.tx.sent();
+        let answers =
+            self.tx.session().simple_query(sql).await.map_err(|e| fault::statement("asking for its id", &e))?;
+        Ok(answers.iter().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        }))
+    }
+
+    /// The database it is in, as its session proved it just before; nothing for a target that has nothing to prove.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 
     /// Sends COMMIT once, then asks in the same session what became of `xid`.
     pub async fn commit(self, xid: Option<&str>) -> CommitOutcome {
         // Deferred triggers fire at COMMIT, and they are the plan's. A transaction that cannot take this is aborted: then
         // COMMIT answers so.
-        let _ = self.tx.look_up(Says::Plan).await;
+        let path = self.tx.look_up(Says::Plan);
         // It stays the transaction's until its end is known: given up in between, it is closed and never lent again.
         let session = self.tx.session();
         let said = |error: &tokio_postgres::Error| fault::statement(&format!("COMMIT of {}", self.tx.purpose()), error);
-        if let Err(error) = session.batch_execute("COMMIT").await {
+        // One after the other, without waiting in between.
+        let (_, ended) = futures_util::future::join(path, session.batch_execute("COMMIT")).await;
+        if let Err(error) = ended {
             // An error proves nothing, whoever it seems to be from: a server that panics may have written its commit
             // record, and a pooler that lost the server does not know. Without an id there is nothing to be lost.
             return match xid {
@@ -272,7 +302,8 @@ impl WriteTx {
             give_back(self.tx.into_session()).await;
             return CommitOutcome::Committed;
         };
-        let status = session.query_one("SELECT pg_catalog.pg_xact_status($1::text::xid8)", &[&xid]).await;
+        let asking = format!("COMMIT of {}", self.tx.purpose());
+        let status = prepared::once(session, &asking, "SELECT pg_catalog.pg_xact_status($1::text::xid8)", &[xid]).await;
         let outcome = match status.map(|row| row.get::<_, Option<String>>(0)) {
             Ok(Some(s)) if s == "committed" => CommitOutcome::Committed,
             Ok(Some(s)) if s == "aborted" => CommitOutcome::Aborted(None),
@@ -281,7 +312,7 @@ impl WriteTx {
                 let what = format!("COMMIT was answered, and of its transaction the server says `{other}`");
                 CommitOutcome::Unknown(Failure::new(Exit::Stuck, what))
             }
-            Err(error) => return CommitOutcome::Unknown(said(&error)),
+            Err(failure) => return CommitOutcome::Unknown(failure),
         };
         give_back(self.tx.into_session()).await;
         outcome

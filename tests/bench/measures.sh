@@ -137,7 +137,7 @@ TOML
 apply() {
     cd "$work/$2"
     BENCH_PRODUCTION_URL=$(url engine_reader "$1") BENCH_CLONE_URL=$(url engine_stage postgres) \
-        BENCH_MAKER_URL=$(url engine_cloner postgres) "$engine" apply plans/bench.toml
+        BENCH_MAKER_URL=$(url engine_cloner postgres) "$engine" apply plans/bench.toml --unlocked
 }
 
 before_cold() { fresh_target; rm -rf "$work/cold"; plan "$1" cold; }

@@ -37,7 +37,7 @@ impl Steps<'_> {
         let watch = Stopwatch::start();
         for work in &self.stage.works {
             self.say(&format!("forward over {}", work.stage));
-            self.forward(work).await?;
+            Box::pin(self.forward(work)).await?;
         }
         let forward_ms = watch.ms();
         self.compare_now(clone, "the copy forward again, and the clone").await?;
@@ -83,7 +83,7 @@ impl Steps<'_> {
         }
         let mut seen = self.readings(work, "before the rehearsal's forward run").await?;
         if work.idempotent {
-            seen.extend(self.race(work).await?);
+            seen.extend(Box::pin(self.race(work)).await?);
         } else {
             self.step(work, &work.forward, "forward again").await?;
             seen.extend(self.readings(work, "after it").await?);
