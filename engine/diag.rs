@@ -3,6 +3,8 @@
 //! A diagnostic has a stable code, a place (file and bytes), a label under the caret and a help line.
 //! Rooms above collect all of them and report them in one go; nothing here stops at the first.
 
+pub mod ci;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 use std::ops::Range;

@@ -4,7 +4,7 @@
 mod support;
 
 use engine::event::Status;
-use support::{Bench, MAIN_JOB};
+use support::{Bench, MAIN_JOB, MINI};
 
 const A_SEED: &str = "templates/clone_a_to_g/a_seed.sql";
 
@@ -53,6 +53,51 @@ fn one_byte_of_a_template_makes_the_lock_stale() {
 
     bench.engine(&["render", MAIN_JOB]).expect(0);
     bench.engine(&["render", MAIN_JOB, "--check"]).expect(0);
+}
+
+/// The engine as its arguments stand, where nobody is at a terminal, or somebody is.
+fn as_typed(bench: &Bench, terminal: bool, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = bench.command(&[]);
+    if terminal {
+        let line = format!("{} {}", command.get_program().display(), arguments.join(" "));
+        let environment: Vec<_> = command.get_envs().map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned))).collect();
+        command = std::process::Command::new("script");
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .current_dir(bench.home())
+            .env_clear()
+            .stdin(std::process::Stdio::null());
+        command.envs(environment.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    } else {
+        command.args(arguments);
+    }
+    let output = command.output().expect("the engine");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).expect("the engine prints UTF-8"))
+}
+
+#[test]
+fn where_nobody_is_at_a_terminal_only_what_is_locked_runs() {
+    let bench = Bench::mini("unattended", "");
+    bench.mini_plan("");
+    let (code, said) = as_typed(&bench, false, &["apply", MINI]);
+    assert_eq!(code, Some(11), "{said}");
+    for text in ["is not there", "engine render plans/mini.toml", "--unlocked", "nothing was changed"] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    assert!(bench.runs().is_empty(), "a run was begun");
+
+    bench.engine(&["render", MINI]).expect(0);
+    let (code, said) = as_typed(&bench, false, &["apply", MINI, "--until", "pre"]);
+    assert_eq!(code, Some(0), "{said}");
+    bench.edit(MINI, "count(*) FROM public.u", "count(*) + 1 FROM public.u");
+    let (code, said) = as_typed(&bench, false, &["apply", MINI, "--until", "pre"]);
+    assert!(code == Some(11) && said.contains("is stale") && said.contains("predicates.sql"), "{said}");
+    let (code, said) = as_typed(&bench, false, &["apply", MINI, "--until", "pre", "--unlocked"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = as_typed(&bench, true, &["apply", MINI, "--until", "pre"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(bench.runs().len(), 3);
 }
 
 #[test]

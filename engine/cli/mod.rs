@@ -27,8 +27,11 @@ enum Verb {
         plans: Vec<PathBuf>,
         #[command(flatten)]
         vars: Vars,
-        /// Problems as JSON lines on stdout
-        #[arg(long)]
+        /// How problems are told: drawn, as JSON lines, as annotations of GitHub Actions, as one SARIF log
+        #[arg(long, value_enum, default_value = "text")]
+        format: CheckForm,
+        /// The same as --format json
+        #[arg(long, conflicts_with = "format")]
         json: bool,
     },
     /// Show, read-only, what a plan would do now: identities, readings, guards as they stand
@@ -44,6 +47,15 @@ enum Verb {
         #[command(flatten)]
         plan: PlanArg,
         /// Only say whether the lock is fresh (exit 11 when it is not)
+        #[arg(long)]
+        check: bool,
+    },
+    /// Lay plan files out in the one layout; comments and order stay
+    Fmt {
+        /// Plan files
+        #[arg(required = true)]
+        plans: Vec<PathBuf>,
+        /// Only say which are not laid out (exit 11)
         #[arg(long)]
         check: bool,
     },
@@ -67,9 +79,12 @@ enum Verb {
         /// Stop after this stage (and all it needs)
         #[arg(long, value_name = "STAGE")]
         until: Option<String>,
-        /// Refuse unless the lock under sql/<plan>/ is what would run (exit 11)
+        /// Refuse unless the lock under sql/<plan>/ is what would run (exit 11) [default where nobody is at a terminal]
         #[arg(long)]
         locked: bool,
+        /// Run without a lock, or with one that is stale, where nobody is at a terminal
+        #[arg(long, conflicts_with = "locked")]
+        unlocked: bool,
         /// Most stages at work at a time
         #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
         jobs: u16,
@@ -194,6 +209,14 @@ enum Verb {
         /// Which shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CheckForm {
+    Text,
+    Json,
+    Github,
+    Sarif,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -338,14 +361,22 @@ pub fn main() -> Exit {
 async fn run(verb: Verb, journal: Option<String>) -> Exit {
     let home = || command::home(journal.as_deref());
     match verb {
-        Verb::Check { plans, vars, json } => {
+        Verb::Check { plans, vars, format, json } => {
             let plans: Vec<PlanArgs> = plans
                 .into_iter()
                 .map(|plan| PlanArgs { plan, vars: vars.vars.clone(), vars_file: vars.vars_file.clone(), date: None })
                 .collect();
-            ended(command::check::run(&plans, json), json)
+            let form = match format {
+                _ if json => command::check::Form::Json,
+                CheckForm::Text => command::check::Form::Text,
+                CheckForm::Json => command::check::Form::Json,
+                CheckForm::Github => command::check::Form::Github,
+                CheckForm::Sarif => command::check::Form::Sarif,
+            };
+            ended(command::check::run(&plans, form), form == command::check::Form::Json)
         }
         Verb::Plan { plan, json } => ended(command::plan::run(&plan.into(), json).await, json),
+        Verb::Fmt { plans, check } => ended(command::fmt::run(&plans, check), false),
         Verb::Render { plan, check } => ended(command::render::run(&plan.into(), check, false), false),
         Verb::Graph { plan, format } => {
             let form = match format {
@@ -356,8 +387,9 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
             ended(command::graph::run(&plan.into(), form), false)
         }
         Verb::Doctor { plan } => ended(command::doctor::run(&plan.into()).await, false),
-        Verb::Apply { plan, until, locked, jobs, yes: _, replace, sandbox, json } => {
+        Verb::Apply { plan, until, locked, unlocked, jobs, yes: _, replace, sandbox, json } => {
             let (plan, jobs) = (plan.into(), jobs.into());
+            let locked = command::apply::Locked::of(locked, unlocked);
             let args = command::apply::Args { plan, until, locked, jobs, replace, sandbox, json, journal };
             ended(Box::pin(command::apply::run(&args)).await, json)
         }

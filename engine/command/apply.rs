@@ -8,6 +8,7 @@ use crate::journal::History;
 use crate::run::{self, Options};
 use crate::ui::{Screen, Style};
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// How a plan is applied.
@@ -17,8 +18,8 @@ pub struct Args {
     pub plan: PlanArgs,
     /// Stop after this stage.
     pub until: Option<String>,
-    /// Refuse a stale lock.
-    pub locked: bool,
+    /// Refuse a stale lock?
+    pub locked: Locked,
     /// Most stages at a time.
     pub jobs: usize,
     /// Drop this plan's clone of that name first.
@@ -31,6 +32,30 @@ pub struct Args {
     pub journal: Option<String>,
 }
 
+/// Must the lock be what would run?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locked {
+    /// It was said so.
+    Yes,
+    /// It was said that it need not.
+    No,
+    /// Nothing was said, and nobody is at a terminal: what a machine runs is what people have reviewed.
+    Unattended,
+}
+
+impl Locked {
+    /// By what was said, else by whether somebody is at a terminal.
+    pub fn of(locked: bool, unlocked: bool) -> Locked {
+        let attended = || std::io::stdin().is_terminal() || std::io::stderr().is_terminal();
+        match (locked, unlocked) {
+            (true, _) => Locked::Yes,
+            (_, true) => Locked::No,
+            _ if attended() => Locked::No,
+            _ => Locked::Unattended,
+        }
+    }
+}
+
 /// Applies a plan.
 ///
 /// # Errors
@@ -41,10 +66,13 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         Err(exit) => return Ok(exit),
     };
     let plan = args.plan.plan.display().to_string();
-    if args.locked {
+    if args.locked != Locked::No {
         let stale = compile::stale(&workflow.lock_dir, &workflow.lock)?;
         if !stale.is_empty() {
-            tell(&render::stale_text(&workflow.lock_dir.display().to_string(), &stale, &plan));
+            tell(&render::stale_text(&workflow.lock_dir, &stale, &plan));
+            if args.locked == Locked::Unattended {
+                tell("  or    add --unlocked   nobody is at a terminal, so only what is locked runs\n");
+            }
             return Ok(Exit::LockStale);
         }
     }

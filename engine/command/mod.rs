@@ -7,6 +7,7 @@ pub mod check;
 pub mod doctor;
 pub mod drop;
 pub mod fingerprint;
+pub mod fmt;
 pub mod gc;
 pub mod graph;
 pub mod plan;

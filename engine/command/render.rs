@@ -4,6 +4,7 @@ use super::{PlanArgs, compiled, print, tell};
 use crate::compile;
 use crate::event::{Exit, Failure};
 use crate::render::lock;
+use std::path::Path;
 
 /// Renders a plan.
 ///
@@ -21,7 +22,7 @@ pub fn run(args: &PlanArgs, only_check: bool, json: bool) -> Result<Exit, Failur
             print(&format!("{dir}: fresh, {} files\n", workflow.lock.len()));
             return Ok(Exit::Ok);
         }
-        tell(&stale_text(&dir, &stale, &args.plan.display().to_string()));
+        tell(&stale_text(&workflow.lock_dir, &stale, &args.plan.display().to_string()));
         return Ok(Exit::LockStale);
     }
     lock::write(&workflow.lock_dir, &workflow.lock)
@@ -30,10 +31,12 @@ pub fn run(args: &PlanArgs, only_check: bool, json: bool) -> Result<Exit, Failur
     Ok(Exit::Ok)
 }
 
-/// What a stale lock says.
-pub(super) fn stale_text(dir: &str, stale: &[String], plan: &str) -> String {
+/// What a stale lock says, or one that is not there.
+pub(super) fn stale_text(dir: &Path, stale: &[String], plan: &str) -> String {
     let lines: String = stale.iter().map(|s| format!("  {s}\n")).collect();
+    let dir_is = if dir.is_dir() { "is stale" } else { "is not there" };
     format!(
-        "the lock {dir} is stale: what was reviewed is not what would run\n{lines}\nnothing was changed\n  then  engine render {plan}   and have the difference reviewed\n"
+        "the lock {} {dir_is}: what was reviewed is not what would run\n{lines}\nnothing was changed\n  then  engine render {plan}   and have the difference reviewed\n",
+        dir.display()
     )
 }

@@ -7,6 +7,7 @@
 //!
 //! Start in `load`; `rules` holds what is checked, one file a table of the plan.
 
+pub mod format;
 pub mod graph;
 pub mod keys;
 mod load;

@@ -163,8 +163,10 @@ impl Bench {
         fs::read_to_string(self.home().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// The engine, ready to run here with nothing of our environment but where programs are.
+    /// The engine, ready to run here with nothing of our environment but where programs are. Plans of tests have no lock.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let applies = arguments.first() == Some(&"apply") && !arguments.contains(&"--locked");
+        let arguments = [arguments, if applies { &["--unlocked"] } else { &[] }].concat();
         let mut command = Command::new(env!("CARGO_BIN_EXE_engine"));
         command.args(arguments).current_dir(self.home()).stdin(Stdio::null()).env_clear();
         command.envs(PASSED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));

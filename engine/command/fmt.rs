@@ -1,0 +1,52 @@
+//! `fmt PLAN... [--check]`: lays plan files out, or says which are not.
+
+use super::{print, tell};
+use crate::event::{Exit, Failure};
+use crate::plan::format::formatted;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Lays out plans. A file that is no TOML is left alone, and the others are done.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub fn run(plans: &[PathBuf], only_check: bool) -> Result<Exit, Failure> {
+    let mut exit = Exit::Ok;
+    for path in plans {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Failure::new(Exit::Io, format!("{shown} cannot be read: {e}")).changed("it was not changed")
+        })?;
+        match formatted(&text) {
+            Err(why) => {
+                tell(&format!("{shown}: {}\n  it was not changed\n  then  engine check {shown}\n", why.trim_end()));
+                exit = exit.worse(Exit::PlanInvalid);
+            }
+            Ok(laid_out) if laid_out == text => {}
+            Ok(_) if only_check => {
+                tell(&format!("{shown}: not laid out\n  it was not changed\n  then  engine fmt {shown}\n"));
+                exit = exit.worse(Exit::LockStale);
+            }
+            Ok(laid_out) => {
+                write(path, &laid_out).map_err(|e| {
+                    Failure::new(Exit::Io, format!("{shown} cannot be written: {e}")).changed("it was not changed")
+                })?;
+                print(&format!("{shown}: laid out\n"));
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// Written aside and renamed, with the rights it had: whoever reads meanwhile sees the old text or the new one.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    // Where a link leads to is written, not the link.
+    let path = path.canonicalize()?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut aside = tempfile::Builder::new().prefix(".fmt-").tempfile_in(folder)?;
+    aside.write_all(text.as_bytes())?;
+    aside.as_file().set_permissions(std::fs::metadata(&path)?.permissions())?;
+    aside.as_file().sync_all()?;
+    aside.persist(&path)?;
+    Ok(())
+}
