@@ -1,0 +1,445 @@
+//! What a plan holds, as addresses and values: everything that has a meaning, with its defaults filled in, and nothing that
+//! is only layout. A key that this page does not know is a fact all the same, so that no change goes unseen.
+
+use super::{Side, Unchanged};
+use crate::compile::Workflow;
+use crate::diag::Place;
+use crate::plan::keys::{Leaf, LeafValue};
+use crate::plan::{Access, Plan, Policy, ReaderPolicy, Stage, Target, Tls, UrlRef, VarKind};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a fact is about, in the order in which a reviewer looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Section {
+    Never,
+    Gate,
+    Target,
+    On,
+    Kind,
+    Writes,
+    Alters,
+    Ignore,
+    Stage,
+    Guard,
+    Ensure,
+    DoneWhen,
+    Batch,
+    Proof,
+    Reject,
+    Sql,
+    Probe,
+    Rollback,
+    Needs,
+    Setting,
+    Timeout,
+    Reason,
+    Var,
+    Retry,
+    Doc,
+}
+
+impl Section {
+    /// One of it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Section::Never => "never",
+            Section::Gate => "gate",
+            Section::Target => "target",
+            Section::On => "stage's target",
+            Section::Kind => "kind",
+            Section::Writes => "write bound",
+            Section::Alters => "alters",
+            Section::Ignore => "ignored column",
+            Section::Stage => "stage",
+            Section::Guard => "guard",
+            Section::Ensure => "ensure",
+            Section::DoneWhen => "done_when",
+            Section::Batch => "batch",
+            Section::Proof => "proof",
+            Section::Reject => "reject",
+            Section::Sql => "rendered SQL",
+            Section::Probe => "probe",
+            Section::Rollback => "rollback",
+            Section::Needs => "needs",
+            Section::Setting => "setting",
+            Section::Timeout => "time-out",
+            Section::Reason => "reason",
+            Section::Var => "variable",
+            Section::Retry => "retry",
+            Section::Doc => "doc",
+        }
+    }
+
+    /// All of it, where none changed.
+    fn plural(self) -> Option<&'static str> {
+        Some(match self {
+            Section::Never => "tables of `never`",
+            Section::Gate => "gates",
+            Section::Target => "settings of targets",
+            Section::Writes => "write bounds",
+            Section::Alters => "`alters`",
+            Section::Guard => "guards",
+            Section::Ensure => "ensures",
+            Section::Proof => "proofs",
+            Section::Reject => "cases of rejects",
+            Section::Sql => "renderings",
+            Section::Probe => "probes",
+            Section::Rollback => "rollbacks",
+            Section::Needs => "needs",
+            _ => return None,
+        })
+    }
+}
+
+/// A value, as it is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// A predicate.
+    Predicate(String),
+    /// A number of which more is more risk; `None`: any number.
+    Most(Option<u64>),
+    /// A time of which more is more risk.
+    Longest(Duration),
+    /// A word of a list, the safest first: how far down it stands.
+    Rank(usize, &'static str),
+    /// A word of which any other is another.
+    Word(String),
+    /// It is there or not.
+    There,
+    /// SQL.
+    Script(String),
+}
+
+impl Value {
+    /// As it is shown.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Value::Predicate(text) | Value::Word(text) => one_line(text),
+            Value::Most(Some(most)) => format!("at most {most}"),
+            Value::Most(None) => "all".to_owned(),
+            Value::Longest(time) => show_duration(*time),
+            Value::Rank(_, word) => (*word).to_owned(),
+            Value::There => "yes".to_owned(),
+            Value::Script(text) => crate::digest::hex(text.as_bytes())[..8].to_owned(),
+        }
+    }
+}
+
+/// A time in the largest unit that divides it.
+pub(super) fn show_duration(time: Duration) -> String {
+    let ms = time.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let whole = units.into_iter().find(|(unit, _)| ms > 0 && ms % unit == 0);
+    whole.map_or_else(|| format!("{ms}ms"), |(unit, word)| format!("{}{word}", ms / unit))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// One fact.
+#[derive(Clone, Debug)]
+pub(super) struct Fact {
+    pub section: Section,
+    pub value: Value,
+    /// The table it belongs to, as in `stage.a_seed`; when that is new or gone, so is the fact.
+    pub owner: Option<String>,
+    place: Option<Place>,
+}
+
+/// All facts of one side.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub all: BTreeMap<String, Fact>,
+    /// Tables that are new or gone as a whole, each with the line that sums it up.
+    pub owners: BTreeMap<String, Owner>,
+    prefix: (String, String),
+}
+
+/// A stage, target, probe or variable.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    pub section: Section,
+    pub summary: String,
+    place: Option<Place>,
+}
+
+impl Facts {
+    /// What this side holds; nothing when there is no plan.
+    pub(super) fn of(side: &Side<'_>) -> Facts {
+        let mut facts = Facts { prefix: (side.prefix.0.to_owned(), side.prefix.1.to_owned()), ..Facts::default() };
+        let Some(workflow) = side.workflow else { return facts };
+        facts.plan(&workflow.plan);
+        facts.vars(&workflow.plan);
+        workflow.plan.targets.iter().for_each(|target| facts.target(target, workflow));
+        facts.probes(workflow);
+        workflow.plan.stages.iter().for_each(|stage| facts.stage(stage));
+        facts.scripts(workflow);
+        facts
+    }
+
+    /// `file:line` of a fact.
+    pub(super) fn place(&self, address: &str) -> Option<String> {
+        let place = match self.all.get(address) {
+            Some(fact) => fact.place.as_ref(),
+            None => self.owners.get(address).and_then(|owner| owner.place.as_ref()),
+        }?;
+        let shown = place.shown();
+        Some(match shown.strip_prefix(&self.prefix.0) {
+            Some(rest) if !self.prefix.0.is_empty() => format!("{}{rest}", self.prefix.1),
+            _ => shown,
+        })
+    }
+
+    /// How many facts there are of each section of which none changed.
+    pub(super) fn counts(&self, changed: impl Fn(Section) -> bool) -> Vec<Unchanged> {
+        let mut counts: BTreeMap<Section, usize> = BTreeMap::new();
+        for fact in self.all.values() {
+            *counts.entry(fact.section).or_default() += 1;
+        }
+        let unchanged = counts.into_iter().filter(|(section, _)| !changed(*section));
+        unchanged.filter_map(|(section, count)| Some(Unchanged { what: section.plural()?, count })).collect()
+    }
+
+    fn add(&mut self, address: String, section: Section, value: Value, place: Option<&Place>) {
+        let owner = address.split('.').take(2).collect::<Vec<_>>().join(".");
+        let owner = Some(owner).filter(|owner| self.owners.contains_key(owner));
+        self.all.insert(address, Fact { section, value, owner, place: place.cloned() });
+    }
+
+    fn word(&mut self, address: String, section: Section, text: Option<impl Into<String>>, place: Option<&Place>) {
+        if let Some(text) = text {
+            self.add(address, section, Value::Word(text.into()), place);
+        }
+    }
+
+    fn own(&mut self, address: &str, section: Section, summary: String, place: &Place) {
+        self.owners.insert(address.to_owned(), Owner { section, summary, place: Some(place.clone()) });
+    }
+
+    fn plan(&mut self, plan: &Plan) {
+        self.word("plan.name".to_owned(), Section::Doc, Some(&plan.name), None);
+        self.word("plan.doc".to_owned(), Section::Doc, plan.doc.clone(), None);
+        self.word("plan.search_path".to_owned(), Section::Setting, Some(&plan.search_path), None);
+    }
+
+    fn vars(&mut self, plan: &Plan) {
+        for var in &plan.vars {
+            let (at, place) = (format!("var.{}", var.name.value), Some(&var.name.place));
+            let kind = match &var.kind {
+                VarKind::Enum(words) => format!("one of {}", words.join(", ")),
+                other => format!("{other:?}").to_lowercase(),
+            };
+            let default = var.default.as_ref().map(|default| default.value.to_string());
+            let summary =
+                default.as_ref().map_or_else(|| kind.clone(), |default| format!("{kind}, by default {default}"));
+            self.own(&at, Section::Var, summary, &var.name.place);
+            self.word(format!("{at}.type"), Section::Var, Some(kind), place);
+            self.word(format!("{at}.default"), Section::Var, default, var.default.as_ref().map(|d| &d.place));
+            self.word(format!("{at}.min"), Section::Var, var.bounds.0.map(|bound| bound.to_string()), place);
+            self.word(format!("{at}.max"), Section::Var, var.bounds.1.map(|bound| bound.to_string()), place);
+            self.add(format!("{at}.sensitive"), Section::Setting, flag(var.sensitive, true), place);
+            self.word(format!("{at}.doc"), Section::Doc, var.doc.clone(), place);
+        }
+    }
+
+    fn target(&mut self, target: &Target, workflow: &Workflow) {
+        let name = &target.name.value;
+        let (at, place) = (format!("target.{name}"), Some(&target.name.place));
+        let access = if target.access == Access::Write { Value::Rank(1, "write") } else { Value::Rank(0, "read") };
+        let summary = match &target.clone_of {
+            Some(origin) => format!("a clone of {}", origin.value),
+            None => format!(
+                "access {}, {} gates, {} tables never written",
+                access.shown(),
+                target.gates.len(),
+                target.never.len()
+            ),
+        };
+        self.own(&at, Section::Target, summary, &target.name.place);
+        self.word(format!("{at}.url"), Section::Target, Some(url(&target.url.value)), Some(&target.url.place));
+        let maker = target.maker_url.as_ref();
+        self.word(format!("{at}.maker_url"), Section::Target, maker.map(|m| url(&m.value)), maker.map(|m| &m.place));
+        let origin = target.clone_of.as_ref();
+        self.word(format!("{at}.clone_of"), Section::Target, origin.map(|o| o.value.clone()), origin.map(|o| &o.place));
+        let database = target.database.as_ref().map(|d| &d.place);
+        self.word(format!("{at}.database"), Section::Target, workflow.databases.get(name), database);
+        self.word(format!("{at}.golden"), Section::Target, target.golden.as_ref().map(|g| g.value.clone()), place);
+        self.word(format!("{at}.expires"), Section::Timeout, target.expires.map(show_duration), place);
+        let policy = if target.policy == Policy::Strict { (0, "strict") } else { (1, "attributed") };
+        let reader = if target.reader == ReaderPolicy::Confined { (0, "confined") } else { (1, "attested") };
+        let tls = match target.tls {
+            Some(Tls::VerifyFull) => (0, "verify-full"),
+            None => (1, "verify-full over a network"),
+            Some(Tls::Unverified) => (2, "unverified"),
+            Some(Tls::Plain) => (3, "plain"),
+        };
+        self.add(format!("{at}.access"), Section::Target, access, place);
+        for (key, (rank, word)) in [("policy", policy), ("reader", reader), ("tls", tls)] {
+            self.add(format!("{at}.{key}"), Section::Target, Value::Rank(rank, word), place);
+        }
+        self.add(format!("{at}.parallel"), Section::Target, flag(target.parallel, false), place);
+        self.add(format!("{at}.watch"), Section::Target, flag(target.watch, true), place);
+        for gate in &target.gates {
+            let value = Value::Predicate(gate.text.value.clone());
+            self.add(format!("{at}.gate.{}", gate.name.value), Section::Gate, value, Some(&gate.name.place));
+        }
+        for table in &target.never {
+            self.add(format!("{at}.never.{}", key(&table.value)), Section::Never, Value::There, Some(&table.place));
+        }
+    }
+
+    fn probes(&mut self, workflow: &Workflow) {
+        for probe in &workflow.plan.probes {
+            let name = &probe.name.value;
+            let sql = workflow.probes.get(name).map_or(probe.sql.value.as_str(), |query| query.sql.as_str());
+            let (at, place) = (format!("probe.{name}"), Some(&probe.name.place));
+            self.own(&at, Section::Probe, format!("on {}: {}", probe.on.value, one_line(sql)), &probe.name.place);
+            self.word(format!("{at}.on"), Section::Probe, Some(&probe.on.value), Some(&probe.on.place));
+            self.add(format!("{at}.sql"), Section::Probe, Value::Script(format!("{sql}\n")), Some(&probe.sql.place));
+            self.word(format!("{at}.doc"), Section::Doc, probe.doc.clone(), place);
+        }
+    }
+
+    fn stage(&mut self, stage: &Stage) {
+        let (at, place) = (format!("stage.{}", stage.name.value), Some(&stage.name.place));
+        let leaves = stage.body.leaves();
+        self.own(&at, Section::Stage, summary(stage), &stage.name.place);
+        self.word(format!("{at}.kind"), Section::Kind, Some(&stage.kind.value), Some(&stage.kind.place));
+        self.word(format!("{at}.doc"), Section::Doc, stage.doc.clone(), place);
+        let on = stage.on.as_ref();
+        self.word(format!("{at}.on"), Section::On, on.map(|on| on.value.clone()), on.map(|on| &on.place));
+        for need in &stage.needs {
+            self.add(format!("{at}.needs.{}", need.value), Section::Needs, Value::There, Some(&need.place));
+        }
+        for guard in &stage.guards {
+            let value = Value::Predicate(guard.text.value.clone());
+            self.add(format!("{at}.guard.{}", guard.name.value), Section::Guard, value, Some(&guard.name.place));
+        }
+        let reason = stage.no_guard.as_ref();
+        self.word(format!("{at}.no_guard"), Section::Reason, reason.map(|r| r.value.clone()), reason.map(|r| &r.place));
+        self.add(format!("{at}.timeout"), Section::Timeout, Value::Longest(stage.timeout), place);
+        self.add(format!("{at}.lock_timeout"), Section::Timeout, Value::Longest(stage.lock_timeout), place);
+        self.add(format!("{at}.retry"), Section::Retry, Value::Most(Some(stage.retry.into())), place);
+        if stage.kind.value == "fingerprint" {
+            self.add(format!("{at}.level"), Section::Proof, level("content"), place);
+        }
+        for leaf in &leaves {
+            self.leaf(&at, leaf);
+        }
+    }
+
+    /// A key of a kind.
+    fn leaf(&mut self, at: &str, leaf: &Leaf) {
+        let path: Vec<&str> = leaf.path.iter().map(String::as_str).collect();
+        let (address, line, place) = (format!("{at}.{}", leaf.shown), leaf.value.line(), Some(&leaf.place));
+        let number = || Value::Most(line.parse().ok());
+        match path.as_slice() {
+            // Where a template lies is no meaning: what it renders is.
+            ["file"] | ["reject", _, "file" | "given"] | ["reject", _, "permit", ..] => {}
+            ["reject", _, "refuse", _, "with", ..] => {}
+            ["traffic"] => self.add(address, Section::Proof, Value::There, place),
+            ["rollback"] => self.add(address, Section::Rollback, Value::There, place),
+            ["method"] if line == "stream" => {}
+            ["transaction"] if line == "true" => {}
+            ["writes", _] => self.add(address, Section::Writes, number(), place),
+            ["ensure", _] => self.add(address, Section::Ensure, Value::Predicate(line), place),
+            ["done_when"] => self.add(address, Section::DoneWhen, Value::Predicate(line), place),
+            ["batch", "until"] => self.add(address, Section::Batch, Value::Predicate(line), place),
+            ["batch", "rows" | "most"] => self.add(address, Section::Batch, number(), place),
+            ["batch", "pause"] => self.word(address, Section::Retry, Some(line), place),
+            ["max_lock_wait"] => match crate::clock::parse_duration(&line) {
+                Ok(time) => self.add(address, Section::Timeout, Value::Longest(time), place),
+                Err(_) => self.word(address, Section::Timeout, Some(line), place),
+            },
+            ["level"] => self.add(address, Section::Proof, level(&line), place),
+            ["equals" | "baseline"] => self.word(address, Section::Proof, Some(line), place),
+            ["jobs" | "method"] => self.word(address, Section::Retry, Some(line), place),
+            ["no_rollback"] | ["reject", _, "no_permit"] => self.word(address, Section::Reason, Some(line), place),
+            ["reject", ..] => self.word(address, Section::Reject, Some(line), place),
+            ["for" | "packet"] => self.word(address, Section::Target, Some(line), place),
+            _ => match &leaf.value {
+                LeafValue::List(items) => {
+                    for item in items {
+                        self.add(format!("{address}.{}", key(item)), listed(&path), Value::There, place);
+                    }
+                }
+                _ => self.word(address, Section::Setting, Some(line), place),
+            },
+        }
+    }
+
+    /// The lock's files of each stage: `STAGE.sql`, `STAGE.rollback.sql`, `STAGE.reject.NAME.CASE.sql`.
+    fn scripts(&mut self, workflow: &Workflow) {
+        for file in &workflow.lock {
+            let Some(name) = file.name.strip_suffix(".sql") else { continue };
+            let (stage, rest) = name.split_once('.').unwrap_or((name, ""));
+            let Some((_, known)) = workflow.plan.stage(stage) else { continue };
+            let (section, leaf) = match rest {
+                "" => (Section::Sql, "file"),
+                "rollback" => (Section::Rollback, "rollback"),
+                "traffic" => (Section::Proof, "traffic"),
+                _ => (Section::Reject, "reject"),
+            };
+            let address = match rest {
+                "" => format!("stage.{stage}.sql"),
+                "rollback" | "traffic" => format!("stage.{stage}.{rest}.sql"),
+                _ => format!("stage.{name}"),
+            };
+            let place = known.body.key_place(leaf).unwrap_or_else(|| known.name.place.clone());
+            self.add(address, section, Value::Script(file.text.clone()), Some(&place));
+        }
+    }
+}
+
+/// What a list of a kind's keys is about.
+fn listed(path: &[&str]) -> Section {
+    match path {
+        ["alters"] => Section::Alters,
+        ["prove" | "monotonic"] => Section::Proof,
+        ["ignore" | "exclude" | "acknowledge"] => Section::Ignore,
+        ["of"] => Section::Sql,
+        _ => Section::Setting,
+    }
+}
+
+/// What a fingerprint looks at, the deepest first.
+fn level(word: &str) -> Value {
+    match word {
+        "content" => Value::Rank(0, "content"),
+        "counts" => Value::Rank(1, "counts"),
+        _ => Value::Rank(2, "schema"),
+    }
+}
+
+/// Yes or no, of which `safe` is the safer one.
+fn flag(value: bool, safe: bool) -> Value {
+    Value::Rank(usize::from(value != safe), if value { "true" } else { "false" })
+}
+
+fn url(url: &UrlRef) -> String {
+    match url {
+        UrlRef::Env(name) => format!("env:{name}"),
+        UrlRef::File(path) => format!("file:{path}"),
+    }
+}
+
+/// A free name as a part of an address.
+fn key(name: &str) -> String {
+    if crate::name::plain(name).is_ok() { name.to_owned() } else { format!("\"{name}\"") }
+}
+
+/// A whole stage in one line.
+fn summary(stage: &Stage) -> String {
+    let leaves = stage.body.leaves();
+    let count = |first: &str| leaves.iter().filter(|leaf| leaf.path.first().is_some_and(|key| key == first)).count();
+    let on = stage.on.as_ref().map(|on| format!(" on {}", on.value)).unwrap_or_default();
+    let mut words = vec![format!("{}{on}", stage.kind.value)];
+    let mut say = |count: usize, what: &str| words.extend((count > 0).then(|| format!("{count} {what}")));
+    say(stage.guards.len(), "guards");
+    say(count("ensure"), "ensures");
+    let proofs = leaves.iter().find(|leaf| leaf.path == ["prove"]).map(|leaf| leaf.value.line());
+    words.extend(proofs.map(|proofs| format!("proofs {proofs}")));
+    words.join(", ")
+}
