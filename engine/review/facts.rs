@@ -71,24 +71,25 @@ impl Section {
         }
     }
 
-    /// All of it, where none changed.
-    fn plural(self) -> Option<&'static str> {
-        Some(match self {
-            Section::Never => "tables of `never`",
-            Section::Gate => "gates",
-            Section::Target => "settings of targets",
-            Section::Writes => "write bounds",
-            Section::Alters => "`alters`",
-            Section::Guard => "guards",
-            Section::Ensure => "ensures",
-            Section::Proof => "proofs",
-            Section::Reject => "cases of rejects",
-            Section::Sql => "renderings",
-            Section::Probe => "probes",
-            Section::Rollback => "rollbacks",
-            Section::Needs => "needs",
+    /// So many of it, none of which changed; `None`: not worth a word.
+    fn counted(self, count: usize) -> Option<&'static str> {
+        let (one, many) = match self {
+            Section::Never => ("table of `never`", "tables of `never`"),
+            Section::Gate => ("gate", "gates"),
+            Section::Target => ("target", "targets"),
+            Section::Writes => ("write bound", "write bounds"),
+            Section::Alters => ("entry of `alters`", "entries of `alters`"),
+            Section::Guard => ("guard", "guards"),
+            Section::Ensure => ("ensure", "ensures"),
+            Section::Proof => ("proof", "proofs"),
+            Section::Reject => ("case of rejects", "cases of rejects"),
+            Section::Sql => ("rendering", "renderings"),
+            Section::Probe => ("probe", "probes"),
+            Section::Rollback => ("rollback", "rollbacks"),
+            Section::Needs => ("need", "needs"),
             _ => return None,
-        })
+        };
+        Some(if count == 1 { one } else { many })
     }
 }
 
@@ -146,6 +147,8 @@ pub(super) struct Fact {
     /// The table it belongs to, as in `stage.a_seed`; when that is new or gone, so is the fact.
     pub owner: Option<String>,
     place: Option<Place>,
+    /// The template it was rendered from.
+    template: Option<String>,
 }
 
 /// All facts of one side.
@@ -181,6 +184,9 @@ impl Facts {
 
     /// `file:line` of a fact.
     pub(super) fn place(&self, address: &str) -> Option<String> {
+        if let Some(template) = self.all.get(address).and_then(|fact| fact.template.as_ref()) {
+            return Some(format!("{}templates/{template}", self.prefix.1));
+        }
         let place = match self.all.get(address) {
             Some(fact) => fact.place.as_ref(),
             None => self.owners.get(address).and_then(|owner| owner.place.as_ref()),
@@ -192,20 +198,30 @@ impl Facts {
         })
     }
 
-    /// How many facts there are of each section of which none changed.
-    pub(super) fn counts(&self, changed: impl Fn(Section) -> bool) -> Vec<Unchanged> {
+    /// How many things of `before` are still there, of each section of which none changed.
+    pub(super) fn counts(&self, before: &Facts, changed: impl Fn(Section) -> bool) -> Vec<Unchanged> {
         let mut counts: BTreeMap<Section, usize> = BTreeMap::new();
-        for fact in self.all.values() {
-            *counts.entry(fact.section).or_default() += 1;
+        for (address, fact) in self.all.iter().filter(|(address, _)| before.all.contains_key(*address)) {
+            // A probe, a rollback or a case of a reject is one thing, whatever number of keys it has.
+            let keys = match fact.section {
+                Section::Probe | Section::Sql => !address.ends_with(".sql"),
+                Section::Rollback => address.ends_with(".sql"),
+                Section::Reject => !matches!(fact.value, Value::Script(_)),
+                Section::Target => !address.ends_with(".url"),
+                Section::Proof => matches!(fact.value, Value::Rank(..) | Value::Script(_)),
+                _ => false,
+            };
+            let script = fact.section == Section::Sql && matches!(fact.value, Value::Script(_));
+            *counts.entry(fact.section).or_default() += usize::from(script || !keys);
         }
-        let unchanged = counts.into_iter().filter(|(section, _)| !changed(*section));
-        unchanged.filter_map(|(section, count)| Some(Unchanged { what: section.plural()?, count })).collect()
+        let unchanged = counts.into_iter().filter(|(section, count)| *count > 0 && !changed(*section));
+        unchanged.filter_map(|(section, count)| Some(Unchanged { what: section.counted(count)?, count })).collect()
     }
 
     fn add(&mut self, address: String, section: Section, value: Value, place: Option<&Place>) {
         let owner = address.split('.').take(2).collect::<Vec<_>>().join(".");
         let owner = Some(owner).filter(|owner| self.owners.contains_key(owner));
-        self.all.insert(address, Fact { section, value, owner, place: place.cloned() });
+        self.all.insert(address, Fact { section, value, owner, place: place.cloned(), template: None });
     }
 
     fn word(&mut self, address: String, section: Section, text: Option<impl Into<String>>, place: Option<&Place>) {
@@ -250,12 +266,7 @@ impl Facts {
         let access = if target.access == Access::Write { Value::Rank(1, "write") } else { Value::Rank(0, "read") };
         let summary = match &target.clone_of {
             Some(origin) => format!("a clone of {}", origin.value),
-            None => format!(
-                "access {}, {} gates, {} tables never written",
-                access.shown(),
-                target.gates.len(),
-                target.never.len()
-            ),
+            None => format!("access {}, gates {}, never {}", access.shown(), target.gates.len(), target.never.len()),
         };
         self.own(&at, Section::Target, summary, &target.name.place);
         self.word(format!("{at}.url"), Section::Target, Some(url(&target.url.value)), Some(&target.url.place));
@@ -376,19 +387,21 @@ impl Facts {
             let Some(name) = file.name.strip_suffix(".sql") else { continue };
             let (stage, rest) = name.split_once('.').unwrap_or((name, ""));
             let Some((_, known)) = workflow.plan.stage(stage) else { continue };
-            let (section, leaf) = match rest {
-                "" => (Section::Sql, "file"),
-                "rollback" => (Section::Rollback, "rollback"),
-                "traffic" => (Section::Proof, "traffic"),
-                _ => (Section::Reject, "reject"),
+            let parts: Vec<&str> = rest.split('.').collect();
+            let (section, address, key) = match parts.as_slice() {
+                [""] => (Section::Sql, format!("stage.{stage}.sql"), vec!["file"]),
+                ["reject", reject, "given"] => {
+                    (Section::Reject, format!("stage.{name}"), vec!["reject", *reject, "given"])
+                }
+                ["reject", reject, ..] => (Section::Reject, format!("stage.{name}"), vec!["reject", *reject, "file"]),
+                ["rollback"] => (Section::Rollback, format!("stage.{name}.sql"), vec!["rollback"]),
+                _ => (Section::Proof, format!("stage.{name}.sql"), parts.clone()),
             };
-            let address = match rest {
-                "" => format!("stage.{stage}.sql"),
-                "rollback" | "traffic" => format!("stage.{stage}.{rest}.sql"),
-                _ => format!("stage.{name}"),
-            };
-            let place = known.body.key_place(leaf).unwrap_or_else(|| known.name.place.clone());
-            self.add(address, section, Value::Script(file.text.clone()), Some(&place));
+            let template = known.body.leaves().into_iter().find(|leaf| leaf.path == key).map(|leaf| leaf.value.line());
+            self.add(address.clone(), section, Value::Script(file.text.clone()), Some(&known.name.place));
+            if let Some(fact) = self.all.get_mut(&address) {
+                fact.template = template;
+            }
         }
     }
 }
@@ -436,9 +449,11 @@ fn summary(stage: &Stage) -> String {
     let count = |first: &str| leaves.iter().filter(|leaf| leaf.path.first().is_some_and(|key| key == first)).count();
     let on = stage.on.as_ref().map(|on| format!(" on {}", on.value)).unwrap_or_default();
     let mut words = vec![format!("{}{on}", stage.kind.value)];
-    let mut say = |count: usize, what: &str| words.extend((count > 0).then(|| format!("{count} {what}")));
-    say(stage.guards.len(), "guards");
-    say(count("ensure"), "ensures");
+    let mut say = |count: usize, what: &str| {
+        words.extend((count > 0).then(|| format!("{count} {what}{}", if count == 1 { "" } else { "s" })))
+    };
+    say(stage.guards.len(), "guard");
+    say(count("ensure"), "ensure");
     let proofs = leaves.iter().find(|leaf| leaf.path == ["prove"]).map(|leaf| leaf.value.line());
     words.extend(proofs.map(|proofs| format!("proofs {proofs}")));
     words.join(", ")

@@ -198,7 +198,7 @@ pub fn compare(old: Side<'_>, new: Side<'_>) -> Review {
         new: new.workflow.map(|_| new.shown.to_owned()),
         stages: shown.map_or(0, |workflow| workflow.stages.len()),
         unchanged: if old.workflow.is_some() {
-            after.counts(|section| changed.contains_key(&section))
+            after.counts(&before, |section| changed.contains_key(&section))
         } else {
             Vec::new()
         },

@@ -1,7 +1,7 @@
 //! Tables that are new or gone as a whole: a stage, a target, a probe, a variable. One finding each, and one more for
 //! everything of a new stage that widens what may happen.
 
-use super::facts::{Facts, Owner, Section};
+use super::facts::{Facts, Owner, Section, Value};
 use super::weigh::finding;
 use super::{Class, Finding, Risk};
 
@@ -60,5 +60,9 @@ fn lost(owner: &str, what: &Owner, before: &Facts) -> Vec<String> {
     let of = before.all.range(format!("{owner}.")..format!("{owner}/"));
     let promises = [Section::Never, Section::Gate, Section::Guard, Section::Ensure, Section::Proof];
     let lost = of.filter(|(address, fact)| promises.contains(&fact.section) && !address.ends_with(".level"));
-    lost.map(|(address, fact)| format!("with it goes {address}: {}", fact.value.shown())).collect()
+    lost.map(|(address, fact)| match fact.value {
+        Value::There => format!("with it goes {address}"),
+        _ => format!("with it goes {address}: {}", fact.value.shown()),
+    })
+    .collect()
 }

@@ -73,7 +73,11 @@ fn weighed(section: Section, old: Option<&Value>, new: Option<&Value>) -> Option
         (None, Some(_)) => (Class::Added, added(section)),
         (Some(_), None) => (Class::Removed, removed(section)),
         (Some(Value::Predicate(old)), Some(Value::Predicate(new))) => return predicate(section, old, new),
-        (Some(Value::Script(old)), Some(Value::Script(new))) => sql::weighed(old, new),
+        // A probe's text is in the plan, and its layout is the plan's.
+        (Some(Value::Script(old)), Some(Value::Script(new))) => {
+            return Some(sql::weighed(old, new))
+                .filter(|(class, _)| section != Section::Probe || *class == Class::Changed);
+        }
         (Some(Value::Most(old)), Some(Value::Most(new))) => {
             let high = |most: &Option<u64>| most.unwrap_or(u64::MAX);
             number(section, high(new) > high(old))

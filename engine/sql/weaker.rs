@@ -200,6 +200,9 @@ fn contradicts(all: &[Condition]) -> bool {
 fn alternatives(text: &str) -> Option<Vec<Vec<Condition>>> {
     let read = |root: &SyntaxNode| {
         let expression = root.descendants().find(|node| node.kind() == SyntaxKind::TARGET)?.first_child()?;
+        if expression.descendants().any(|node| swallows(&node)) {
+            return None;
+        }
         let mut found = Vec::new();
         members(&expression, "or", &mut |alternative| {
             let mut all = Vec::new();
@@ -209,6 +212,14 @@ fn alternatives(text: &str) -> Option<Vec<Vec<Condition>>> {
         Some(found)
     };
     with_tree(&format!("{LEAD}{text}"), |root, _| read(root)).ok().flatten()
+}
+
+/// The parser takes the `OR` behind `a BETWEEN 1 AND 2 OR ...` for a part of the upper end, which PostgreSQL does not.
+fn swallows(node: &SyntaxNode) -> bool {
+    use SyntaxKind::{BETWEEN_EXPR, FIELD_EXPR, LITERAL, NAME_REF, PAREN_EXPR, PREFIX_EXPR};
+    let end = node.last_child().map(|end| end.kind());
+    let plain = [FIELD_EXPR, LITERAL, NAME_REF, PAREN_EXPR, PREFIX_EXPR];
+    node.kind() == BETWEEN_EXPR && !end.is_some_and(|kind| plain.contains(&kind))
 }
 
 /// Hands out what stands between the words `AND` (or `OR`) at the top, through parentheses.

@@ -44,6 +44,8 @@ fn what_can_be_decided() {
         ("a = '1'", "a <> '01'", Undecided),
         ("a NOT BETWEEN 1 AND 2", "a NOT BETWEEN 1 AND 3", Undecided),
         ("a = 1 OR b = 2 AND c = 3", "a = 1 OR b = 2", Loosened),
+        ("a BETWEEN 1 AND 2 OR b = 3", "a BETWEEN 1 AND 2 OR b = 3 AND c = 4", Undecided),
+        ("(a BETWEEN 1 AND 2) OR b = 3", "(a BETWEEN 1 AND 2) OR b = 3 AND c = 4", Tightened),
     ];
     for (old, new, wanted) in pairs {
         assert_eq!(weigh(old, new), wanted, "{old} | {new}");
