@@ -377,7 +377,7 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
                 DiffForm::Json => command::diff::Form::Json,
             };
             let vars = PlanArg { plan: PathBuf::new(), vars }.into();
-            let args = command::diff::Args { old, new, vars, form };
+            let args = command::diff::Args { old, new, vars, form, journal };
             ended(command::diff::run(&args), form == command::diff::Form::Json)
         }
         Verb::Graph { plan, format } => {

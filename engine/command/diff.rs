@@ -1,8 +1,10 @@
 //! `diff OLD NEW`: what a change of plans means, riskiest first. Files, folders, or revisions that `git` knows.
 //!
-//! `sides` finds what the two words name, `git` takes files out of a revision; what a difference means is in `review`.
+//! `sides` finds what the two words name, `git` takes files out of a revision, `past` reads the journals of earlier runs; what a
+//! difference means is in `review`.
 
 mod git;
+mod past;
 mod sides;
 
 use super::{PlanArgs, given, print, tell};
@@ -37,6 +39,8 @@ pub struct Args {
     pub vars: PlanArgs,
     /// What to draw.
     pub form: Form,
+    /// `--journal`, where earlier runs are kept.
+    pub journal: Option<String>,
 }
 
 /// A plan that does not compile.
@@ -70,6 +74,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             }
         }
     }
+    past::look_back(args.journal.as_deref(), &mut reviews);
     show(args.form, &reviews, &invalid, exit);
     Ok(exit)
 }

@@ -44,7 +44,9 @@ impl Layout {
         self.moved += kept.len() - longest_rise(&kept);
         self.gone += old.len() - kept.len();
         self.come += new.len() - kept.len();
-        let comments = |lines: &[(&str, usize)]| lines.iter().filter(|(line, _)| line.starts_with(['#', '-'])).count();
+        let comments = |lines: &[(&str, usize)]| {
+            lines.iter().filter(|(line, _)| line.starts_with('#') || line.starts_with("--")).count()
+        };
         let told: HashMap<&(&str, usize), ()> = new.iter().map(|line| (line, ())).collect();
         let gone: Vec<_> = old.iter().filter(|line| !told.contains_key(line)).copied().collect();
         let come: Vec<_> = new.iter().filter(|line| !place.contains_key(line)).copied().collect();

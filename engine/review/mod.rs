@@ -2,6 +2,7 @@
 //! a database or the clock.
 //!
 //! `facts` says what a plan holds, address by address; `weigh` says what it means that one of them is another now;
+//! `past` what a changed guard would have done to earlier runs,
 //! `order` which stages lost their order, `sql` what became of the rendered statements, `layout` how many lines only moved.
 //! `text`, `markdown` and `json` show the same findings. Start at `compare`.
 
@@ -11,6 +12,7 @@ mod layout;
 mod markdown;
 mod order;
 mod owners;
+mod past;
 mod reach;
 mod sql;
 mod text;
@@ -19,6 +21,7 @@ mod weigh;
 pub use json::json;
 pub use layout::Layout;
 pub use markdown::{markdown, refused};
+pub use past::{Asked, PastRun, look_back, wants_runs};
 pub use text::{Paint, text};
 
 use crate::compile::Workflow;

@@ -7,7 +7,7 @@ use crate::compile::Workflow;
 use std::collections::BTreeMap;
 
 /// Stages that a line names before it counts the others.
-const NAMED: usize = 5;
+const NAMED: usize = 20;
 
 /// Gives each need that is gone its risk, and the pairs that became unordered.
 pub(super) fn explain(old: &Workflow, new: &Workflow, findings: &mut [Finding]) {

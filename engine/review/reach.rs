@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Stages and addresses that a line names before it counts the others.
-const NAMED: usize = 8;
+const NAMED: usize = 40;
 
 /// A changed default is one finding with the stages it reaches, not one for each of them.
 pub(super) fn gather(old: &Workflow, new: &Workflow, findings: Vec<Finding>) -> Vec<Finding> {
@@ -159,30 +159,24 @@ pub(super) fn remarks(old: Option<&Workflow>, new: Option<&Workflow>, findings: 
     let mut remarks = Vec::new();
     for stage in new.plan.stages.iter().filter(|stage| stage.kind.value == "packet") {
         let carries = carried(stage);
+        let target = leaf(stage, "for").map(|target| target.line()).unwrap_or_default();
         let touches = |finding: &&Finding| {
             let own = finding.stage.as_deref().is_some_and(|s| carries.contains(s) || s == stage.name.value);
-            let sealed = matches!(
-                finding.section,
-                Section::Gate
-                    | Section::Never
-                    | Section::Probe
-                    | Section::Writes
-                    | Section::Alters
-                    | Section::Sql
-                    | Section::Rollback
-                    | Section::Guard
-                    | Section::Ensure
-                    | Section::DoneWhen
-                    | Section::Timeout
-                    | Section::Setting
-                    | Section::Stage
-            );
-            sealed && (own || finding.stage.is_none())
+            match finding.section {
+                Section::Gate | Section::Never => finding.address.starts_with(&format!("target.{target}.")),
+                Section::Probe => finding.class == Class::Changed && finding.risk == Risk::Raised,
+                Section::Setting | Section::Timeout => {
+                    own || finding.stage.is_none() && !finding.address.starts_with("target.")
+                }
+                Section::Doc | Section::Reject | Section::Proof | Section::Retry | Section::Needs => false,
+                _ => own,
+            }
         };
         let count = findings.iter().filter(touches).count();
         if count > 0 {
             remarks.push(format!(
-                "approvals: {count} of these findings reach what `{}` seals: a packet that was approved before is not this plan's",
+                "approvals: {} what `{}` seals: a packet that was approved before is not this plan's",
+                if count == 1 { "one finding reaches".to_owned() } else { format!("{count} findings reach") },
                 stage.name.value
             ));
         }
@@ -202,9 +196,13 @@ pub(super) fn remarks(old: Option<&Workflow>, new: Option<&Workflow>, findings: 
 
 /// The stages that a packet carries.
 fn carried(stage: &Stage) -> BTreeSet<String> {
-    let of = stage.body.leaves().into_iter().find(|leaf| leaf.path == ["of"]);
-    match of.map(|leaf| leaf.value) {
+    match leaf(stage, "of") {
         Some(LeafValue::List(stages)) => stages.into_iter().collect(),
         _ => BTreeSet::new(),
     }
+}
+
+/// What a key of a stage's kind says.
+fn leaf(stage: &Stage, key: &str) -> Option<LeafValue> {
+    stage.body.leaves().into_iter().find(|leaf| leaf.path == [key]).map(|leaf| leaf.value)
 }

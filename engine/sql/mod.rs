@@ -25,7 +25,7 @@ pub use probe::check_probe;
 pub use refuse::{Where, nondeterministic, refuse};
 pub use respell::plain_words;
 pub use split::{Kind, Statement, split};
-pub use weaker::{Weight, weigh};
+pub use weaker::{Weight, passes, weigh};
 
 use crate::diag::{Diagnostics, Source};
 use std::sync::Arc;

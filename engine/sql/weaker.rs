@@ -43,6 +43,45 @@ pub fn weigh(old: &str, new: &str) -> Weight {
     }
 }
 
+/// Would the predicate pass with these readings, each the text of a value? `None`: that cannot be told here.
+pub fn passes(text: &str, reading: impl Fn(&str) -> Option<String>) -> Option<bool> {
+    let holds = |one: &Condition| match one {
+        Condition::Test(left, test) => match reading(left)?.as_str() {
+            // Compared with anything it is not true.
+            "NULL" => Some(false),
+            value => numeric(value).map(|number| passes_as_number(&number, test)).unwrap_or_default(),
+        },
+        Condition::Whole(_) => None,
+    };
+    let all = |conditions: &Vec<Condition>| {
+        let held: Vec<Option<bool>> = conditions.iter().map(holds).collect();
+        if held.contains(&Some(false)) {
+            Some(false)
+        } else {
+            held.into_iter().collect::<Option<Vec<bool>>>().map(|_| true)
+        }
+    };
+    let held: Vec<Option<bool>> = alternatives(text)?.iter().map(all).collect();
+    if held.contains(&Some(true)) { Some(true) } else { held.into_iter().collect::<Option<Vec<bool>>>().map(|_| false) }
+}
+
+fn numeric(text: &str) -> Option<Number> {
+    match text.strip_prefix('-') {
+        Some(digits) => Number::parse(digits, true),
+        None => Number::parse(text, false),
+    }
+}
+
+/// `None` where the test is about words.
+fn passes_as_number(number: &Number, test: &Test) -> Option<bool> {
+    let word = |one: &Constant| matches!(one, Constant::Word(_));
+    match test {
+        Test::Among(list) if list.iter().any(word) => None,
+        Test::Not(one) if word(one) => None,
+        _ => Some(passes_for_certain(&Constant::Number(number.clone()), test)),
+    }
+}
+
 /// One thing that must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Condition {
@@ -123,7 +162,7 @@ fn follows(all: &[Condition], wanted: &Condition) -> bool {
     let Condition::Test(left, wanted) = wanted else { return false };
     let tests: Vec<&Test> = tests_of(all, left).collect();
     match survivors(&tests) {
-        Some(left_over) => left_over.iter().all(|constant| passes(constant, wanted)),
+        Some(left_over) => left_over.iter().all(|constant| passes_for_certain(constant, wanted)),
         None => match wanted {
             Test::Least(at, itself) => tests.iter().any(|test| above(test, at, *itself)),
             Test::Most(at, itself) => tests.iter().any(|test| below(test, at, *itself)),
@@ -160,7 +199,7 @@ fn survivors<'t>(tests: &[&'t Test]) -> Option<Vec<&'t Constant>> {
 }
 
 /// Does the constant pass for certain?
-fn passes(constant: &Constant, test: &Test) -> bool {
+fn passes_for_certain(constant: &Constant, test: &Test) -> bool {
     match (constant, test) {
         (_, Test::Among(list)) => list.contains(constant),
         (Constant::Number(number), Test::Least(at, itself)) => number > at || *itself && number == at,
@@ -176,7 +215,7 @@ fn may_pass(number: &Constant, test: &Test) -> bool {
     match test {
         Test::Among(list) => list.iter().any(|one| one == number || word(one)),
         Test::Not(other) if word(other) => true,
-        _ => passes(number, test),
+        _ => passes_for_certain(number, test),
     }
 }
 

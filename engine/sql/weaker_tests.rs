@@ -1,6 +1,6 @@
 //! What is decided of two predicates, and what is not. Whether PostgreSQL agrees is asked in `tests/diff_guards.rs`.
 
-use super::{Number, Weight, weigh};
+use super::{Number, Weight, passes, weigh};
 
 #[test]
 fn what_can_be_decided() {
@@ -77,4 +77,35 @@ fn numbers_are_exact() {
     assert_eq!(parse("-0.0"), parse("00"));
     assert_eq!(parse("1.50"), parse("01.5"));
     assert_eq!(parse("1e3"), None);
+}
+
+#[test]
+fn what_passes_with_known_readings() {
+    let known = |name: &str| match name {
+        "gap" => Some("42".to_owned()),
+        "before.gap" => Some("-1.50".to_owned()),
+        "nothing" => Some("NULL".to_owned()),
+        "word" => Some("x".to_owned()),
+        _ => None,
+    };
+    let cases = [
+        ("gap >= 1", Some(true)),
+        ("gap = 210", Some(false)),
+        ("gap IN (1, 42.0)", Some(true)),
+        ("gap >= 1 AND before.gap <= -1.5", Some(true)),
+        ("gap >= 1 AND before.gap < -1.5", Some(false)),
+        ("nothing = 1", Some(false)),
+        ("nothing = 1 OR gap = 42", Some(true)),
+        ("unread = 1", None),
+        ("unread = 1 AND gap = 1", Some(false)),
+        ("unread = 1 OR gap = 42", Some(true)),
+        ("unread = 1 OR gap = 1", None),
+        ("word = 'x'", None),
+        ("gap = '42'", None),
+        ("abs(gap) = 42", None),
+        ("gap IS NULL", None),
+    ];
+    for (text, wanted) in cases {
+        assert_eq!(passes(text, known), wanted, "{text}");
+    }
 }
