@@ -192,6 +192,8 @@ fn a_pure_reformat() {
     stages.reverse();
     let respelled = head.replace("10m", "600s").replace("# The first pipeline", "# The very first pipeline");
     fs::write(repository.path(PLAN), format!("{respelled}{}\n", stages.join("\n\n"))).expect("the plan");
+    // The lock lists predicates in the order of the file.
+    repository.engine(&["render", PLAN]);
     repository.commit();
     comment(&repository, "reformat", 0);
     assert!(repository.diff(&[]).out.starts_with("no change in meaning, formatting only: "));
@@ -255,11 +257,7 @@ fn folders_are_paired_by_name_and_a_plan_on_one_side_is_new_or_gone() {
         "{}",
         ended.out
     );
-    assert!(
-        ended.out.contains("no difference · HEAD~1:plans/clone_a_to_g.toml -> HEAD:plans/clone_a_to_g.toml"),
-        "{}",
-        ended.out
-    );
+    assert!(ended.out.contains("no difference · plans/clone_a_to_g.toml, HEAD~1 -> HEAD"), "{}", ended.out);
     let whole = repository.engine(&["diff", "HEAD~1..HEAD", "."]);
     assert_eq!((whole.code, whole.out.lines().count()), (21, ended.out.lines().count()), "{}", whole.out);
     let one = repository.engine(&["diff", "HEAD~1..HEAD", "plans/hello.toml"]);

@@ -121,7 +121,7 @@ impl Value {
             Value::Most(None) => "all".to_owned(),
             Value::Longest(time) => show_duration(*time),
             Value::Rank(_, word) => (*word).to_owned(),
-            Value::There => "yes".to_owned(),
+            Value::There => "there".to_owned(),
             Value::Script(text) => crate::digest::hex(text.as_bytes())[..8].to_owned(),
         }
     }

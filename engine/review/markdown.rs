@@ -72,23 +72,58 @@ fn cell(value: &str) -> String {
     format!("{} and {} more characters", code(&cut), value.chars().count() - LONGEST)
 }
 
-/// Code that cannot end early: a bar would end the cell, a backtick the code.
+/// Code that cannot end early: a bar would end the cell, a run of backticks the code.
 fn code(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let text = text.replace('|', "\\|");
-    if text.is_empty() {
+    if text.trim().is_empty() {
         return String::new();
     }
-    if text.contains('`') { format!("`` {text} ``").replace("``` ", "`` ") } else { format!("`{text}`") }
+    let text = text.replace('|', "\\|");
+    match longest_run(&text) {
+        0 => format!("`{text}`"),
+        run => {
+            let ticks = "`".repeat(run + 1);
+            format!("{ticks} {text} {ticks}")
+        }
+    }
 }
 
-/// Words of ours with names in backticks.
+/// Words of ours: what stands in backticks stays, everything else is text and no markup.
 fn prose(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().replace(['<', '>'], " ")
+    let mut within = false;
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        within ^= c == '`';
+        match c {
+            c if c.is_control() => out.push(' '),
+            '\\' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '!' | '|' | '~' | '&' if !within => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn longest_run(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
 }
 
 /// A fence longer than any run of backticks in the text.
 fn fence(text: &str) -> String {
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    "`".repeat(longest.max(2) + 1)
+    "`".repeat(longest_run(text).max(2) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cell, code, fence, prose};
+
+    #[test]
+    fn nothing_that_a_plan_says_becomes_markup() {
+        assert_eq!(code("a | b"), "`a \\| b`");
+        assert_eq!(code("a `b` ``c"), "``` a `b` ``c ```");
+        assert_eq!(code("a\nb"), "`a b`");
+        assert_eq!(prose("`a_b` is <b>bold</b> [x](y)"), "`a_b` is \\<b\\>bold\\</b\\> \\[x\\](y)");
+        assert_eq!(prose("orders >= 0"), "orders \\>= 0");
+        assert_eq!(fence("```` is long"), "`````");
+        assert!(cell(&"x".repeat(200)).ends_with("` and 40 more characters"));
+    }
 }

@@ -61,8 +61,8 @@ fn lost(owner: &str, what: &Owner, before: &Facts) -> Vec<String> {
     let promises = [Section::Never, Section::Gate, Section::Guard, Section::Ensure, Section::Proof];
     let lost = of.filter(|(address, fact)| promises.contains(&fact.section) && !address.ends_with(".level"));
     lost.map(|(address, fact)| match fact.value {
-        Value::There => format!("with it goes {address}"),
-        _ => format!("with it goes {address}: {}", fact.value.shown()),
+        Value::There => format!("with it goes `{address}`"),
+        _ => format!("with it goes `{address}`: {}", fact.value.shown().replace('`', "'")),
     })
     .collect()
 }

@@ -102,7 +102,8 @@ fn were(count: usize) -> String {
 /// ` (gap 196, gap 42)`.
 fn readings(asked: &[&&Asked]) -> String {
     let one = |asked: &&&&Asked| {
-        let values: Vec<String> = asked.operands.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let values: Vec<String> =
+            asked.operands.iter().map(|(name, value)| format!("{name} {}", value.replace('`', "'"))).collect();
         values.join(" and ")
     };
     let mut words: Vec<String> = asked.iter().take(NAMED).map(|asked| one(&asked)).collect();

@@ -1,6 +1,6 @@
 //! A review for a terminal: the verdict, then one line a finding, then what did not change. Understandable without colour.
 
-use super::{Class, Finding, Layout, Review, Risk};
+use super::{Finding, Layout, Review, Risk};
 
 /// With colours or without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +64,19 @@ pub(super) fn verdict(review: &Review) -> (String, Risk) {
     }
 }
 
-/// `plans/x.toml`, or both names where they differ.
+/// `plans/x.toml`, with its revisions where it has some, or both names where they differ.
 pub(super) fn sides(review: &Review) -> String {
-    match (&review.old, &review.new) {
-        (Some(old), Some(new)) if old == new => new.clone(),
-        (Some(old), Some(new)) => format!("{old} -> {new}"),
-        (None, Some(new)) => format!("{new}, a new plan"),
-        (Some(old), None) => format!("{old}, which is gone"),
-        (None, None) => review.plan.clone(),
+    let (old, new) = match (&review.old, &review.new) {
+        (Some(old), Some(new)) => (old, new),
+        (None, Some(new)) => return format!("{new}, a new plan"),
+        (Some(old), None) => return format!("{old}, which is gone"),
+        (None, None) => return review.plan.clone(),
+    };
+    match (old.split_once(':'), new.split_once(':')) {
+        _ if old == new => new.clone(),
+        (Some((before, path)), Some((after, same))) if path == same => format!("{path}, {before} -> {after}"),
+        (Some((before, path)), None) if path == new => format!("{path}, since {before}"),
+        _ => format!("{old} -> {new}"),
     }
 }
 
@@ -106,22 +111,15 @@ fn line(finding: &Finding, width: usize, paint: Paint) -> String {
     out
 }
 
-/// Both values, on one line.
-pub(super) fn values(finding: &Finding) -> String {
+/// Both values, on one line. What is there or not has no value but that.
+fn values(finding: &Finding) -> String {
     match (&finding.old, &finding.new) {
         (Some(old), Some(new)) => format!("{old} -> {new}"),
-        (Some(old), None) => format!("was {}", or_there(old, finding)),
-        (None, Some(new)) => or_there(new, finding),
+        (Some(old), None) if old == "there" => "was there".to_owned(),
+        (Some(old), None) => format!("was {old}"),
+        (None, Some(new)) if new == "there" => "is there now".to_owned(),
+        (None, Some(new)) => new.clone(),
         (None, None) => String::new(),
-    }
-}
-
-/// What is there or not has no value but that.
-fn or_there(value: &str, finding: &Finding) -> String {
-    match (value, finding.class) {
-        ("yes", Class::Added) => "is there now".to_owned(),
-        ("yes", _) => "there".to_owned(),
-        _ => value.to_owned(),
     }
 }
 

@@ -46,7 +46,7 @@ impl Repository {
     pub(super) fn around(path: &Path) -> Result<Repository, Failure> {
         let whole = std::path::absolute(path).map_err(|e| failed(Exit::Io, format!("`{}`: {e}", path.display())))?;
         let whole = plain(&whole);
-        let near = whole.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+        let near = whole.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
         let real = near.canonicalize().map_err(|e| failed(Exit::Io, format!("`{}`: {e}", near.display())))?;
         let below = whole.strip_prefix(near).unwrap_or(Path::new(""));
         let top = git(&real, &["rev-parse", "--show-toplevel"], None).map_err(|failure| match failure.exit {

@@ -22,9 +22,11 @@ pub(super) fn look_back(journal: Option<&str>, reviews: &mut [Review]) {
         match home.as_ref().map_err(Clone::clone).and_then(|home| runs(home, &review.plan)) {
             Ok((runs, unread)) => {
                 review::look_back(review, &runs);
-                review
-                    .remarks
-                    .extend((unread > 0).then(|| format!("{unread} journals of earlier runs cannot be read")));
+                review.remarks.extend(match unread {
+                    0 => None,
+                    1 => Some("1 journal of an earlier run cannot be read".to_owned()),
+                    many => Some(format!("{many} journals of earlier runs cannot be read")),
+                });
             }
             Err(failure) => review.remarks.push(format!("earlier runs were not looked at: {}", failure.what)),
         }
