@@ -144,34 +144,36 @@ fn one_line(text: &str) -> String {
 pub(super) struct Fact {
     pub section: Section,
     pub value: Value,
-    /// The table it belongs to, as in `stage.a_seed`; when that is new or gone, so is the fact.
-    pub owner: Option<String>,
     place: Option<Place>,
-    /// The template it was rendered from.
-    template: Option<String>,
 }
 
 /// All facts of one side.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct Facts<'w> {
     pub all: BTreeMap<String, Fact>,
-    /// Tables that are new or gone as a whole, each with the line that sums it up.
+    /// Stages, targets, probes and variables: tables that can be new or gone as a whole.
     pub owners: BTreeMap<String, Owner>,
-    prefix: (String, String),
+    workflow: Option<&'w Workflow>,
+    prefix: (&'w str, &'w str),
 }
 
-/// A stage, target, probe or variable.
+/// A table that facts belong to.
 #[derive(Clone, Debug)]
 pub(super) struct Owner {
     pub section: Section,
-    pub summary: String,
-    place: Option<Place>,
+    place: Place,
 }
 
-impl Facts {
+/// The table that an address belongs to, as in `stage.a_seed`; when that is new or gone, so is the fact.
+pub(super) fn owner(address: &str) -> &str {
+    let second = address.match_indices('.').nth(1).map_or(address.len(), |(at, _)| at);
+    &address[..second]
+}
+
+impl<'w> Facts<'w> {
     /// What this side holds; nothing when there is no plan.
-    pub(super) fn of(side: &Side<'_>) -> Facts {
-        let mut facts = Facts { prefix: (side.prefix.0.to_owned(), side.prefix.1.to_owned()), ..Facts::default() };
+    pub(super) fn of(side: &Side<'w>) -> Facts<'w> {
+        let mut facts = Facts { prefix: side.prefix, workflow: side.workflow, ..Facts::default() };
         let Some(workflow) = side.workflow else { return facts };
         facts.plan(&workflow.plan);
         facts.vars(&workflow.plan);
@@ -182,24 +184,70 @@ impl Facts {
         facts
     }
 
-    /// `file:line` of a fact.
+    /// `file:line` of a fact, or the template it was rendered from.
     pub(super) fn place(&self, address: &str) -> Option<String> {
-        if let Some(template) = self.all.get(address).and_then(|fact| fact.template.as_ref()) {
-            return Some(format!("{}templates/{template}", self.prefix.1));
-        }
         let place = match self.all.get(address) {
-            Some(fact) => fact.place.as_ref(),
-            None => self.owners.get(address).and_then(|owner| owner.place.as_ref()),
+            Some(fact) => {
+                if let Some(template) = self.template(address, fact) {
+                    return Some(format!("{}templates/{template}", self.prefix.1));
+                }
+                fact.place.as_ref()
+            }
+            None => self.owners.get(address).map(|owner| &owner.place),
         }?;
         let shown = place.shown();
-        Some(match shown.strip_prefix(&self.prefix.0) {
+        Some(match shown.strip_prefix(self.prefix.0) {
             Some(rest) if !self.prefix.0.is_empty() => format!("{}{rest}", self.prefix.1),
             _ => shown,
         })
     }
 
+    /// The template that a stage's SQL comes from, below `templates/`.
+    fn template(&self, address: &str, fact: &Fact) -> Option<String> {
+        let (Value::Script(_), Some(rest)) = (&fact.value, address.strip_prefix("stage.")) else { return None };
+        let parts: Vec<&str> = rest.split('.').collect();
+        let key = match parts.as_slice() {
+            [_, "sql"] => vec!["file"],
+            [_, "reject", reject, "given"] => vec!["reject", *reject, "given"],
+            [_, "reject", reject, ..] => vec!["reject", *reject, "file"],
+            [_, key, "sql"] => vec![*key],
+            _ => return None,
+        };
+        let (_, stage) = self.workflow?.plan.stage(parts[0])?;
+        stage.body.leaves().into_iter().find(|leaf| leaf.path == key).map(|leaf| leaf.value.line())
+    }
+
+    /// A table in one line.
+    pub(super) fn summary(&self, address: &str) -> String {
+        let (table, name) = address.split_once('.').unwrap_or((address, ""));
+        let Some(plan) = self.workflow.map(|workflow| &workflow.plan) else { return String::new() };
+        let said = |key: &str| self.all.get(&format!("{address}.{key}")).map(|fact| fact.value.shown());
+        match table {
+            "stage" => plan.stage(name).map(|(_, stage)| stage_line(stage)),
+            "target" => plan.target(name).map(|target| match &target.clone_of {
+                Some(origin) => format!("a clone of {}", origin.value),
+                None => format!(
+                    "access {}, gates {}, never {}",
+                    said("access").unwrap_or_default(),
+                    target.gates.len(),
+                    target.never.len()
+                ),
+            }),
+            "probe" => plan.probe(name).map(|probe| {
+                let sql =
+                    self.workflow.and_then(|workflow| workflow.probes.get(name)).map(|query| one_line(&query.sql));
+                format!("on {}: {}", probe.on.value, sql.unwrap_or_default())
+            }),
+            _ => said("type").map(|kind| match said("default") {
+                Some(default) => format!("{kind}, by default {default}"),
+                None => kind,
+            }),
+        }
+        .unwrap_or_default()
+    }
+
     /// How many things of `before` are still there, of each section of which none changed.
-    pub(super) fn counts(&self, before: &Facts, changed: impl Fn(Section) -> bool) -> Vec<Unchanged> {
+    pub(super) fn counts(&self, before: &Facts<'_>, changed: impl Fn(Section) -> bool) -> Vec<Unchanged> {
         let mut counts: BTreeMap<Section, usize> = BTreeMap::new();
         for (address, fact) in self.all.iter().filter(|(address, _)| before.all.contains_key(*address)) {
             // A probe, a rollback or a case of a reject is one thing, whatever number of keys it has.
@@ -219,9 +267,7 @@ impl Facts {
     }
 
     fn add(&mut self, address: String, section: Section, value: Value, place: Option<&Place>) {
-        let owner = address.split('.').take(2).collect::<Vec<_>>().join(".");
-        let owner = Some(owner).filter(|owner| self.owners.contains_key(owner));
-        self.all.insert(address, Fact { section, value, owner, place: place.cloned(), template: None });
+        self.all.insert(address, Fact { section, value, place: place.cloned() });
     }
 
     fn word(&mut self, address: String, section: Section, text: Option<impl Into<String>>, place: Option<&Place>) {
@@ -230,8 +276,8 @@ impl Facts {
         }
     }
 
-    fn own(&mut self, address: &str, section: Section, summary: String, place: &Place) {
-        self.owners.insert(address.to_owned(), Owner { section, summary, place: Some(place.clone()) });
+    fn own(&mut self, address: &str, section: Section, place: &Place) {
+        self.owners.insert(address.to_owned(), Owner { section, place: place.clone() });
     }
 
     fn plan(&mut self, plan: &Plan) {
@@ -248,9 +294,7 @@ impl Facts {
                 other => format!("{other:?}").to_lowercase(),
             };
             let default = var.default.as_ref().map(|default| default.value.to_string());
-            let summary =
-                default.as_ref().map_or_else(|| kind.clone(), |default| format!("{kind}, by default {default}"));
-            self.own(&at, Section::Var, summary, &var.name.place);
+            self.own(&at, Section::Var, &var.name.place);
             self.word(format!("{at}.type"), Section::Var, Some(kind), place);
             self.word(format!("{at}.default"), Section::Var, default, var.default.as_ref().map(|d| &d.place));
             self.word(format!("{at}.min"), Section::Var, var.bounds.0.map(|bound| bound.to_string()), place);
@@ -264,11 +308,7 @@ impl Facts {
         let name = &target.name.value;
         let (at, place) = (format!("target.{name}"), Some(&target.name.place));
         let access = if target.access == Access::Write { Value::Rank(1, "write") } else { Value::Rank(0, "read") };
-        let summary = match &target.clone_of {
-            Some(origin) => format!("a clone of {}", origin.value),
-            None => format!("access {}, gates {}, never {}", access.shown(), target.gates.len(), target.never.len()),
-        };
-        self.own(&at, Section::Target, summary, &target.name.place);
+        self.own(&at, Section::Target, &target.name.place);
         self.word(format!("{at}.url"), Section::Target, Some(url(&target.url.value)), Some(&target.url.place));
         let maker = target.maker_url.as_ref();
         self.word(format!("{at}.maker_url"), Section::Target, maker.map(|m| url(&m.value)), maker.map(|m| &m.place));
@@ -306,7 +346,7 @@ impl Facts {
             let name = &probe.name.value;
             let sql = workflow.probes.get(name).map_or(probe.sql.value.as_str(), |query| query.sql.as_str());
             let (at, place) = (format!("probe.{name}"), Some(&probe.name.place));
-            self.own(&at, Section::Probe, format!("on {}: {}", probe.on.value, one_line(sql)), &probe.name.place);
+            self.own(&at, Section::Probe, &probe.name.place);
             self.word(format!("{at}.on"), Section::Probe, Some(&probe.on.value), Some(&probe.on.place));
             self.add(format!("{at}.sql"), Section::Probe, Value::Script(format!("{sql}\n")), Some(&probe.sql.place));
             self.word(format!("{at}.doc"), Section::Doc, probe.doc.clone(), place);
@@ -316,7 +356,7 @@ impl Facts {
     fn stage(&mut self, stage: &Stage) {
         let (at, place) = (format!("stage.{}", stage.name.value), Some(&stage.name.place));
         let leaves = stage.body.leaves();
-        self.own(&at, Section::Stage, summary(stage), &stage.name.place);
+        self.own(&at, Section::Stage, &stage.name.place);
         self.word(format!("{at}.kind"), Section::Kind, Some(&stage.kind.value), Some(&stage.kind.place));
         self.word(format!("{at}.doc"), Section::Doc, stage.doc.clone(), place);
         let on = stage.on.as_ref();
@@ -387,21 +427,13 @@ impl Facts {
             let Some(name) = file.name.strip_suffix(".sql") else { continue };
             let (stage, rest) = name.split_once('.').unwrap_or((name, ""));
             let Some((_, known)) = workflow.plan.stage(stage) else { continue };
-            let parts: Vec<&str> = rest.split('.').collect();
-            let (section, address, key) = match parts.as_slice() {
-                [""] => (Section::Sql, format!("stage.{stage}.sql"), vec!["file"]),
-                ["reject", reject, "given"] => {
-                    (Section::Reject, format!("stage.{name}"), vec!["reject", *reject, "given"])
-                }
-                ["reject", reject, ..] => (Section::Reject, format!("stage.{name}"), vec!["reject", *reject, "file"]),
-                ["rollback"] => (Section::Rollback, format!("stage.{name}.sql"), vec!["rollback"]),
-                _ => (Section::Proof, format!("stage.{name}.sql"), parts.clone()),
+            let (section, address) = match rest {
+                "" => (Section::Sql, format!("stage.{stage}.sql")),
+                "rollback" => (Section::Rollback, format!("stage.{name}.sql")),
+                _ if rest.starts_with("reject.") => (Section::Reject, format!("stage.{name}")),
+                _ => (Section::Proof, format!("stage.{name}.sql")),
             };
-            let template = known.body.leaves().into_iter().find(|leaf| leaf.path == key).map(|leaf| leaf.value.line());
-            self.add(address.clone(), section, Value::Script(file.text.clone()), Some(&known.name.place));
-            if let Some(fact) = self.all.get_mut(&address) {
-                fact.template = template;
-            }
+            self.add(address, section, Value::Script(file.text.clone()), Some(&known.name.place));
         }
     }
 }
@@ -444,7 +476,7 @@ fn key(name: &str) -> String {
 }
 
 /// A whole stage in one line.
-fn summary(stage: &Stage) -> String {
+fn stage_line(stage: &Stage) -> String {
     let leaves = stage.body.leaves();
     let count = |first: &str| leaves.iter().filter(|leaf| leaf.path.first().is_some_and(|key| key == first)).count();
     let on = stage.on.as_ref().map(|on| format!(" on {}", on.value)).unwrap_or_default();

@@ -4,65 +4,77 @@
 use super::facts::Section;
 use super::{Class, Finding, Risk};
 use crate::compile::Workflow;
-use std::collections::BTreeMap;
 
 /// Stages that a line names before it counts the others.
 const NAMED: usize = 20;
 
+/// A stage and those it followed and follows no longer.
+struct Lost<'w> {
+    stage: &'w str,
+    /// The first of them, in the order of the file.
+    first: Vec<&'w str>,
+    count: usize,
+}
+
+impl Lost<'_> {
+    fn line(&self) -> String {
+        let mut words: Vec<String> = self.first.iter().map(|stage| format!("`{stage}`")).collect();
+        words.extend((self.count > NAMED).then(|| format!("{} more", self.count - NAMED)));
+        format!("`{}` may now start before {} ended", self.stage, words.join(", "))
+    }
+}
+
 /// Gives each need that is gone its risk, and the pairs that became unordered.
 pub(super) fn explain(old: &Workflow, new: &Workflow, findings: &mut [Finding]) {
     let gone = |finding: &&mut Finding| finding.section == Section::Needs && finding.class == Class::Removed;
-    if !findings.iter_mut().any(|finding| gone(&finding)) {
+    let mut told: Vec<&mut Finding> = findings.iter_mut().filter(gone).collect();
+    if told.is_empty() {
         return;
     }
-    let mut lost = unordered(old, new);
-    let mut told: Vec<&mut Finding> = findings.iter_mut().filter(gone).collect();
+    let lost = unordered(old, new);
+    let of = |finding: &Finding| lost.iter().find(|lost| finding.stage.as_deref() == Some(lost.stage));
     for finding in &mut told {
-        let stage = finding.stage.clone().unwrap_or_default();
-        match lost.remove(&stage) {
-            Some(others) => {
-                finding.risk = Risk::Raised;
-                finding.notes.push(format!("`{stage}` may now start before {} ended", named(&others)));
-            }
-            None if finding.notes.is_empty() => {
-                finding.notes.push("every pair of stages that had an order still has it".to_owned());
-            }
-            None => {}
+        finding.notes.push(match of(finding) {
+            Some(lost) => lost.line(),
+            None => "every pair of stages that had an order still has it".to_owned(),
+        });
+        if of(finding).is_some() {
+            finding.risk = Risk::Raised;
         }
     }
     // Stages further down lost an order as well; the first need that is gone tells of them.
-    if let (Some(first), false) = (told.iter_mut().find(|finding| finding.risk == Risk::Raised), lost.is_empty()) {
-        let more = lost.len().saturating_sub(NAMED);
-        let lines = lost.iter().take(NAMED);
-        first
-            .notes
-            .extend(lines.map(|(stage, others)| format!("`{stage}` may now start before {} ended", named(others))));
+    let own: Vec<String> = told.iter().filter_map(|finding| finding.stage.clone()).collect();
+    let further: Vec<&Lost<'_>> = lost.iter().filter(|lost| !own.iter().any(|own| own == lost.stage)).collect();
+    let first = if told.iter().any(|finding| finding.risk == Risk::Raised) {
+        told.iter_mut().find(|finding| finding.risk == Risk::Raised)
+    } else {
+        told.first_mut()
+    };
+    if let (Some(first), false) = (first, further.is_empty()) {
+        first.risk = Risk::Raised;
+        first.notes.extend(further.iter().take(NAMED).map(|lost| lost.line()));
+        let more = further.len().saturating_sub(NAMED);
         first.notes.extend((more > 0).then(|| format!("and {more} more stages lost an order")));
     }
 }
 
-/// Stages of both plans, each with those it followed and follows no longer.
-fn unordered(old: &Workflow, new: &Workflow) -> BTreeMap<String, Vec<String>> {
+/// Stages of both plans that lost an order, in the order of the old file.
+fn unordered<'w>(old: &'w Workflow, new: &Workflow) -> Vec<Lost<'w>> {
     let both: Vec<(usize, usize, &str)> = (old.plan.stages.iter().enumerate())
         .filter_map(|(at, stage)| Some((at, new.index(&stage.name.value)?, stage.name.value.as_str())))
         .collect();
-    let mut lost = BTreeMap::new();
-    for (old_at, new_at, name) in &both {
-        let unordered = both.iter().filter(|(old_other, new_other, _)| {
-            old.plan.graph.upstream(*old_at, *old_other)
+    let lost = |(old_at, new_at, stage): &(usize, usize, &'w str)| {
+        let mut lost = Lost { stage, first: Vec::new(), count: 0 };
+        for (old_other, new_other, other) in &both {
+            let unordered = old.plan.graph.upstream(*old_at, *old_other)
                 && !new.plan.graph.upstream(*new_at, *new_other)
-                && !new.plan.graph.upstream(*new_other, *new_at)
-        });
-        let others: Vec<String> = unordered.map(|(_, _, other)| (*other).to_owned()).collect();
-        if !others.is_empty() {
-            lost.insert((*name).to_owned(), others);
+                && !new.plan.graph.upstream(*new_other, *new_at);
+            if unordered {
+                lost.count += 1;
+                lost.first.extend((lost.count <= NAMED).then_some(*other));
+            }
         }
-    }
-    lost
-}
-
-fn named(stages: &[String]) -> String {
-    let mut words: Vec<String> = stages.iter().take(NAMED).map(|stage| format!("`{stage}`")).collect();
-    words.extend((stages.len() > NAMED).then(|| format!("{} more", stages.len() - NAMED)));
-    words.join(", ")
+        lost
+    };
+    both.iter().map(lost).filter(|lost| lost.count > 0).collect()
 }

@@ -6,7 +6,7 @@ use super::weigh::finding;
 use super::{Class, Finding, Risk};
 
 /// Findings over tables that are there on one side only.
-pub(super) fn findings(before: &Facts, after: &Facts) -> Vec<Finding> {
+pub(super) fn findings(before: &Facts<'_>, after: &Facts<'_>) -> Vec<Finding> {
     let whole = before.owners.is_empty() || after.owners.is_empty();
     // Of a plan that is new or gone as a whole, its stages and targets say enough.
     let told = |owner: &Owner| !whole || matches!(owner.section, Section::Stage | Section::Target);
@@ -16,7 +16,7 @@ pub(super) fn findings(before: &Facts, after: &Facts) -> Vec<Finding> {
     {
         let risk = if risky_to_lose(address, owner, before) { Risk::Raised } else { Risk::Differs };
         let mut gone = finding(address, owner.section, (Class::Removed, risk), before, after);
-        gone.old = Some(owner.summary.clone());
+        gone.old = Some(before.summary(address));
         gone.notes = lost(address, owner, before);
         found.push(gone);
     }
@@ -25,7 +25,7 @@ pub(super) fn findings(before: &Facts, after: &Facts) -> Vec<Finding> {
     {
         let risk = if matches!(owner.section, Section::Stage | Section::Target) { Risk::Raised } else { Risk::Differs };
         let mut new = finding(address, owner.section, (Class::Added, risk), before, after);
-        new.new = Some(owner.summary.clone());
+        new.new = Some(after.summary(address));
         found.push(new);
         found.extend(widened(address, before, after));
     }
@@ -33,7 +33,7 @@ pub(super) fn findings(before: &Facts, after: &Facts) -> Vec<Finding> {
 }
 
 /// What a new stage may change, what it says it does without, and its SQL.
-fn widened(owner: &str, before: &Facts, after: &Facts) -> Vec<Finding> {
+fn widened(owner: &str, before: &Facts<'_>, after: &Facts<'_>) -> Vec<Finding> {
     let of = after.all.range(format!("{owner}.")..format!("{owner}/"));
     let told = of.filter(|(address, fact)| match fact.section {
         Section::Writes | Section::Alters | Section::Ignore | Section::Reason => true,
@@ -44,7 +44,7 @@ fn widened(owner: &str, before: &Facts, after: &Facts) -> Vec<Finding> {
 }
 
 /// A stage is a promise; a target without gates and `never` promises nothing.
-fn risky_to_lose(address: &str, owner: &Owner, before: &Facts) -> bool {
+fn risky_to_lose(address: &str, owner: &Owner, before: &Facts<'_>) -> bool {
     match owner.section {
         Section::Stage => true,
         Section::Target => !lost(address, owner, before).is_empty(),
@@ -53,7 +53,7 @@ fn risky_to_lose(address: &str, owner: &Owner, before: &Facts) -> bool {
 }
 
 /// The promises that went with it, by their addresses.
-fn lost(owner: &str, what: &Owner, before: &Facts) -> Vec<String> {
+fn lost(owner: &str, what: &Owner, before: &Facts<'_>) -> Vec<String> {
     if !matches!(what.section, Section::Stage | Section::Target) {
         return Vec::new();
     }

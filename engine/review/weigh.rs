@@ -1,27 +1,27 @@
 //! What it means that a fact is another now: one table of rules.
 
-use super::facts::{Facts, Section, Value};
+use super::facts::{Facts, Section, Value, owner};
 use super::{Class, Finding, Risk, sql};
 use crate::sql::{Weight, weigh};
-use std::collections::BTreeSet;
 
 /// Findings over all facts whose table is there on both sides.
-pub(super) fn findings(before: &Facts, after: &Facts) -> Vec<Finding> {
-    let addresses: BTreeSet<&String> = before.all.keys().chain(after.all.keys()).collect();
-    let stands = |owner: &Option<String>| {
-        owner.as_ref().is_none_or(|owner| before.owners.contains_key(owner) && after.owners.contains_key(owner))
+pub(super) fn findings(before: &Facts<'_>, after: &Facts<'_>) -> Vec<Finding> {
+    let stands = |address: &str| {
+        let owner = owner(address);
+        before.owners.contains_key(owner) == after.owners.contains_key(owner)
     };
     let one = |address: &String| {
         let (old, new) = (before.all.get(address), after.all.get(address));
-        let fact = new.or(old).filter(|fact| stands(&fact.owner))?;
         let values = (old.map(|fact| &fact.value), new.map(|fact| &fact.value));
-        if values.0 == values.1 || said_elsewhere(address, before, after) {
+        if values.0 == values.1 || !stands(address) || said_elsewhere(address, before, after) {
             return None;
         }
-        let (class, risk) = weighed(fact.section, values.0, values.1)?;
-        Some(finding(address, fact.section, (class, risk), before, after))
+        let section = new.or(old)?.section;
+        let (class, risk) = weighed(section, values.0, values.1)?;
+        Some(finding(address, section, (class, risk), before, after))
     };
-    addresses.into_iter().filter_map(one).collect()
+    let new = after.all.keys().filter(|address| !before.all.contains_key(*address));
+    before.all.keys().chain(new).filter_map(one).collect()
 }
 
 /// The finding about one address.
@@ -29,8 +29,8 @@ pub(super) fn finding(
     address: &str,
     section: Section,
     (class, risk): (Class, Risk),
-    before: &Facts,
-    after: &Facts,
+    before: &Facts<'_>,
+    after: &Facts<'_>,
 ) -> Finding {
     let (old, new) = (before.all.get(address).map(|f| &f.value), after.all.get(address).map(|f| &f.value));
     let script = |value: Option<&Value>| match value {
@@ -56,7 +56,7 @@ pub(super) fn finding(
 }
 
 /// That a rollback or a case of a reject is there or not is one finding, not one for each of its keys.
-fn said_elsewhere(address: &str, before: &Facts, after: &Facts) -> bool {
+fn said_elsewhere(address: &str, before: &Facts<'_>, after: &Facts<'_>) -> bool {
     let both = |address: &str| before.all.contains_key(address) && after.all.contains_key(address);
     if both(address) {
         return false;
