@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | 10 | `cli`: clap definitions, exit codes |
 //! | 9 | `command`: one file a verb: parse, call, show |
-//! | 8 | `run`, `ui`, `sandbox`: time, the terminal, a throw-away server |
+//! | 8 | `run`, `ui`, `sandbox`, `review`: time, the terminal, a throw-away server, what a change of a plan means |
 //! | 7 | `compile`: plan and kinds become a workflow |
 //! | 6 | `stage`: the kinds, one file each |
 //! | 5 | `guard`, `proof`: may it start, did it keep its promise |
@@ -42,6 +42,7 @@ pub mod programs;
 pub mod proof;
 pub mod render;
 pub mod report;
+pub mod review;
 pub mod run;
 pub mod sandbox;
 pub mod sql;

@@ -59,6 +59,21 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// What a change of plans means, riskiest first (exit 21 when the risk is raised, 20 when they differ)
+    Diff {
+        /// The old plan or folder of plans; or a revision of git, `REVISION:PATH`, or `A..B`
+        old: String,
+        /// The new one; beside a revision or `A..B` the path in it
+        new: String,
+        #[command(flatten)]
+        vars: Vars,
+        /// What to draw it as
+        #[arg(long, value_enum, default_value = "text")]
+        format: DiffForm,
+        /// The same as --format json
+        #[arg(long)]
+        json: bool,
+    },
     /// Draw the plan's graph
     Graph {
         #[command(flatten)]
@@ -220,6 +235,13 @@ enum CheckForm {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+enum DiffForm {
+    Text,
+    Markdown,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum GraphForm {
     Text,
     Mermaid,
@@ -378,6 +400,17 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
         Verb::Plan { plan, json } => ended(command::plan::run(&plan.into(), json).await, json),
         Verb::Fmt { plans, check } => ended(command::fmt::run(&plans, check), false),
         Verb::Render { plan, check } => ended(command::render::run(&plan.into(), check, false), false),
+        Verb::Diff { old, new, vars, format, json } => {
+            let form = match format {
+                _ if json => command::diff::Form::Json,
+                DiffForm::Text => command::diff::Form::Text,
+                DiffForm::Markdown => command::diff::Form::Markdown,
+                DiffForm::Json => command::diff::Form::Json,
+            };
+            let vars = PlanArg { plan: PathBuf::new(), vars }.into();
+            let args = command::diff::Args { old, new, vars, form, journal };
+            ended(command::diff::run(&args), form == command::diff::Form::Json)
+        }
         Verb::Graph { plan, format } => {
             let form = match format {
                 GraphForm::Text => command::graph::Form::Text,

@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod check;
+pub mod diff;
 pub mod doctor;
 pub mod drop;
 pub mod fingerprint;

@@ -17,8 +17,10 @@ pub enum Exit {
     PlanInvalid = 10,
     /// The lock is stale.
     LockStale = 11,
-    /// Two fingerprints differ.
+    /// Two things that were compared differ.
     Differs = 20,
+    /// A change of a plan raises the risk.
+    RiskRaised = 21,
     /// Blocked by a guard or gate.
     Blocked = 30,
     /// A guard or gate could not be evaluated.
@@ -65,8 +67,8 @@ impl Exit {
     pub fn of(code: u8) -> Option<Exit> {
         use Exit::{
             Blocked, BoundExceeded, ChangedByOthers, ChangedByUs, Differs, EnsureFailed, Held, InputsChanged,
-            Interrupted, Io, LockStale, NoGo, NotEvaluable, NotRefused, Ok, PlanInvalid, ProofFailed, StageFailed,
-            Stuck, Temporary, Terminated, Usage, WrongDatabase,
+            Interrupted, Io, LockStale, NoGo, NotEvaluable, NotRefused, Ok, PlanInvalid, ProofFailed, RiskRaised,
+            StageFailed, Stuck, Temporary, Terminated, Usage, WrongDatabase,
         };
         let all = [
             Ok,
@@ -75,6 +77,7 @@ impl Exit {
             PlanInvalid,
             LockStale,
             Differs,
+            RiskRaised,
             Blocked,
             NotEvaluable,
             StageFailed,

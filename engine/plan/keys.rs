@@ -3,7 +3,10 @@
 //! Every getter removes its key and pushes a diagnostic when the value has the wrong type; it then
 //! answers as if the key were absent, so that one mistake is reported once and the walk goes on.
 
+mod leaves;
 mod named;
+
+pub use leaves::{Leaf, LeafValue};
 
 use super::tree::{Cell, Item, Node};
 use super::{Spot, Value, stray};

@@ -59,6 +59,8 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// `[probe.NAME]`, in file order.
     pub probes: Vec<Probe>,
+    /// `[defaults]`, or what holds without them.
+    pub defaults: Defaults,
     /// `[stage.NAME]`, in file order.
     pub stages: Vec<Stage>,
     /// The DAG over `stages` (indices into it).
@@ -290,6 +292,17 @@ pub struct Probe {
     pub doc: Option<String>,
     /// The query, a template.
     pub sql: Spot<String>,
+}
+
+/// What a stage gets that says nothing itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Bound of a whole stage.
+    pub timeout: Duration,
+    /// Longest wait for a lock.
+    pub lock_timeout: Duration,
+    /// Further tries.
+    pub retry: u32,
 }
 
 /// One stage: the envelope all kinds share, and the rest.

@@ -12,8 +12,10 @@ mod parse;
 mod predicate;
 mod probe;
 mod refuse;
+mod respell;
 mod scan;
 mod split;
+mod weaker;
 mod words;
 
 pub use crate::name::quote::{ident, literal, qualified, table_ref};
@@ -21,7 +23,9 @@ pub use locate::locate;
 pub use predicate::{Name, Predicate, Use};
 pub use probe::check_probe;
 pub use refuse::{Where, nondeterministic, refuse};
+pub use respell::plain_words;
 pub use split::{Kind, Statement, split};
+pub use weaker::{Weight, passes, weigh};
 
 use crate::diag::{Diagnostics, Source};
 use std::sync::Arc;

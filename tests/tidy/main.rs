@@ -16,7 +16,7 @@ const FLOORS: [&[&str]; 11] = [
     &["guard", "proof"],
     &["stage"],
     &["compile"],
-    &["run", "ui", "sandbox"],
+    &["run", "ui", "sandbox", "review"],
     &["command"],
     &["cli"],
 ];

@@ -13,7 +13,7 @@ mod words;
 use super::graph::Graph;
 use super::keys::Keys;
 use super::tree::Node;
-use super::{Index, Plan, Spot, Stage, stray};
+use super::{Defaults, Index, Plan, Spot, Stage, stray};
 use crate::diag::{Diagnostic, Diagnostics, Place, Source};
 use crate::name;
 use std::collections::{HashMap, HashSet};
@@ -42,7 +42,7 @@ pub(super) fn plan(source: &Arc<Source>, nodes: Vec<Node>, out: &mut Diagnostics
     let probe_tables = root.tables("probe", out);
     let stage_written = root.has("stage");
     let stage_tables = root.tables("stage", out);
-    let defaults = stages::Defaults::read(&mut root, out);
+    let defaults = Defaults::read(&mut root, out);
     root.finish(&["engine", "plan", "var", "target", "probe", "defaults", "stage"], out);
 
     distinct(&var_tables, &probe_tables, out);
@@ -62,7 +62,7 @@ pub(super) fn plan(source: &Arc<Source>, nodes: Vec<Node>, out: &mut Diagnostics
         stages: index(stages.iter().map(|stage| &stage.name)),
     };
     let (source, Head { name, doc, search_path }) = (Arc::clone(source), head);
-    Some(Plan { source, name, doc, search_path, vars, targets, probes, stages, graph: graph?, index })
+    Some(Plan { source, name, doc, search_path, vars, targets, probes, defaults, stages, graph: graph?, index })
 }
 
 /// `engine = 1`. Nothing else is said of a plan of an unknown version.

@@ -2,7 +2,7 @@
 
 use super::super::keys::Keys;
 use super::super::stray::{near, quoted};
-use super::super::{NamedText, Spot, Stage};
+use super::super::{Defaults, NamedText, Spot, Stage};
 use super::{Tables, words};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::name;
@@ -11,13 +11,6 @@ use std::time::Duration;
 
 /// PostgreSQL counts a timeout in milliseconds of 31 bits.
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24 * 24);
-
-/// `[defaults]`.
-pub(super) struct Defaults {
-    timeout: Duration,
-    lock_timeout: Duration,
-    retry: u32,
-}
 
 impl Defaults {
     pub(super) fn read(root: &mut Keys, out: &mut Diagnostics) -> Defaults {

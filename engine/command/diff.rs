@@ -1,0 +1,188 @@
+//! `diff OLD NEW`: what a change of plans means, riskiest first. Files, folders, or revisions that `git` knows.
+//!
+//! `sides` finds what the two words name, `git` takes files out of a revision, `past` reads the journals of earlier runs; what a
+//! difference means is in `review`.
+
+mod git;
+mod past;
+mod sides;
+
+use super::{PlanArgs, given, print, tell};
+use crate::compile::{self, Given, Workflow};
+use crate::diag::Diagnostics;
+use crate::event::{Exit, Failure};
+use crate::plan;
+use crate::review::{self, Paint, Review, Side};
+use sides::{Pair, Tree};
+use std::io::IsTerminal;
+use std::path::Path;
+
+/// What the review is drawn as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// For a terminal.
+    Text,
+    /// For a comment on a pull request.
+    Markdown,
+    /// One document, see `docs/diff.schema.json`.
+    Json,
+}
+
+/// The command line.
+#[derive(Clone, Debug)]
+pub struct Args {
+    /// A file, a folder, `REVISION`, `REVISION:PATH` or `A..B`.
+    pub old: String,
+    /// A file, a folder or `REVISION:PATH`; beside a revision or `A..B` the path in it.
+    pub new: String,
+    /// Values of variables, for whichever side declares them.
+    pub vars: PlanArgs,
+    /// What to draw.
+    pub form: Form,
+    /// `--journal`, where earlier runs are kept.
+    pub journal: Option<String>,
+}
+
+/// A plan that does not compile.
+struct Invalid {
+    side: &'static str,
+    shown: String,
+    problems: Diagnostics,
+    prefix: (String, String),
+}
+
+/// Compares plans.
+///
+/// # Errors
+/// A side that is not there, or cannot be read out of its revision.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let (old, new) = sides::resolve(&args.old, &args.new)?;
+    let pairs = sides::pairs(&old, &new)?;
+    let mut given = given(&args.vars)?;
+    // Both sides mean the same day, also at midnight.
+    given.date.get_or_insert_with(crate::clock::today);
+    let (mut reviews, mut invalid, mut exit) = (Vec::new(), Vec::new(), Exit::Ok);
+    for pair in &pairs {
+        match one(pair, (&old, &new), &given)? {
+            Ok((review, own)) => {
+                exit = exit.worse(own);
+                reviews.push(review);
+            }
+            Err(problems) => {
+                exit = exit.worse(Exit::PlanInvalid);
+                invalid.extend(problems);
+            }
+        }
+    }
+    past::look_back(args.journal.as_deref(), &mut reviews);
+    show(args.form, &reviews, &invalid, exit);
+    Ok(exit)
+}
+
+/// One plan on both sides: its review and exit code, or all that is wrong with it.
+fn one(
+    pair: &Pair,
+    (old, new): (&Tree, &Tree),
+    given: &Given,
+) -> Result<Result<(Review, Exit), Vec<Invalid>>, Failure> {
+    let declared = [&pair.old, &pair.new].map(|path| path.as_deref().map(|path| variables(path, given)));
+    let own = |at: usize| Given { vars: only(given, &declared, at), date: given.date.clone() };
+    let compile = |path: &Option<std::path::PathBuf>, given: Given| {
+        path.as_ref().map(|path| compile::workflow(path, &given)).transpose()
+    };
+    let (given_old, given_new) = (own(0), own(1));
+    let (before, after) = std::thread::scope(|scope| {
+        let work = || compile(&pair.old, given_old);
+        let beside = std::thread::Builder::new().stack_size(8 << 20).spawn_scoped(scope, work);
+        let after = compile(&pair.new, given_new);
+        let before = beside.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        (before, after)
+    });
+    let before = before.map_err(|e| Failure::new(Exit::Io, format!("no thread could be started: {e}")))?;
+    let failed = |side, tree: &Tree, path: &Option<std::path::PathBuf>, problems: Diagnostics| Invalid {
+        side,
+        shown: path.as_ref().map(|path| tree.shown(path)).unwrap_or_default(),
+        problems,
+        prefix: tree.prefix(),
+    };
+    let (before, after) = match (before, after) {
+        (Ok(before), Ok(after)) => (before, after),
+        (before, after) => {
+            let old = before.err().map(|problems| failed("old", old, &pair.old, problems));
+            let new = after.err().map(|problems| failed("new", new, &pair.new, problems));
+            return Ok(Err(old.into_iter().chain(new).collect()));
+        }
+    };
+    let shown = [(old, &pair.old), (new, &pair.new)]
+        .map(|(tree, path)| path.as_ref().map(|p| tree.shown(p)).unwrap_or_default());
+    let prefixes = [old.prefix(), new.prefix()];
+    let side = |at: usize, workflow| Side {
+        shown: shown[at].as_str(),
+        prefix: (prefixes[at].0.as_str(), prefixes[at].1.as_str()),
+        workflow,
+    };
+    let mut review = review::compare(side(0, before.as_ref()), side(1, after.as_ref()));
+    let mut exit = review.exit();
+    if let Some(after) = &after
+        && is_stale(after)?
+    {
+        let remark = format!("lock stale: what people read there is not this; type engine render {}", shown[1]);
+        review.remarks.insert(0, remark);
+        exit = exit.worse(Exit::LockStale);
+    }
+    Ok(Ok((review, exit)))
+}
+
+/// A lock that is there and is not what would run.
+fn is_stale(workflow: &Workflow) -> Result<bool, Failure> {
+    Ok(workflow.lock_dir.is_dir() && !compile::stale(&workflow.lock_dir, &workflow.lock)?.is_empty())
+}
+
+/// The variables that a plan declares; of one that cannot be read none. Not asked where none is given.
+fn variables(path: &Path, given: &Given) -> Vec<String> {
+    if given.vars.is_empty() {
+        return Vec::new();
+    }
+    let plan = plan::load(path).map(|(plan, _)| plan);
+    plan.map(|plan| plan.vars.into_iter().map(|var| var.name.value).collect()).unwrap_or_default()
+}
+
+/// The values for one side: those of variables that it declares, or that neither does, so that this is said.
+fn only(given: &Given, declared: &[Option<Vec<String>>; 2], at: usize) -> Vec<(String, String)> {
+    let has = |at: usize, name: &String| declared[at].as_ref().is_some_and(|names| names.contains(name));
+    let wanted = given.vars.iter().filter(|(name, _)| has(at, name) || !has(1 - at, name));
+    wanted.cloned().collect()
+}
+
+fn show(form: Form, reviews: &[Review], invalid: &[Invalid], exit: Exit) {
+    for one in invalid {
+        let drawn = one.problems.draw(std::io::stderr().is_terminal());
+        tell(&format!("the {} side does not compile: {}\n\n{}", one.side, one.shown, renamed(&drawn, &one.prefix)));
+    }
+    match form {
+        Form::Json => {
+            let lines = invalid.iter().flat_map(|one| {
+                one.problems.json_lines().into_iter().map(move |line| (one.side, renamed(&line, &one.prefix)))
+            });
+            print(&format!("{}\n", review::json(reviews, lines, exit)));
+        }
+        Form::Markdown => {
+            let failed = invalid.iter().map(|one| {
+                let problems = renamed(&one.problems.draw(false), &one.prefix);
+                review::refused(one.side, &one.shown, &problems)
+            });
+            let texts: Vec<String> = failed.chain(reviews.iter().map(review::markdown)).collect();
+            print(&texts.join("\n"));
+        }
+        Form::Text => {
+            let paint = if std::io::stdout().is_terminal() { Paint::Colour } else { Paint::Plain };
+            let texts: Vec<String> = reviews.iter().map(|one| review::text(one, paint)).collect();
+            print(&texts.join("\n"));
+        }
+    }
+}
+
+/// Paths as people know them, not where the files of a revision were put.
+fn renamed(text: &str, (from, to): &(String, String)) -> String {
+    if from.is_empty() { text.to_owned() } else { text.replace(from.as_str(), to) }
+}

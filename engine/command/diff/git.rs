@@ -1,0 +1,217 @@
+//! Files of a revision, read through the `git` command: the plans, the templates beside them and the locks. The working
+//! tree, the index and the repository stay as they are.
+
+use crate::event::{Exit, Failure};
+use std::path::{Component, Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// The repository around a path, and the path in it.
+#[derive(Debug)]
+pub(super) struct Repository {
+    top: PathBuf,
+    /// Relative to the top, with `/`.
+    path: String,
+}
+
+/// Files that were taken out of a revision; they vanish with this.
+#[derive(Debug)]
+pub(super) struct Taken {
+    folder: TempDir,
+    /// As it was named.
+    pub(super) revision: String,
+}
+
+impl Taken {
+    /// Where the repository's top is.
+    pub(super) fn root(&self) -> PathBuf {
+        self.folder.path().join(TREE)
+    }
+}
+
+/// A folder of its own, so that what lies beside the temporary one is never taken for the plan's.
+const TREE: &str = "tree";
+
+/// A file of a revision.
+struct Blob {
+    id: String,
+    path: String,
+}
+
+impl Repository {
+    /// Finds it; the path itself need not be there any more.
+    ///
+    /// # Errors
+    /// There is no `git` (1), or no repository (2).
+    pub(super) fn around(path: &Path) -> Result<Repository, Failure> {
+        let whole = std::path::absolute(path).map_err(|e| failed(Exit::Io, format!("`{}`: {e}", path.display())))?;
+        let whole = plain(&whole);
+        let near = whole.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+        let real = near.canonicalize().map_err(|e| failed(Exit::Io, format!("`{}`: {e}", near.display())))?;
+        let below = whole.strip_prefix(near).unwrap_or(Path::new(""));
+        let top = git(&real, &["rev-parse", "--show-toplevel"], None).map_err(|failure| match failure.exit {
+            Exit::Usage => failed(Exit::Usage, format!("`{}` is in no git repository", near.display())),
+            _ => failure,
+        })?;
+        let top = PathBuf::from(String::from_utf8_lossy(&top).trim_end_matches('\n'));
+        let path = real.join(below);
+        let path = path.strip_prefix(&top).unwrap_or(&path).to_string_lossy().into_owned();
+        Ok(Repository { top, path })
+    }
+
+    /// Where two revisions parted.
+    ///
+    /// # Errors
+    /// One is not known (2).
+    pub(super) fn parted(&self, one: &str, other: &str) -> Result<String, Failure> {
+        let (one, other) = (self.commit(one)?, self.commit(other)?);
+        let base = git(&self.top, &["merge-base", &one, &other], None)?;
+        Ok(String::from_utf8_lossy(&base).trim().chars().take(12).collect())
+    }
+
+    /// Takes the plan (or the folder's plans), `templates/` and `sql/` out of a revision; answers where the path is then.
+    ///
+    /// # Errors
+    /// The revision is not known (2), or its files cannot be read or put aside (1).
+    pub(super) fn take(&self, revision: &str) -> Result<(PathBuf, Taken), Failure> {
+        let commit = self.commit(revision)?;
+        let blobs = self.blobs(&commit, revision)?;
+        let wanted: Vec<&Blob> = self.wanted(&blobs);
+        let aside = |e: std::io::Error| failed(Exit::Io, format!("the files of `{revision}` cannot be put aside: {e}"));
+        let folder = tempfile::Builder::new().prefix("engine-diff-").tempdir().map_err(aside)?;
+        let taken = Taken { folder, revision: revision.to_owned() };
+        let root = taken.root();
+        std::fs::create_dir(&root).map_err(aside)?;
+        for (blob, bytes) in wanted.iter().zip(self.contents(&wanted, revision)?) {
+            let file = root.join(&blob.path);
+            std::fs::create_dir_all(file.parent().unwrap_or(&root)).map_err(aside)?;
+            std::fs::write(&file, bytes).map_err(aside)?;
+        }
+        let path = if self.path.is_empty() { root } else { root.join(&self.path) };
+        Ok((path, taken))
+    }
+
+    fn commit(&self, revision: &str) -> Result<String, Failure> {
+        let named = format!("{revision}^{{commit}}");
+        let words = ["rev-parse", "--verify", "--quiet", "--end-of-options", &named];
+        let id = git(&self.top, &words, None).map_err(|failure| match failure.exit {
+            Exit::Usage => failed(Exit::Usage, format!("git knows no revision `{revision}` in {}", self.top.display()))
+                .next("see", "git branch --all, git log --oneline; a clone in CI may need git fetch --unshallow"),
+            _ => failure,
+        })?;
+        Ok(String::from_utf8_lossy(&id).trim().to_owned())
+    }
+
+    /// All regular files of a commit. Symbolic links are no templates and no plans.
+    fn blobs(&self, commit: &str, revision: &str) -> Result<Vec<Blob>, Failure> {
+        let listing =
+            git(&self.top, &["ls-tree", "-r", "-z", "--full-tree", commit], None).map_err(|f| unread(f, revision))?;
+        let text = String::from_utf8_lossy(&listing);
+        let blob = |entry: &str| {
+            let (head, path) = entry.split_once('\t')?;
+            let words: Vec<&str> = head.split(' ').collect();
+            let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+            let regular = words.first().is_some_and(|mode| mode.starts_with("100"));
+            (regular && inside).then(|| Blob { id: words.get(2).unwrap_or(&"").to_string(), path: path.to_owned() })
+        };
+        Ok(text.split('\0').filter_map(blob).collect())
+    }
+
+    /// What a comparison reads of them.
+    fn wanted<'b>(&self, blobs: &'b [Blob]) -> Vec<&'b Blob> {
+        let below = |folder: &str, path: &str| path.strip_prefix(folder).map(str::to_owned);
+        let is_file = blobs.iter().any(|blob| blob.path == self.path);
+        let own = if self.path.is_empty() { String::new() } else { format!("{}/", self.path) };
+        let plan = |path: &str| match below(&own, path) {
+            _ if is_file => path == self.path,
+            Some(rest) => path.ends_with(".toml") && !rest.strip_prefix("plans/").unwrap_or(&rest).contains('/'),
+            None => false,
+        };
+        // As `compile` looks for them: beside the plan, or one folder up.
+        let folder = if is_file { parent(&self.path) } else { own.clone() };
+        let roots = [folder.clone(), parent(folder.trim_end_matches('/'))];
+        let beside = |path: &str| {
+            roots.iter().any(|root| {
+                below(root, path).is_some_and(|rest| {
+                    rest.starts_with("templates/") || rest.starts_with("sql/") && rest.matches('/').count() == 2
+                })
+            })
+        };
+        blobs.iter().filter(|blob| plan(&blob.path) || beside(&blob.path)).collect()
+    }
+
+    /// Their bytes, by one process.
+    fn contents(&self, blobs: &[&Blob], revision: &str) -> Result<Vec<Vec<u8>>, Failure> {
+        if blobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: String = blobs.iter().map(|blob| format!("{}\n", blob.id)).collect();
+        let answer = git(&self.top, &["cat-file", "--batch"], Some(&ids)).map_err(|f| unread(f, revision))?;
+        let broken = || failed(Exit::Io, format!("git cat-file answered something unknown for `{revision}`"));
+        let (mut at, mut contents) = (0, Vec::with_capacity(blobs.len()));
+        for _ in blobs {
+            let head = answer[at..].iter().position(|byte| *byte == b'\n').ok_or_else(broken)?;
+            let line = String::from_utf8_lossy(&answer[at..at + head]);
+            let size: usize = line.rsplit(' ').next().and_then(|size| size.parse().ok()).ok_or_else(broken)?;
+            let from = at + head + 1;
+            contents.push(answer.get(from..from + size).ok_or_else(broken)?.to_vec());
+            at = from + size + 1;
+        }
+        Ok(contents)
+    }
+}
+
+/// The folder of a path with `/` behind it; empty at the top.
+fn parent(path: &str) -> String {
+    path.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default()
+}
+
+/// Without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => _ = out.pop(),
+            Component::CurDir => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Runs `git`; what it refuses is exit 2 with its words, that it cannot run is exit 1.
+fn git(folder: &Path, words: &[&str], input: Option<&str>) -> Result<Vec<u8>, Failure> {
+    let cannot = |e: std::io::Error| {
+        failed(Exit::Io, format!("git cannot be run: {e}"))
+            .next("install", "git, or compare two files: engine diff OLD NEW")
+    };
+    // From a file, so that neither side can wait for the other.
+    let stdin = match input {
+        Some(text) => {
+            use std::io::{Seek, Write};
+            let mut file = tempfile::tempfile().map_err(cannot)?;
+            file.write_all(text.as_bytes()).and_then(|()| file.rewind()).map_err(cannot)?;
+            Stdio::from(file)
+        }
+        None => Stdio::null(),
+    };
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(words).stdin(stdin).env("LC_ALL", "C");
+    let output = command.output().map_err(cannot)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(failed(
+        Exit::Usage,
+        format!("git {}: {}", words.first().unwrap_or(&""), said.lines().next().unwrap_or("failed")),
+    ))
+}
+
+fn failed(exit: Exit, what: String) -> Failure {
+    Failure::new(exit, what).changed("nothing was changed")
+}
+
+fn unread(failure: Failure, revision: &str) -> Failure {
+    Failure { exit: Exit::Io, what: format!("the files of `{revision}` cannot be read: {}", failure.what), ..failure }
+}

@@ -1,0 +1,160 @@
+//! What the two words of `diff` name: a tree of files each, and in them the plans that are compared.
+
+use super::git::{self, Repository};
+use crate::event::{Exit, Failure};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// One side's files.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// The plan, or the folder with plans; it may be missing.
+    path: PathBuf,
+    /// Files that were taken out of a revision, and what that is called.
+    taken: Option<git::Taken>,
+}
+
+/// One plan on both sides; `None`: it is not there.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) old: Option<PathBuf>,
+    pub(super) new: Option<PathBuf>,
+}
+
+impl Tree {
+    /// A path in it, as people know it.
+    pub(super) fn shown(&self, path: &Path) -> String {
+        let text = path.display().to_string();
+        let (from, to) = self.prefix();
+        match text.strip_prefix(&from) {
+            Some(rest) if !from.is_empty() => format!("{to}{rest}"),
+            _ => text,
+        }
+    }
+
+    /// What its paths begin with, and what is shown instead; both empty for files of this folder.
+    pub(super) fn prefix(&self) -> (String, String) {
+        match &self.taken {
+            Some(taken) => (format!("{}/", taken.root().display()), format!("{}:", taken.revision)),
+            None => (String::new(), String::new()),
+        }
+    }
+}
+
+/// What a word names.
+enum Word<'w> {
+    Path(&'w str),
+    /// A revision, and the path in it.
+    Blob(&'w str, &'w str),
+    /// Neither a file nor `REVISION:PATH`.
+    Other(&'w str),
+}
+
+fn word(text: &str) -> Word<'_> {
+    match text.split_once(':') {
+        _ if Path::new(text).exists() => Word::Path(text),
+        Some((revision, path)) if !revision.is_empty() && !path.is_empty() => Word::Blob(revision, path),
+        _ => Word::Other(text),
+    }
+}
+
+/// Finds both sides.
+///
+/// # Errors
+/// A word names nothing (2), or `git` cannot answer (1).
+pub(super) fn resolve(old: &str, new: &str) -> Result<(Tree, Tree), Failure> {
+    match (word(old), word(new)) {
+        (Word::Other(range), _) if range.contains("..") => between(range, new),
+        (Word::Other(revision), Word::Path(path) | Word::Other(path)) => {
+            let old = blob(revision, path).map_err(|failure| not_there(failure, revision))?;
+            Ok((old, Tree { path: path.into(), taken: None }))
+        }
+        (old, new) => Ok((tree(old)?, tree(new)?)),
+    }
+}
+
+/// `A..B` and `A...B`, where a missing end is `HEAD`; three dots mean from where the two parted.
+fn between(range: &str, path: &str) -> Result<(Tree, Tree), Failure> {
+    let (old, new, parted) = match range.split_once("...") {
+        Some((old, new)) => (old, new, true),
+        None => range.split_once("..").map(|(old, new)| (old, new, false)).unwrap_or_default(),
+    };
+    let named = |end: &str| if end.is_empty() { "HEAD".to_owned() } else { end.to_owned() };
+    let (old, new) = (named(old), named(new));
+    let repository = Repository::around(Path::new(path))?;
+    let old = if parted { repository.parted(&old, &new)? } else { old };
+    Ok((repository.take(&old)?.into(), repository.take(&new)?.into()))
+}
+
+fn blob(revision: &str, path: &str) -> Result<Tree, Failure> {
+    Ok(Repository::around(Path::new(path))?.take(revision)?.into())
+}
+
+impl From<(PathBuf, git::Taken)> for Tree {
+    fn from((path, taken): (PathBuf, git::Taken)) -> Tree {
+        Tree { path, taken: Some(taken) }
+    }
+}
+
+fn tree(word: Word<'_>) -> Result<Tree, Failure> {
+    match word {
+        Word::Path(path) => Ok(Tree { path: path.into(), taken: None }),
+        Word::Blob(revision, path) => blob(revision, path),
+        Word::Other(text) => Err(nothing(text)),
+    }
+}
+
+fn nothing(text: &str) -> Failure {
+    Failure::new(Exit::Usage, format!("there is no file or folder `{text}`")).changed("nothing was changed").next(
+        "write",
+        "engine diff OLD NEW, engine diff main..HEAD plans/x.toml, or engine diff main:plans/x.toml plans/x.toml",
+    )
+}
+
+/// The first word was neither a file nor, as it turned out, a revision.
+fn not_there(failure: Failure, text: &str) -> Failure {
+    if failure.exit == Exit::Usage && text.ends_with(".toml") { nothing(text) } else { failure }
+}
+
+/// Plans of both sides: one pair for two files, pairs by name for two folders.
+///
+/// # Errors
+/// A file against a folder, or no plan on either side (2).
+pub(super) fn pairs(old: &Tree, new: &Tree) -> Result<Vec<Pair>, Failure> {
+    let there = |tree: &Tree| tree.path.is_file().then(|| tree.path.clone());
+    if !old.path.is_dir() && !new.path.is_dir() {
+        let pair = Pair { old: there(old), new: there(new) };
+        if pair.old.is_none() && pair.new.is_none() {
+            let what = format!("there is no plan `{}` and no plan `{}`", old.shown(&old.path), new.shown(&new.path));
+            return Err(Failure::new(Exit::Usage, what).changed("nothing was changed"));
+        }
+        return Ok(vec![pair]);
+    }
+    if old.path.is_file() || new.path.is_file() {
+        let what = format!("`{}` and `{}`: one is a file, one a folder", old.shown(&old.path), new.shown(&new.path));
+        return Err(Failure::new(Exit::Usage, what)
+            .changed("nothing was changed")
+            .next("write", "two plans, or two folders with plans"));
+    }
+    let (before, after) = (plans(&old.path), plans(&new.path));
+    let names: BTreeSet<&std::ffi::OsStr> = before.iter().chain(&after).filter_map(|path| path.file_name()).collect();
+    let find =
+        |all: &[PathBuf], name: &std::ffi::OsStr| all.iter().find(|path| path.file_name() == Some(name)).cloned();
+    let pairs: Vec<Pair> =
+        names.into_iter().map(|name| Pair { old: find(&before, name), new: find(&after, name) }).collect();
+    if pairs.is_empty() {
+        let what = format!("no plan in `{}`, none in `{}`", old.shown(&old.path), new.shown(&new.path));
+        return Err(Failure::new(Exit::Usage, what)
+            .changed("nothing was changed")
+            .next("write", "a folder with *.toml, or with plans/"));
+    }
+    Ok(pairs)
+}
+
+/// `*.toml` of a folder's `plans/`, or of the folder itself.
+fn plans(folder: &Path) -> Vec<PathBuf> {
+    let inner = folder.join("plans");
+    let folder = if inner.is_dir() { &inner } else { folder };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.is_file() && path.extension().is_some_and(|ending| ending == "toml")).collect()
+}

@@ -1,0 +1,212 @@
+//! What a change of a plan means: two compiled plans become findings, riskiest first. Pure: nothing here reads a file,
+//! a database or the clock.
+//!
+//! `facts` says what a plan holds, address by address; `weigh` says what it means that one of them is another now;
+//! `past` what a changed guard would have done to earlier runs,
+//! `order` which stages lost their order, `sql` what became of the rendered statements, `layout` how many lines only moved.
+//! `text`, `markdown` and `json` show the same findings. Start at `compare`.
+
+mod facts;
+mod json;
+mod layout;
+mod markdown;
+mod order;
+mod owners;
+mod past;
+mod reach;
+mod sql;
+mod text;
+mod weigh;
+
+pub use json::json;
+pub use layout::Layout;
+pub use markdown::{markdown, refused};
+pub use past::{Asked, PastRun, look_back, wants_runs};
+pub use text::{Paint, text};
+
+use crate::compile::Workflow;
+use crate::event::Exit;
+use facts::{Facts, Section};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Risk {
+    /// More may happen than before, less is checked, or nobody can tell.
+    Raised,
+    /// Another meaning, and no more risk.
+    Differs,
+    /// Words for people, or the layout of SQL.
+    None,
+}
+
+/// What became of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// It is gone.
+    Removed,
+    /// It lets more through.
+    Loosened,
+    /// Another value, or a predicate of which nothing can be decided.
+    Changed,
+    /// A number or a time went up.
+    Raised,
+    /// It is new.
+    Added,
+    /// It lets less through.
+    Tightened,
+    /// A number or a time went down.
+    Lowered,
+    /// Other words, true for the same readings; or SQL that differs in blanks and comments only.
+    Reworded,
+}
+
+impl Class {
+    /// As it is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Class::Removed => "removed",
+            Class::Loosened => "loosened",
+            Class::Changed => "changed",
+            Class::Raised => "raised",
+            Class::Added => "added",
+            Class::Tightened => "tightened",
+            Class::Lowered => "lowered",
+            Class::Reworded => "reworded",
+        }
+    }
+}
+
+/// One thing that is another now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub risk: Risk,
+    /// What became of it.
+    pub class: Class,
+    /// What it is: `guard`, `write bound`, `rendered SQL`.
+    pub what: &'static str,
+    /// Its stable address, as in `stage.a_seed.guard.gap_open`.
+    pub address: String,
+    /// The stage it belongs to.
+    pub stage: Option<String>,
+    /// As it was; `None`: it was not there.
+    pub old: Option<String>,
+    /// As it is; `None`: it is not there.
+    pub new: Option<String>,
+    /// `file:line` of what it was.
+    pub old_place: Option<String>,
+    /// `file:line` of what it is.
+    pub new_place: Option<String>,
+    /// What follows from it.
+    pub notes: Vec<String>,
+    /// A unified diff of its statements.
+    pub diff: Option<String>,
+    #[serde(skip)]
+    section: Section,
+}
+
+/// How many of something are what they were.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unchanged {
+    /// What.
+    pub what: &'static str,
+    /// How many in the new plan, all equal to the old one's.
+    pub count: usize,
+}
+
+/// All that a change of one plan means.
+#[derive(Clone, Debug, Serialize)]
+pub struct Review {
+    /// Name of the plan.
+    pub plan: String,
+    /// Where the old one is; `None`: there was none.
+    pub old: Option<String>,
+    /// Where the new one is; `None`: there is none any more.
+    pub new: Option<String>,
+    /// Stages of the new plan; of the old one when there is no new one.
+    pub stages: usize,
+    /// Riskiest first.
+    pub findings: Vec<Finding>,
+    /// Kinds of things of which none changed.
+    pub unchanged: Vec<Unchanged>,
+    /// Lines that moved or were spelled anew.
+    pub layout: Layout,
+    /// Beside the findings: approvals that no longer cover it, a stale lock, new warnings.
+    pub remarks: Vec<String>,
+}
+
+impl Review {
+    /// Is nothing different, not even the layout?
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty() && self.layout.is_empty()
+    }
+
+    /// 21 when the risk is raised, 20 when the meaning differs, else 0.
+    pub fn exit(&self) -> Exit {
+        match self.findings.first().map(|finding| finding.risk) {
+            Some(Risk::Raised) => Exit::RiskRaised,
+            Some(_) => Exit::Differs,
+            None => Exit::Ok,
+        }
+    }
+
+    /// Names of the stages that findings belong to, and how many findings belong to none.
+    fn touched(&self) -> Vec<&str> {
+        let mut stages: Vec<&str> = self.findings.iter().filter_map(|finding| finding.stage.as_deref()).collect();
+        stages.sort_unstable();
+        stages.dedup();
+        stages
+    }
+
+    /// Findings of this risk.
+    fn of(&self, risk: Risk) -> usize {
+        self.findings.iter().filter(|finding| finding.risk == risk).count()
+    }
+}
+
+/// One side of a comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'s> {
+    /// As people call it: a path, or a revision and a path.
+    pub shown: &'s str,
+    /// What stands before its paths where its files were put, and what is shown instead.
+    pub prefix: (&'s str, &'s str),
+    /// The plan; `None`: there is none on this side.
+    pub workflow: Option<&'s Workflow>,
+}
+
+/// Compares an old plan with a new one.
+pub fn compare(old: Side<'_>, new: Side<'_>) -> Review {
+    let (before, after) = (Facts::of(&old), Facts::of(&new));
+    let mut findings = owners::findings(&before, &after);
+    findings.extend(weigh::findings(&before, &after));
+    if let (Some(old), Some(new)) = (old.workflow, new.workflow) {
+        order::explain(old, new, &mut findings);
+        findings = reach::gather(old, new, findings);
+        reach::note(new, &mut findings);
+    }
+    findings.sort_by(|a, b| {
+        let key = |finding: &Finding| (finding.risk, finding.section, finding.class);
+        key(a).cmp(&key(b)).then_with(|| a.address.cmp(&b.address))
+    });
+    let changed: BTreeMap<Section, ()> = findings.iter().map(|finding| (finding.section, ())).collect();
+    let shown = new.workflow.or(old.workflow);
+    Review {
+        plan: shown.map(|workflow| workflow.plan.name.clone()).unwrap_or_default(),
+        old: old.workflow.map(|_| old.shown.to_owned()),
+        new: new.workflow.map(|_| new.shown.to_owned()),
+        stages: shown.map_or(0, |workflow| workflow.stages.len()),
+        unchanged: if old.workflow.is_some() {
+            after.counts(&before, |section| changed.contains_key(&section))
+        } else {
+            Vec::new()
+        },
+        layout: layout::of(old.workflow, new.workflow),
+        remarks: reach::remarks(old.workflow, new.workflow, &findings),
+        findings,
+    }
+}

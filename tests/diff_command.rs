@@ -1,0 +1,329 @@
+//! `engine diff` as people type it: on the shipped plans, through git, on folders, and where it has to say no.
+
+#[path = "diff_pairs/schema.rs"]
+mod schema;
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const PLAN: &str = "plans/clone_a_to_g.toml";
+
+/// The shipped plans in a git repository of their own, with one commit.
+struct Repository(tempfile::TempDir);
+
+/// How a command ended.
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    /// Class and address of the first finding, of the text form.
+    fn first(&self) -> String {
+        let line =
+            self.out.lines().find(|line| line.starts_with("! ") || line.starts_with("  ") && !line.contains("note:"));
+        line.unwrap_or_default().trim_start_matches('!').split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            _ = fs::copy(entry.path(), target).expect("a copy")
+        }
+    }
+}
+
+impl Repository {
+    fn new() -> Repository {
+        let repository = Repository(tempfile::tempdir().expect("a folder"));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for folder in ["plans", "templates", "sql/clone_a_to_g"] {
+            copy(&root.join(folder), &repository.path(folder));
+        }
+        repository.git(&["init", "--quiet", "--initial-branch=main"]);
+        repository.commit();
+        repository
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn git(&self, words: &[&str]) {
+        let mut command = Command::new("git");
+        let names = ["GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"];
+        command.current_dir(self.0.path()).args(words).envs(names.map(|name| (name, "a@example.org")));
+        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+        let ended = command.output().expect("git is needed for this test: install it");
+        assert!(ended.status.success(), "git {words:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+
+    fn commit(&self) {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--message", "change"]);
+    }
+
+    fn edit(&self, file: &str, old: &str, new: &str) {
+        let text = fs::read_to_string(self.path(file)).expect("a file");
+        assert!(text.contains(old), "{file} does not hold {old}");
+        fs::write(self.path(file), text.replacen(old, new, 1)).expect("a file");
+    }
+
+    fn engine(&self, words: &[&str]) -> Ended {
+        self.engine_with(words, &[])
+    }
+
+    fn engine_with(&self, words: &[&str], environment: &[(&str, &str)]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_engine"));
+        command.current_dir(self.0.path()).args(words).envs(environment.iter().copied());
+        let ended = command.output().expect("the engine");
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        Ended { code: ended.status.code().expect("a code"), out: text(&ended.stdout), err: text(&ended.stderr) }
+    }
+
+    /// The last commit against the one before.
+    fn diff(&self, more: &[&str]) -> Ended {
+        self.engine(&[&["diff", "HEAD~1..HEAD", PLAN], more].concat())
+    }
+}
+
+/// What a comment on the pull request of the last commit would say.
+fn comment(repository: &Repository, name: &str, code: i32) {
+    let markdown = repository.diff(&["--format", "markdown"]);
+    insta::with_settings!({
+        snapshot_path => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/diff_comments"),
+        prepend_module_to_snapshot => false,
+        omit_expression => true,
+    }, { insta::assert_snapshot!(name, markdown.out) });
+    assert_eq!(markdown.code, code, "{}", markdown.err);
+    let json = repository.diff(&["--json"]);
+    let document: Value = serde_json::from_str(&json.out).expect("one document");
+    schema::valid(&document);
+    assert_eq!((json.code, &document["exit"]), (code, &Value::from(code)));
+}
+
+#[test]
+fn an_opened_gate_comes_first() {
+    let repository = Repository::new();
+    repository.edit(PLAN, "gate.ratified = \"ospa >= 1\"", "gate.ratified = \"ospa >= 0\"");
+    let ended = repository.engine(&["diff", "HEAD", PLAN]);
+    assert_eq!((ended.code, ended.first().as_str()), (21, "loosened target.production.gate.ratified"), "{}", ended.out);
+}
+
+#[test]
+fn a_deleted_line_of_writes_comes_first() {
+    let repository = Repository::new();
+    repository.edit(PLAN, "writes.gov_issues = 6\nwrites.gov_events = 6\n", "writes.gov_events = 6\n");
+    let ended = repository.engine(&["diff", "HEAD", PLAN]);
+    assert_eq!(
+        (ended.code, ended.first().as_str()),
+        (21, "removed stage.d_boundary.writes.gov_issues"),
+        "{}",
+        ended.out
+    );
+}
+
+#[test]
+fn a_stage_pointed_at_production_comes_first() {
+    let repository = Repository::new();
+    repository.edit(PLAN, "kind = \"check\"\non = \"clone\"", "kind = \"check\"\non = \"production\"");
+    let ended = repository.engine(&["diff", "HEAD", PLAN]);
+    assert_eq!((ended.code, ended.first().as_str()), (21, "changed stage.b_read.on"), "{}", ended.out);
+    // One that writes cannot even be compiled so, and that is said of the side it is on.
+    repository.edit(PLAN, "on = \"clone\"\nneeds = [\"baseline\"]", "on = \"production\"\nneeds = [\"baseline\"]");
+    let ended = repository.engine(&["diff", "HEAD", PLAN]);
+    assert_eq!((ended.code, ended.out.as_str()), (10, ""));
+    assert!(ended.err.starts_with("the new side does not compile: plans/clone_a_to_g.toml\n"), "{}", ended.err);
+    assert!(ended.err.contains("error[writes-outside-clone]"), "{}", ended.err);
+}
+
+#[test]
+fn a_guard_loosened() {
+    let repository = Repository::new();
+    repository.edit(PLAN, "guard.gap_open = \"gap = 210\"", "guard.gap_open = \"gap >= 1\"");
+    repository.engine(&["render", PLAN]);
+    repository.commit();
+    comment(&repository, "guard-loosened", 21);
+}
+
+#[test]
+fn a_stage_added() {
+    let repository = Repository::new();
+    let stage = "[stage.c2_retire_tools]\ndoc = \"Retire the old tools\"\non = \"clone\"\nneeds = [\"c_write_half\"]\n\
+                 guard.known = \"tools = 309\"\nfile = \"clone_a_to_g/c2_retire_tools.sql\"\nno_rollback = \"the flag is set back by hand\"\n\
+                 writes.dot_tools = 18\nprove = [\"idempotent\"]\n\n[stage.d_boundary]";
+    repository.edit(PLAN, "[stage.d_boundary]", stage);
+    repository.edit(PLAN, "needs = [\"c_write_half\"]\nguard.scanned", "needs = [\"c2_retire_tools\"]\nguard.scanned");
+    let sql = "UPDATE public.dot_tools SET enabled = false\nWHERE enabled AND seam_code LIKE 'SEAM-OPS-%';\n";
+    fs::write(repository.path("templates/clone_a_to_g/c2_retire_tools.sql"), sql).expect("a template");
+    repository.engine(&["render", PLAN]);
+    repository.commit();
+    comment(&repository, "stage-added", 21);
+}
+
+#[test]
+fn a_template_changed() {
+    let repository = Repository::new();
+    repository.edit(
+        "templates/clone_a_to_g/a_seed.sql",
+        "WHERE g.is_active",
+        "WHERE g.is_active OR g.group_code = 'OPS'",
+    );
+    repository.engine(&["render", PLAN]);
+    repository.commit();
+    comment(&repository, "template-changed", 21);
+}
+
+#[test]
+fn a_pure_reformat() {
+    let repository = Repository::new();
+    let text = fs::read_to_string(repository.path(PLAN)).expect("the plan");
+    let (head, stages) = text.split_once("[stage.preflight]").expect("stages");
+    let mut stages: Vec<String> = format!("[stage.preflight]{stages}").split("\n\n").map(str::to_owned).collect();
+    stages.reverse();
+    let respelled = head.replace("10m", "600s").replace("# The first pipeline", "# The very first pipeline");
+    fs::write(repository.path(PLAN), format!("{respelled}{}\n", stages.join("\n\n"))).expect("the plan");
+    // The lock lists predicates in the order of the file.
+    repository.engine(&["render", PLAN]);
+    repository.commit();
+    comment(&repository, "reformat", 0);
+    assert!(repository.diff(&[]).out.starts_with("no change in meaning, formatting only: "));
+}
+
+#[test]
+fn a_stale_lock_is_said_and_hides_nothing() {
+    let repository = Repository::new();
+    repository.edit("sql/clone_a_to_g/a_seed.sql", "INSERT", "insert");
+    repository.commit();
+    let ended = repository.diff(&[]);
+    assert_eq!(ended.code, 11, "{}", ended.out);
+    assert!(ended.out.contains("lock stale") && ended.out.contains("engine render"), "{}", ended.out);
+    repository.edit(PLAN, "\"ospa >= 1\"", "\"ospa >= 0\"");
+    repository.commit();
+    let ended = repository.diff(&[]);
+    assert_eq!((ended.code, ended.first().as_str()), (21, "loosened target.production.gate.ratified"), "{}", ended.out);
+}
+
+#[test]
+fn revisions_are_named_in_every_usual_way() {
+    let repository = Repository::new();
+    repository.git(&["switch", "--quiet", "--create", "work"]);
+    repository.edit(PLAN, "\"ospa >= 1\"", "\"ospa >= 0\"");
+    repository.commit();
+    repository.git(&["switch", "--quiet", "main"]);
+    repository.edit(PLAN, "tools = 309", "tools = 310");
+    repository.commit();
+    let loosened = "loosened target.production.gate.ratified";
+    let both = repository.engine(&["diff", "main..work", PLAN]);
+    assert_eq!((both.code, both.first().as_str()), (21, loosened));
+    assert!(both.out.contains("stage.preflight.guard.tools_as_known"), "{}", both.out);
+    let parted = repository.engine(&["diff", "main...work", PLAN]);
+    assert_eq!((parted.code, parted.first().as_str()), (21, loosened));
+    assert!(!parted.out.contains("tools_as_known"), "three dots mean from where they parted: {}", parted.out);
+    let blobs = repository.engine(&["diff", &format!("main~1:{PLAN}"), &format!("work:./{PLAN}")]);
+    assert_eq!((blobs.code, blobs.first().as_str()), (21, loosened), "{}", blobs.err);
+    // From a folder below, and with a path from the root.
+    let whole = repository.path(PLAN).display().to_string();
+    let ended = repository.engine(&["diff", "..work", &whole]);
+    assert_eq!((ended.code, ended.first().as_str()), (21, loosened), "{}", ended.err);
+    assert!(both.out.contains("work:plans/clone_a_to_g.toml:32"), "places name the revision: {}", both.out);
+    assert!(!both.out.contains(std::env::temp_dir().to_str().expect("UTF-8")), "{}", both.out);
+}
+
+#[test]
+fn folders_are_paired_by_name_and_a_plan_on_one_side_is_new_or_gone() {
+    let repository = Repository::new();
+    fs::remove_file(repository.path("plans/hello.toml")).expect("a plan");
+    fs::copy(repository.path("plans/production_rollout.toml"), repository.path("plans/another.toml")).expect("a plan");
+    repository.commit();
+    let ended = repository.engine(&["diff", "HEAD~1..HEAD", "plans"]);
+    assert_eq!(ended.code, 21, "{}", ended.err);
+    assert!(
+        ended.out.contains("HEAD:plans/another.toml, a new plan") && ended.out.contains("! added      stage.apply"),
+        "{}",
+        ended.out
+    );
+    assert!(
+        ended.out.contains("HEAD~1:plans/hello.toml, which is gone") && ended.out.contains("! removed    stage.look"),
+        "{}",
+        ended.out
+    );
+    assert!(ended.out.contains("no difference · plans/clone_a_to_g.toml, HEAD~1 -> HEAD"), "{}", ended.out);
+    let whole = repository.engine(&["diff", "HEAD~1..HEAD", "."]);
+    assert_eq!((whole.code, whole.out.lines().count()), (21, ended.out.lines().count()), "{}", whole.out);
+    let one = repository.engine(&["diff", "HEAD~1..HEAD", "plans/hello.toml"]);
+    assert!(one.code == 21 && one.out.contains("which is gone"), "{}", one.out);
+    let json = repository.engine(&["diff", "--json", "HEAD~1..HEAD", "plans"]);
+    schema::valid(&serde_json::from_str(&json.out).expect("one document"));
+}
+
+#[test]
+fn a_side_that_does_not_compile_is_named_with_all_that_is_wrong() {
+    let repository = Repository::new();
+    repository.edit(PLAN, "guard.seeded", "gurad.seeded");
+    repository.commit();
+    repository.edit(PLAN, "gurad.seeded", "guard.seeded");
+    let ended = repository.engine(&["diff", "HEAD", PLAN]);
+    assert_eq!((ended.code, ended.out.as_str()), (10, ""));
+    assert!(ended.err.starts_with("the old side does not compile: HEAD:plans/clone_a_to_g.toml\n"), "{}", ended.err);
+    assert!(
+        ended.err.contains("--> HEAD:plans/clone_a_to_g.toml:") && ended.err.contains("did you mean `guard`?"),
+        "{}",
+        ended.err
+    );
+    let json = repository.engine(&["diff", "--json", "HEAD", PLAN]);
+    let document: Value = serde_json::from_str(&json.out).expect("one document");
+    schema::valid(&document);
+    assert_eq!((json.code, document["problems"][0]["side"].as_str()), (10, Some("old")));
+    let markdown = repository.engine(&["diff", "--format", "markdown", "HEAD", PLAN]);
+    assert!(markdown.out.starts_with("### ✘ the old side does not compile"), "{}", markdown.out);
+}
+
+#[test]
+fn what_is_not_there_is_said_with_what_to_type() {
+    let repository = Repository::new();
+    let refused = |words: &[&str], code: i32, say: &str| {
+        let ended = repository.engine(words);
+        assert_eq!((ended.code, ended.out.as_str()), (code, ""), "{words:?}: {}", ended.err);
+        assert!(ended.err.contains(say) && ended.err.contains("nothing was changed"), "{words:?}: {}", ended.err);
+    };
+    refused(&["diff", "plans/no.toml", PLAN], 2, "there is no file or folder `plans/no.toml`");
+    refused(&["diff", PLAN, "plans/no.toml"], 2, "there is no file or folder `plans/no.toml`");
+    refused(&["diff", "nowhere..HEAD", PLAN], 2, "git knows no revision `nowhere`");
+    refused(&["diff", "--", "-x..HEAD", PLAN], 2, "git knows no revision `-x`");
+    refused(&["diff", "HEAD..HEAD", "plans/no.toml"], 2, "there is no plan `HEAD:plans/no.toml`");
+    refused(&["diff", PLAN, "plans"], 2, "one is a file, one a folder");
+    refused(&["diff", "HEAD..HEAD", "templates"], 2, "no plan in `HEAD:templates`");
+    // Without git, files can still be compared.
+    let nothing = tempfile::tempdir().expect("a folder");
+    let path = [("PATH", nothing.path().to_str().expect("UTF-8"))];
+    let ended = repository.engine_with(&["diff", "HEAD", PLAN], &path);
+    assert!(ended.code == 1 && ended.err.contains("git cannot be run"), "{}", ended.err);
+    assert_eq!(repository.engine_with(&["diff", PLAN, PLAN], &path).code, 0);
+    // Outside of a repository.
+    let lonely = Repository(tempfile::tempdir().expect("a folder"));
+    fs::write(lonely.path("x.toml"), "engine = 1\n").expect("a plan");
+    let ceiling = [("GIT_CEILING_DIRECTORIES", lonely.0.path().parent().and_then(Path::to_str).expect("UTF-8"))];
+    let ended = lonely.engine_with(&["diff", "HEAD", "x.toml"], &ceiling);
+    assert!(ended.code == 2 && ended.err.contains("is in no git repository"), "{}", ended.err);
+}
+
+/// A value is given to whichever side declares its variable; one that neither declares is refused.
+#[test]
+fn variables_belong_to_the_side_that_declares_them() {
+    let repository = Repository::new();
+    repository.edit(PLAN, "[var.worker]", "[var.extra]\ntype = \"int\"\n\n[var.worker]");
+    let ended = repository.engine(&["diff", "HEAD", PLAN, "--var", "extra=1"]);
+    assert_eq!((ended.code, ended.first().as_str()), (20, "added var.extra"), "{}", ended.err);
+    let ended = repository.engine(&["diff", "HEAD", PLAN, "--var", "extra=1", "--var", "other=1"]);
+    assert_eq!(ended.code, 10, "{}", ended.out);
+}

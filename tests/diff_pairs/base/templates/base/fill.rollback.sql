@@ -1,0 +1,1 @@
+UPDATE orders SET filled = false WHERE filled;

@@ -1,0 +1,1 @@
+INSERT INTO owners (region, rank) VALUES ({{ region | literal }}, 1);

@@ -1,0 +1,1 @@
+DELETE FROM owners WHERE region = {{ region | literal }};
