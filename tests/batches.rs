@@ -173,6 +173,37 @@ fn the_rehearsal_goes_back_over_all_batches_and_forth_one_by_one() {
     filled_once(&bench);
 }
 
+/// The rehearsal ends in the same content, on another way: in the copy a batch is larger, or writes rows again.
+#[test]
+fn the_rehearsal_holds_each_batch_and_all_of_them_together() {
+    let copy = "current_database() LIKE 'engine_%_copy'";
+    let large = format!(
+        "UPDATE b SET v = 'x' || id WHERE id IN (SELECT id FROM b WHERE v IS NULL ORDER BY id LIMIT \
+         (CASE WHEN {copy} THEN 12 ELSE 10 END))"
+    );
+    let again = format!(
+        "UPDATE b SET v = 'x' || id WHERE id IN (SELECT id FROM b WHERE v IS NULL ORDER BY id LIMIT 10) OR id = 1 AND {copy}"
+    );
+    // Of nothing but what a batch may not do there is no trace in the content: it would pass.
+    let none = format!(
+        "UPDATE b SET v = 'x' || id WHERE NOT {copy} AND id IN (SELECT id FROM b WHERE v IS NULL ORDER BY id LIMIT 10)"
+    );
+    for (name, sql, exit, says) in [
+        ("large", large, 42, ["a batch of stage `fill` changed more than it may", "12 row changes, `rows` allows 11"]),
+        ("again", again, 42, ["public.b", "98 of 95"]),
+        ("none", none, 44, ["a batch of stage `fill` changed nothing", "`until` is still false"]),
+    ] {
+        let bench = bench(&format!("batch_held_{name}"));
+        let keys = format!("batch = {{ {BATCH} }}\nwrites.b = 95");
+        let stage = bench.mini_stage("fill", "\"base\"", &keys, &sql, Some("UPDATE b SET v = NULL"));
+        let rehearsal = support::to_the_rehearsal("\"fill\"", "");
+        bench.mini_plan(&format!("{UNTIL}{stage}{rehearsal}"));
+        let told = bench.mini_apply(&[]).expect(exit);
+        told.says(&["forward again of `fill` in the rehearsal", "the copy was dropped"]).says(&says);
+        assert_eq!(batches(&bench).len(), 10, "{name}: on the clone it was another");
+    }
+}
+
 #[test]
 fn a_rollback_goes_back_over_all_batches_also_over_those_of_a_stage_that_failed() {
     let bench = bench("batch_back");

@@ -291,7 +291,7 @@ impl StageState {
                 }
             Event::AttemptStarted { attempt, backend_pid, backend_start, .. } => {
                 self.attempts = *attempt;
-                self.stalled = None;
+                (self.stalled, self.stuck) = (None, None);
                 self.backend = Some((*backend_pid, backend_start.clone()));
                 self.intent = None;
                 self.open_batch = None;
@@ -327,7 +327,7 @@ impl StageState {
             Event::StageCommitted { xid, .. } => {
                 // Of batches, the last one.
                 self.held = self.intent.take().or(self.held.take());
-                self.committed = true;
+                (self.committed, self.stuck) = (true, None);
                 self.xid = xid.clone().or(self.xid.take());
                 self.status = Status::Committed;
             }

@@ -108,3 +108,14 @@ fn a_rollback_that_could_not_be_done_leaves_its_stage_done() {
     events.push(undone("a", &[]));
     assert_eq!(RunState::of(&events).stage("a").stuck, None);
 }
+
+#[test]
+fn what_could_not_be_undone_is_so_no_more_once_the_stage_has_gone_on() {
+    let failure = Failure::new(Exit::Stuck, "done in part");
+    let stage = || "a".to_owned();
+    let attempt = Event::AttemptStarted { stage: stage(), attempt: 2, backend_pid: 1, backend_start: "t".into() };
+    let committed = Event::StageCommitted { stage: stage(), xid: None, open_ms: None };
+    for on in [attempt, committed] {
+        assert_eq!(RunState::of(&[failed(&failure, false), on]).stage("a").stuck, None);
+    }
+}

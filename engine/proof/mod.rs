@@ -3,6 +3,7 @@
 //! A proof repeats the template, not the stage: no guards, no ensures, the same bounds. Start at `Work`, the
 //! compiled writing unit, then `forward` (sending it), `measure` (what it did) and `bounds` (what it may do).
 
+pub mod batch;
 mod blame;
 pub mod bounds;
 mod follow;
@@ -15,13 +16,14 @@ pub mod reject;
 pub mod reversible;
 mod temporary;
 
+pub use batch::Batch;
 pub use blame::hold;
 pub use follow::followable;
 
 use crate::event::SequenceMove;
 use crate::event::evidence::{Observation, Rows};
 use crate::fingerprint::TablePrint;
-use crate::sql::{Predicate, Statement};
+use crate::sql::Statement;
 use crate::target::Sensitive;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -57,21 +59,6 @@ pub struct Work {
     pub timeout: Duration,
     /// Longest wait for a lock.
     pub lock_timeout: Duration,
-}
-
-/// `batch = { until, rows, most, pause }`.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// Over when this is true.
-    pub until: Predicate,
-    /// `plans/x.toml:164`.
-    pub place: String,
-    /// Most row changes of one batch.
-    pub rows: u64,
-    /// Most batches.
-    pub most: u32,
-    /// Between two batches.
-    pub pause: Duration,
 }
 
 impl Work {

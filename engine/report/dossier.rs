@@ -133,7 +133,10 @@ fn overview(events: &[Event], stages: &[StageBrief]) -> String {
 /// What a stage came to, in one line.
 pub fn said(known: &StageState) -> String {
     match (&known.status, &known.stuck) {
-        (Status::Blocked(failure) | Status::Failed(failure), _) => failure.what.clone(),
+        (Status::Blocked(failure) | Status::Failed(failure), Some(stuck)) => {
+            format!("{} · not undone: {}", failure.what, stuck.what)
+        }
+        (Status::Blocked(failure) | Status::Failed(failure), None) => failure.what.clone(),
         (_, Some(stuck)) => format!("{} · not undone: {}", known.summary, stuck.what),
         _ => known.summary.clone(),
     }

@@ -106,7 +106,8 @@ impl Back<'_> {
                 let stage = name;
                 let (settled, ms) = (false, watch.ms());
                 // Of one that is in no transaction some may be undone: it stays under way, and is gone on with.
-                if !self.workflow.stages[index].work().is_some_and(|work| work.alone) {
+                let begun = self.cx.with_state(|state| state.stage(&stage).undo.is_some());
+                if !begun || !self.workflow.stages[index].work().is_some_and(|work| work.alone) {
                     self.cx.record(Event::UndoFailed { stage, failure: failure.clone(), settled, ms })?;
                 }
                 return Err(failure);
@@ -150,8 +151,26 @@ impl Back<'_> {
             .next("then", format!("raise `timeout` of `{name}`, and: engine rollback {} --accept-changes", self.cx.run))
     }
 
-    /// Committed stages on clones that come after `to`, last one first.
+    /// Stages on clones that come after `to`, last one first: those that are in no transaction and were stopped half way,
+    /// which nothing can rest on, and the committed ones.
     fn left(&self) -> Vec<String> {
+        let mut left = self.half_done();
+        left.extend(self.committed());
+        left
+    }
+
+    fn half_done(&self) -> Vec<String> {
+        let (cx, stages) = (self.cx, self.workflow.stages.iter().map(AsRef::as_ref));
+        let half = |stage: &&dyn Stage| self.on_clone(&stage.head().name) && undo::is_half_done(cx, *stage);
+        let mut half: Vec<String> = stages.filter(half).map(|stage| stage.head().name.clone()).collect();
+        // One that the plan has no more must not be passed over either.
+        let known: Vec<String> = cx.with_state(|state| state.stages.keys().cloned().collect());
+        half.extend(known.into_iter().filter(|name| self.workflow.index(name).is_none() && undo::is_left(cx, name)));
+        half.sort_by_key(|name| std::cmp::Reverse(cx.with_state(|state| state.stage(name).attempt_at)));
+        half
+    }
+
+    fn committed(&self) -> Vec<String> {
         self.cx.with_state(|state| {
             let after = behind(state, self.to);
             let undoable = |name: &&String| state.stage(name).committed && self.on_clone(name);
@@ -251,7 +270,7 @@ fn refuse_rollouts(workflow: &Workflow, state: &RunState, to: Option<&str>) -> R
 }
 
 fn gone(name: &str) -> Failure {
-    Failure::new(Exit::InputsChanged, format!("stage `{name}` is committed, and the plan has it no more"))
+    Failure::new(Exit::InputsChanged, format!("what stage `{name}` did stands, and the plan has it no more"))
         .next("then", "put it back into the plan, with its rollback")
 }
 

@@ -2,6 +2,7 @@
 
 mod alone;
 mod batch;
+pub(super) mod half_done;
 mod keys;
 mod known;
 mod prove;

@@ -1,10 +1,12 @@
 //! Undoing a stage on its clone: its rollback, committed once, by the protocol that committed the stage.
 //!
 //! `settle` finds out what a process that died left open, either way; `undo` sends the rollback and puts sequences back;
+//! what a stage outside of a transaction had half done is undone by the same rollback, since it bears being sent for that;
 //! `compare` shows that a clone that is back at a fingerprint is what it was.
 
 use super::commit::{self, Way};
 use super::fingerprint::taken;
+use super::sql::half_done::{self, Towards};
 use super::sql::{found_file, stored, wrote_words};
 use super::{Cx, Stage, jobs, rehearse, sequences, stall};
 use crate::clock::Stopwatch;
@@ -89,7 +91,20 @@ pub async fn finish(cx: &Cx, stage: &dyn Stage, again: &[String]) -> Result<(), 
     cx.record(Event::UndoFailed { stage: unit.name.to_owned(), failure, settled: true, ms: watch.ms() })
 }
 
-/// Undoes a committed stage. `again`: what depends on it, and waits to be run again afterwards. `reason`: why it has no
+/// Was this stage stopped in the middle of statements that are in no transaction? Those that were answered stand.
+pub fn is_half_done(cx: &Cx, stage: &dyn Stage) -> bool {
+    let name = stage.head().name.as_str();
+    let known = cx.with_state(|state| state.stage(name));
+    let back = known.undo.is_some() && stage.work().is_some_and(|work| work.alone);
+    !known.committed && back || is_left(cx, name)
+}
+
+/// The same of a stage by its name alone.
+pub fn is_left(cx: &Cx, name: &str) -> bool {
+    !cx.with_state(|state| state.stage(name).committed) && half_done::is_kept(cx, name)
+}
+
+/// Undoes a stage that is committed or half done. `again`: what depends on it, and waits to be run again afterwards. `reason`: why it has no
 /// rollback, if the plan says so.
 ///
 /// # Errors
@@ -99,6 +114,12 @@ pub async fn undo(cx: &Cx, stage: &dyn Stage, again: &[String], reason: Option<&
     let Some(unit) = Unit::of(cx, stage)? else { return Ok(()) };
     let watch = Stopwatch::start();
     let known = unit.known();
+    if is_half_done(cx, stage) {
+        if !unit.came_through().await? {
+            stall::over(cx, unit.name, &unit.live.writer, Box::pin(unit.half_back(reason))).await?;
+        }
+        return unit.done(again, &watch).await;
+    }
     // What wrote nothing needs no way back, nor does maintenance.
     let wrote = if unit.work.alone { !unit.work.changes_nothing() } else { known.xid.is_some() };
     if wrote && !unit.came_through().await? {
@@ -117,6 +138,38 @@ impl Unit<'_> {
             Some(undo) if undo.committed => Ok(true),
             Some(_) => commit::recover_on(Way::Back, self.cx, self.name, &self.live.writer, &known).await,
         }
+    }
+
+    /// What never came to its end goes back by its rollback: no statement outside of a transaction is taken that cannot be
+    /// sent for what is not there. Without one it is looked at what stands.
+    async fn half_back(&self, reason: Option<&str>) -> Result<(), Failure> {
+        if let Some(rollback) = &self.work.rollback {
+            return self.attempts(rollback).await;
+        }
+        half_done::clear_away(self.cx, &self.live, &self.work, Towards::Back).await?;
+        let stands = match self.work.changes_nothing() {
+            true => Vec::new(),
+            false => half_done::stands(self.cx, &self.live, &self.work).await?,
+        };
+        if stands.is_empty() { Ok(()) } else { Err(self.in_part(reason, stands)) }
+    }
+
+    fn in_part(&self, reason: Option<&str>, stands: Vec<String>) -> Failure {
+        let what = format!("stage `{}` is in no transaction, was stopped half way, and has no rollback", self.name);
+        let mut failure = Failure::new(Exit::Stuck, format!("{what}: what it did in part cannot be undone"));
+        failure.facts.extend(reason.map(str::to_owned));
+        let since = if self.work.parallel { "another since it began, by it or by others" } else { "stands" };
+        failure.facts.extend(stands.into_iter().map(|what| format!("{since}: {what}")));
+        failure
+            .next(
+                "look",
+                format!("at its template {}: each statement stands that was answered", self.work.forward.template),
+            )
+            .next("go on", format!("engine resume {}   asks its `done_when`, and sends it again", self.cx.run))
+            .next(
+                "or",
+                format!("engine drop {}   and apply the plan again: a new clone is the only way back", self.cx.run),
+            )
     }
 
     fn no_way_back(&self, reason: Option<&str>) -> Failure {
@@ -183,6 +236,12 @@ impl Unit<'_> {
             backend_start: alone.backend_start.clone(),
         })?;
         commit::stage_lock_alone(&alone, self.on, self.work.parallel, self.name).await?;
+        // An index that an attempt before left invalid would be taken for one that is there.
+        if half_done::is_kept(self.cx, self.name) {
+            half_done::clear_away(self.cx, &self.live, &self.work, Towards::Back).await?;
+        } else {
+            half_done::keep(self.cx, &self.live, self.name).await?;
+        }
         self.cx.say(self.name, "running its rollback, outside of a transaction");
         let statements = forward::send_alone(&alone, rollback).await.map_err(|mut failure| {
             failure.what = format!("the rollback of `{}`: {}", self.name, failure.what);
@@ -214,7 +273,10 @@ impl Unit<'_> {
         crash::point(|| format!("undo/{}/committed", self.name));
         self.put_back(&known).await?;
         crash::point(|| format!("undo/{}/sequences", self.name));
+        half_done::forget(self.cx, self.name)?;
         let summary = match known.undo {
+            Some(_) if !known.committed => "what it had done in part is undone".to_owned(),
+            None if !known.committed => "nothing stands of what it had begun, so nothing was sent".to_owned(),
             Some(undo) => format!("back: {}", wrote_words(&undo.writes)),
             None => "it had written nothing, so nothing was sent".to_owned(),
         };

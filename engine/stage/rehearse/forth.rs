@@ -1,10 +1,10 @@
 //! Ways back and forth that are not one transaction: batches, and statements outside of any.
 
-use super::steps::Steps;
+use super::steps::{Rows, Steps};
 use crate::event::{Event, Exit, Failure, Truth};
 use crate::guard::{self, Check, Values};
 use crate::probe::{self, Query};
-use crate::proof::{Batch, Script, Work, forward};
+use crate::proof::{self, Batch, Script, Work, forward};
 use crate::stage::readings;
 use crate::target::{Alone, Isolation};
 use std::collections::BTreeSet;
@@ -12,11 +12,13 @@ use std::collections::BTreeSet;
 impl Steps<'_> {
     /// One batch after the other on the copy, until there are enough there.
     pub(super) async fn batches(&self, work: &Work, batch: &Batch) -> Result<(), Failure> {
+        let mut wrote = Rows::new();
         for _ in 0..batch.most {
             if self.enough(work, batch).await? {
                 return Ok(());
             }
-            self.step(work, &work.forward, "forward again").await?;
+            let rows = self.committed(work, &work.forward, "forward again", Some((batch, &wrote))).await?;
+            proof::batch::add(&mut wrote, rows.iter().map(|(table, rows)| (table, *rows)));
         }
         if self.enough(work, batch).await? {
             return Ok(());

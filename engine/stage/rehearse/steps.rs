@@ -8,9 +8,13 @@ use crate::event::evidence::{self, Observation};
 use crate::event::{Event, Exit, Failure, Reading};
 use crate::fingerprint::{self, Compare, Comparison, Fingerprint};
 use crate::probe::{self, Query};
-use crate::proof::{self, Script, Work, bounds, forward, measure};
+use crate::proof::{self, Batch, Script, Work, bounds, forward, measure};
 use crate::stage::Cx;
 use crate::target::{CloneTarget, CommitOutcome, Isolation, Live, WriteTx};
+use std::collections::BTreeMap;
+
+/// Row changes by table: inserted, updated, deleted.
+pub(super) type Rows = BTreeMap<String, [u64; 3]>;
 
 /// A rehearsal on its copy.
 #[derive(Clone, Copy)]
@@ -123,9 +127,25 @@ impl Steps<'_> {
         if work.alone {
             return self.alone(work, script, purpose).await;
         }
+        self.committed(work, script, purpose, None).await.map(drop)
+    }
+
+    /// The same; a batch is held to its own bound as well, and to that of its stage together with those before it.
+    /// Answers its row changes.
+    pub(super) async fn committed(
+        &self,
+        work: &Work,
+        script: &Script,
+        purpose: &str,
+        batch: Option<(&Batch, &Rows)>,
+    ) -> Result<Rows, Failure> {
         let tx = self.copy.writer.session(&format!("{purpose} of `{}` on the copy", work.stage)).await?;
-        let done = self.open(&tx, work, script, purpose).await;
-        self.close(tx, work, purpose, done.map(drop)).await
+        let done = self.within(&tx, work, script, purpose, batch).await;
+        let (done, rows) = match done {
+            Ok(ran) => (Ok(()), ran.delta.rows),
+            Err(failure) => (Err(failure), Rows::new()),
+        };
+        self.close(tx, work, purpose, done).await.map(|()| rows)
     }
 
     /// Everything of a step but its end.
@@ -136,12 +156,29 @@ impl Steps<'_> {
         script: &Script,
         purpose: &str,
     ) -> Result<forward::Ran, Failure> {
+        self.within(tx, work, script, purpose, None).await
+    }
+
+    async fn within(
+        &self,
+        tx: &WriteTx,
+        work: &Work,
+        script: &Script,
+        purpose: &str,
+        batch: Option<(&Batch, &Rows)>,
+    ) -> Result<forward::Ran, Failure> {
         tx.begin(work.timeout, work.lock_timeout).await?;
         forward::settle(tx, &self.cx.settings()).await?;
         let resolved = bounds::resolve(tx, work).await?;
         let before = measure::before(tx, !work.alters.is_empty()).await?;
-        let ran = forward::run(tx, script, &before).await?;
+        let mut ran = forward::run(tx, script, &before).await?;
+        let own = ran.delta.rows.clone();
+        if let Some((batch, earlier)) = batch {
+            batch.hold(&work.stage, &ran.delta)?;
+            proof::batch::add(&mut ran.delta.rows, earlier.iter().map(|(table, rows)| (table, *rows)));
+        }
         proof::hold(tx, &resolved, &work.stage, &ran).await?;
+        ran.delta.rows = own;
         let (stage, purpose) = (self.stage.head.name.clone(), format!("rehearsal: {purpose} of {}", work.stage));
         crash::point(|| "rehearse/ran".to_owned());
         self.cx.record(ran.measured(&stage, &purpose, resolved.writes(&ran.delta)))?;

@@ -4,23 +4,16 @@
 //! the backend of the process that died has ended, clears away what was left half done, and then asks. The clearing
 //! comes first: an author who only asks whether an index is there would take an invalid one for it.
 
-use super::{by_name, stored};
+use super::by_name;
+use super::half_done::{self, Towards};
 use crate::crash;
 use crate::event::{Event, Failure, Judgement, Moment, Reading, Role, Status, Truth};
-use crate::fingerprint::{self, SchemaObject};
 use crate::guard::{self, Check, Values};
 use crate::proof::{Work, bounds, forward, measure};
-use crate::stage::{Cx, Done, Head, Running, Stage, commit, readings, sequences, stall};
+use crate::stage::{Cx, Done, Head, Running, Stage, commit, readings, stall};
 use crate::target::{Alone, Isolation, Live, RETRYABLE};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-const HALF_DONE: &str = include_str!("../../../sql/engine/measure/half_done.sql");
-const NOT_VALID: &str = include_str!("../../../sql/engine/measure/not_valid.sql");
-
-/// Where the marker of a clone stands among its definitions.
-const MARKER: &str = "comment on the database";
 
 /// A stage outside of any transaction.
 #[derive(Debug)]
@@ -32,14 +25,6 @@ pub(super) struct AloneStage {
     /// Independent writers may be at work on the target.
     pub(super) parallel: bool,
     pub(super) on: String,
-}
-
-/// What was there before anything was sent; kept in the run's folder until the stage is done.
-#[derive(Debug, Serialize, Deserialize)]
-struct Found {
-    /// Oids of indexes that were not valid then, and are nobody's to drop.
-    not_valid: Vec<i64>,
-    objects: Vec<SchemaObject>,
 }
 
 impl Stage for AloneStage {
@@ -86,9 +71,9 @@ impl AloneStage {
                 return self.done(cx, vec!["committed before".to_owned()]).await;
             }
         }
-        let begun = self.found(cx)?.is_some();
+        let begun = half_done::found(cx, name)?.is_some();
         if begun {
-            self.clear_away(cx, live).await?;
+            half_done::clear_away(cx, live, &self.work, Towards::Forward).await?;
         }
         let done = self.ask(cx, live, Role::DoneWhen, std::slice::from_ref(&self.done_when), None).await?;
         match (done.iter().all(|j| j.truth == Truth::True), begun) {
@@ -119,7 +104,7 @@ impl AloneStage {
             // Its session is closed, and its locks go with its backend.
             let known = cx.with_state(|state| state.stage(&self.head.name));
             let cleared = match commit::recover(cx, &self.head.name, &live.writer, &known).await {
-                Ok(_) => self.clear_away(cx, live).await,
+                Ok(_) => half_done::clear_away(cx, live, &self.work, Towards::Forward).await,
                 Err(failure) => Err(failure),
             };
             let (failure, clear) = match cleared {
@@ -157,7 +142,7 @@ impl AloneStage {
             backend_start: alone.backend_start.clone(),
         })?;
         commit::stage_lock_alone(&alone, &self.on, self.parallel, name).await?;
-        if self.found(cx)?.is_none() {
+        if half_done::found(cx, name)?.is_none() {
             self.keep_found(cx, live).await?;
         }
         cx.say(name, "running its SQL, outside of a transaction");
@@ -208,7 +193,7 @@ impl AloneStage {
     }
 
     async fn done(&self, cx: &Cx, words: Vec<String>) -> Result<Done, Failure> {
-        sequences::forget(cx, &found_file(&self.head.name))?;
+        half_done::forget(cx, &self.head.name)?;
         let known = cx.with_state(|state| state.stage(&self.head.name).after);
         readings::at_end(cx, &self.head, &by_name(&known)).await?;
         Ok(Done { summary: words.join(" · ") })
@@ -247,86 +232,27 @@ impl AloneStage {
         Ok(judgements)
     }
 
-    fn found(&self, cx: &Cx) -> Result<Option<Found>, Failure> {
-        let file = found_file(&self.head.name);
-        if cx.dir.join(&file).exists() { stored(cx, &file).map(Some) } else { Ok(None) }
-    }
-
     /// Before anything is sent: what was there, so that what comes on top can be told from it. Readings too.
     async fn keep_found(&self, cx: &Cx, live: &Live) -> Result<(), Failure> {
         let now = self.read(cx, &self.ensures).await?;
         readings::keep(cx, &self.head.name, Moment::Before, &now)?;
-        let tx = live.reader.begin("what is there", Isolation::Snapshot).await?;
-        let not_valid = tx.query(NOT_VALID, &[]).await?.iter().map(|row| row.get(0)).collect();
-        let objects = fingerprint::objects(&tx).await?;
-        tx.finish().await?;
-        let bytes = serde_json::to_vec(&Found { not_valid, objects }).expect("invariant: this is JSON");
-        cx.journal.place().keep(&found_file(&self.head.name), &bytes)
+        half_done::keep(cx, live, &self.head.name).await
     }
 
     /// Definitions that changed, all of them declared.
     async fn within_bounds(&self, cx: &Cx, live: &Live) -> Result<Vec<String>, Failure> {
         // Beside other writers nobody can tell whose definition it is.
-        let Some(found) = self.found(cx)?.filter(|_| !self.parallel) else { return Ok(Vec::new()) };
+        let name = self.head.name.as_str();
+        let Some(found) = half_done::found(cx, name)?.filter(|_| !self.parallel) else { return Ok(Vec::new()) };
         let tx = live.reader.begin("what was altered", Isolation::Snapshot).await?;
         let resolved = bounds::resolve(&tx, &self.work).await?;
-        let objects = measure::changed_objects(&found.objects, &fingerprint::objects(&tx).await?);
+        let objects = half_done::altered(cx, &tx, name, &found).await?;
         tx.finish().await?;
-        // The clone's marker is the engine's own, and says anew where the journal stands when a run ends. And between two
-        // attempts other stages may have defined what they declare.
-        let others = cx.with_state(|state| {
-            let others = state.stages.iter().filter(|(name, _)| **name != self.head.name);
-            others.flat_map(|(_, other)| other.altered.clone()).collect::<BTreeSet<String>>()
-        });
-        let objects = objects.into_iter().filter(|(what, _)| what != MARKER && !others.contains(what)).collect();
         let mut delta = measure::Delta { objects, ..measure::Delta::default() };
         if !delta.objects.is_empty() {
             delta.catalogs = [("pg_class".to_owned(), delta.objects.len() as u64)].into();
         }
-        resolved.hold(&self.head.name, &delta)?;
+        resolved.hold(name, &delta)?;
         Ok(bounds::Resolved::altered(&delta))
     }
-
-    /// Can a statement of this stage have left that behind? It names the index, its table or the table's root, or goes over
-    /// the whole schema.
-    fn means(&self, names: &[String], schema: &str) -> bool {
-        let scripts = || std::iter::once(&self.work.forward).chain(&self.work.rollback);
-        let whole = |text: &str| says(text, "reindex") && says(text, "schema") && says(text, schema);
-        scripts().any(|script| names.iter().any(|name| says(&script.text, name)) || whole(&script.text))
-    }
-
-    /// Drops what was left half done; answers what that was.
-    async fn clear_away(&self, cx: &Cx, live: &Live) -> Result<Vec<String>, Failure> {
-        let Some(found) = self.found(cx)? else { return Ok(Vec::new()) };
-        let tx = live.reader.begin("what is half done", Isolation::Fresh).await?;
-        let rows = tx.query(HALF_DONE, &[&found.not_valid]).await?;
-        tx.finish().await?;
-        let ours: Vec<_> = rows.iter().filter(|row| self.means(&row.get::<_, Vec<String>>(2), row.get(3))).collect();
-        if ours.is_empty() {
-            return Ok(Vec::new());
-        }
-        let purpose = format!("clearing away what stage `{}` left half done", self.head.name);
-        let alone = Alone::open(&live.writer, &purpose, self.head.timeout, self.head.lock_timeout).await?;
-        let mut cleared = Vec::new();
-        for row in ours {
-            alone.execute(row.get(1)).await?;
-            crash::point(|| "alone/cleared".to_owned());
-            cleared.push(format!("{}: {}", row.get::<_, String>(0), row.get::<_, String>(1)));
-        }
-        cx.record(Event::ClearedAway { stage: self.head.name.clone(), what: cleared.clone() })?;
-        Ok(cleared)
-    }
-}
-
-/// Does a text name this, as a word of its own?
-fn says(text: &str, name: &str) -> bool {
-    let word = |c: char| c.is_alphanumeric() || c == '_';
-    let (text, name) = (text.to_lowercase(), name.to_lowercase());
-    text.match_indices(&name)
-        .any(|(at, found)| !text[..at].ends_with(word) && !text[at + found.len()..].starts_with(word))
-}
-
-/// What was there before anything was sent.
-fn found_file(stage: &str) -> String {
-    format!("fingerprints/{stage}.alone.json")
 }

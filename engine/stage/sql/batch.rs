@@ -213,32 +213,11 @@ impl SqlStage {
         let statements = ran.statements.clone();
         cx.record(Event::Statements { stage: name.to_owned(), purpose: BATCH.into(), statements })?;
         cx.record(ran.measured(name, BATCH, resolved.writes(&ran.delta)))?;
-        let total: u64 = ran.delta.rows.values().flatten().sum();
-        if total > batch.rows {
-            return Err(Failure::new(
-                Exit::BoundExceeded,
-                format!("a batch of stage `{name}` changed more than it may"),
-            )
-            .fact(format!("{total} row changes, `rows` allows {}", batch.rows))
-            .fact(batch.place.clone()));
-        }
-        if ran.delta.is_nothing() {
-            return Err(Failure::new(Exit::StageFailed, format!("a batch of stage `{name}` changed nothing"))
-                .fact(format!("`until` is still false: {}", batch.until.text.trim()))
-                .fact(batch.place.clone())
-                .next(
-                    "then",
-                    "correct the template or `until`: without a change no further batch will come to another end",
-                ));
-        }
+        batch.hold(name, &ran.delta)?;
         // `writes` bounds all batches together.
         values.wrote.clear();
-        for wrote in &known.writes {
-            let rows = ran.delta.rows.entry(wrote.table.clone()).or_default();
-            for (sum, more) in rows.iter_mut().zip([wrote.inserted, wrote.updated, wrote.deleted]) {
-                *sum += more;
-            }
-        }
+        let before = known.writes.iter().map(|wrote| (&wrote.table, [wrote.inserted, wrote.updated, wrote.deleted]));
+        proof::batch::add(&mut ran.delta.rows, before);
         proof::hold(tx, &resolved, name, &ran).await?;
         sequences::keep(cx, &sequences_file(name), &sequences::places(tx).await?)?;
         Ok(None)

@@ -1,12 +1,12 @@
 -- What statements outside of a transaction can leave behind when they are stopped half way: indexes that are not valid, but
 -- for those that were not valid before ($1) and those that somebody is building now, and partitions whose detaching was
 -- begun. One row each: words for people, the statement that clears it away, the names by which a template may have meant
--- it, and its schema.
+-- it, its schema, and whether that statement brings it to its end instead of taking it back.
 SELECT pg_catalog.format('index %I.%I is not valid', n.nspname, i.relname)::pg_catalog.text,
        pg_catalog.format('DROP INDEX CONCURRENTLY IF EXISTS %I.%I', n.nspname, i.relname)::pg_catalog.text,
        ARRAY[pg_catalog.regexp_replace(i.relname::pg_catalog.text, '_cc(new|old)[0-9]*$', ''), t.relname::pg_catalog.text,
              coalesce(r.relname, t.relname)::pg_catalog.text],
-       n.nspname::pg_catalog.text
+       n.nspname::pg_catalog.text, false
 FROM pg_catalog.pg_index AS x
 JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
 JOIN pg_catalog.pg_class AS t ON t.oid = x.indrelid
@@ -18,7 +18,7 @@ UNION ALL
 SELECT pg_catalog.format('partition %I.%I is half detached', n.nspname, c.relname)::pg_catalog.text,
        pg_catalog.format('ALTER TABLE %s DETACH PARTITION %I.%I FINALIZE', h.inhparent::pg_catalog.regclass, n.nspname,
                          c.relname)::pg_catalog.text,
-       ARRAY[c.relname::pg_catalog.text], n.nspname::pg_catalog.text
+       ARRAY[c.relname::pg_catalog.text], n.nspname::pg_catalog.text, true
 FROM pg_catalog.pg_inherits AS h
 JOIN pg_catalog.pg_class AS c ON c.oid = h.inhrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

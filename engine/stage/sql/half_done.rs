@@ -1,0 +1,161 @@
+//! What a stage outside of any transaction can leave half done: what was there before anything was sent, what of it is not
+//! any more, and clearing away what no statement means to leave.
+//!
+//! Both ways need it: forward, where `done_when` would take an index that is not valid for one that is; and back, where
+//! `IF NOT EXISTS` would.
+
+use super::stored;
+use crate::crash;
+use crate::event::{Event, Failure};
+use crate::fingerprint::{self, SchemaObject};
+use crate::proof::{Work, measure};
+use crate::stage::{Cx, sequences};
+use crate::target::{Alone, Isolation, Live, Tx};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+const HALF_DONE: &str = include_str!("../../../sql/engine/measure/half_done.sql");
+const NOT_VALID: &str = include_str!("../../../sql/engine/measure/not_valid.sql");
+
+/// Where the marker of a clone stands among its definitions.
+const MARKER: &str = "comment on the database";
+
+/// What was there before anything was sent; kept in the run's folder until the stage is done, or undone.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Found {
+    /// Oids of indexes that were not valid then, and are nobody's to drop.
+    not_valid: Vec<i64>,
+    objects: Vec<SchemaObject>,
+}
+
+/// Where somebody who clears away is going.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Towards {
+    /// On: a partition whose detaching was begun is detached.
+    Forward,
+    /// Back: it is left, since detaching it is no way back.
+    Back,
+}
+
+/// What was there before this stage sent anything; `None`: it has not sent anything, or has come to its end.
+///
+/// # Errors
+/// The file is lost.
+pub fn found(cx: &Cx, stage: &str) -> Result<Option<Found>, Failure> {
+    if is_kept(cx, stage) { stored(cx, &file(stage)).map(Some) } else { Ok(None) }
+}
+
+/// Has it sent something, and not come to its end?
+pub fn is_kept(cx: &Cx, stage: &str) -> bool {
+    cx.dir.join(file(stage)).exists()
+}
+
+/// Keeps what is there now.
+///
+/// # Errors
+/// The server's, or the file cannot be written.
+pub async fn keep(cx: &Cx, live: &Live, stage: &str) -> Result<(), Failure> {
+    let tx = live.reader.begin("what is there", Isolation::Snapshot).await?;
+    let not_valid = tx.query(NOT_VALID, &[]).await?.iter().map(|row| row.get(0)).collect();
+    let objects = fingerprint::objects(&tx).await?;
+    tx.finish().await?;
+    let bytes = serde_json::to_vec(&Found { not_valid, objects }).expect("invariant: this is JSON");
+    cx.journal.place().keep(&file(stage), &bytes)
+}
+
+/// The stage has come to its end, either way.
+///
+/// # Errors
+/// The file cannot be removed.
+pub fn forget(cx: &Cx, stage: &str) -> Result<(), Failure> {
+    sequences::forget(cx, &file(stage))
+}
+
+/// Definitions that are not what they were, each with what it belongs to.
+///
+/// # Errors
+/// The server's.
+pub async fn altered(cx: &Cx, tx: &Tx, stage: &str, found: &Found) -> Result<Vec<(String, Option<String>)>, Failure> {
+    let objects = measure::changed_objects(&found.objects, &fingerprint::objects(tx).await?);
+    // The clone's marker is the engine's own, and says anew where the journal stands when a run ends. And between two
+    // attempts other stages may have defined what they declare.
+    let others = cx.with_state(|state| {
+        let others = state.stages.iter().filter(|(name, _)| *name != stage);
+        others.flat_map(|(_, other)| other.altered.clone()).collect::<BTreeSet<String>>()
+    });
+    Ok(objects.into_iter().filter(|(what, _)| what != MARKER && !others.contains(what)).collect())
+}
+
+/// What of a stage that was stopped half way stands, in words; empty: nothing does.
+///
+/// # Errors
+/// The server's.
+pub async fn stands(cx: &Cx, live: &Live, work: &Work) -> Result<Vec<String>, Failure> {
+    let Some(found) = found(cx, &work.stage)? else { return Ok(Vec::new()) };
+    let tx = live.reader.begin("what stands of it", Isolation::Snapshot).await?;
+    let mut words: BTreeSet<String> =
+        altered(cx, &tx, &work.stage, &found).await?.into_iter().map(|(what, _)| what).collect();
+    words.extend(left(&tx, work, &found).await?.into_iter().map(|left| left.words));
+    tx.finish().await?;
+    Ok(words.into_iter().collect())
+}
+
+/// Drops what was left half done; answers what that was.
+///
+/// # Errors
+/// The server's; what was dropped before stays so.
+pub async fn clear_away(cx: &Cx, live: &Live, work: &Work, towards: Towards) -> Result<Vec<String>, Failure> {
+    let Some(found) = found(cx, &work.stage)? else { return Ok(Vec::new()) };
+    let tx = live.reader.begin("what is half done", Isolation::Fresh).await?;
+    let mut ours = left(&tx, work, &found).await?;
+    tx.finish().await?;
+    ours.retain(|left| towards == Towards::Forward || !left.goes_on);
+    if ours.is_empty() {
+        return Ok(Vec::new());
+    }
+    let purpose = format!("clearing away what stage `{}` left half done", work.stage);
+    let alone = Alone::open(&live.writer, &purpose, work.timeout, work.lock_timeout).await?;
+    let mut cleared = Vec::new();
+    for left in ours {
+        alone.execute(&left.statement).await?;
+        crash::point(|| "alone/cleared".to_owned());
+        cleared.push(format!("{}: {}", left.words, left.statement));
+    }
+    cx.record(Event::ClearedAway { stage: work.stage.clone(), what: cleared.clone() })?;
+    Ok(cleared)
+}
+
+/// One thing that is half done.
+struct Left {
+    words: String,
+    /// What clears it away.
+    statement: String,
+    /// That brings it to its end, and not away.
+    goes_on: bool,
+}
+
+async fn left(tx: &Tx, work: &Work, found: &Found) -> Result<Vec<Left>, Failure> {
+    let rows = tx.query(HALF_DONE, &[&found.not_valid]).await?;
+    let ours = rows.iter().filter(|row| means(work, &row.get::<_, Vec<String>>(2), row.get(3)));
+    Ok(ours.map(|row| Left { words: row.get(0), statement: row.get(1), goes_on: row.get(4) }).collect())
+}
+
+/// Can a statement of this stage have left that behind? It names the index, its table or the table's root, or goes over
+/// the whole schema.
+fn means(work: &Work, names: &[String], schema: &str) -> bool {
+    let scripts = || std::iter::once(&work.forward).chain(&work.rollback);
+    let whole = |text: &str| says(text, "reindex") && says(text, "schema") && says(text, schema);
+    scripts().any(|script| names.iter().any(|name| says(&script.text, name)) || whole(&script.text))
+}
+
+/// Does a text name this, as a word of its own?
+fn says(text: &str, name: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let (text, name) = (text.to_lowercase(), name.to_lowercase());
+    text.match_indices(&name)
+        .any(|(at, found)| !text[..at].ends_with(word) && !text[at + found.len()..].starts_with(word))
+}
+
+fn file(stage: &str) -> String {
+    format!("fingerprints/{stage}.alone.json")
+}
