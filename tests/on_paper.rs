@@ -59,6 +59,138 @@ fn a_plan_is_laid_out_in_its_place_with_its_rights() {
     assert_eq!(engine(home.path(), &["fmt", "none.toml"]).status.code(), Some(1));
 }
 
+/// Stages in the opposite order of the file, each with the tables that belong to it.
+fn backwards(plan: &str) -> String {
+    let mut head = String::new();
+    let mut stages: Vec<(String, String)> = Vec::new();
+    for line in plan.split_inclusive('\n') {
+        let table = line.strip_prefix("[stage.").and_then(|rest| rest.split(['.', ']']).next());
+        match table {
+            Some(name) if stages.last().is_none_or(|(last, _)| last != name) => {
+                stages.push((name.to_owned(), line.to_owned()));
+            }
+            Some(_) => stages.last_mut().expect("a stage").1.push_str(line),
+            None => stages.last_mut().map_or(&mut head, |(_, text)| text).push_str(line),
+        }
+    }
+    assert!(stages.len() > 8, "{} stages", stages.len());
+    stages.into_iter().rev().fold(head + "\n", |text, (_, stage)| text + &stage + "\n")
+}
+
+/// A folder with the main job, rendered under a locale, in a time zone, from a plan as `order` makes it.
+fn rendered(locale: &str, zone: &str, order: fn(&str) -> String) -> Vec<(String, String)> {
+    let home = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(home.path().join("plans")).expect("a folder");
+    for file in support::files(Path::new("templates")) {
+        let copy = home.path().join(&file);
+        std::fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");
+        std::fs::copy(&file, copy).expect("copies");
+    }
+    let plan = std::fs::read_to_string("plans/clone_a_to_g.toml").expect("reads");
+    std::fs::write(home.path().join("plans/clone_a_to_g.toml"), order(&plan)).expect("writes");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_engine"));
+    command.args(["render", "plans/clone_a_to_g.toml"]).current_dir(home.path()).stdin(Stdio::null());
+    let output = command.env("LC_ALL", locale).env("LANG", locale).env("TZ", zone).output().expect("the engine");
+    assert!(output.status.success(), "{}", said(&output));
+    let mut files: Vec<(String, String)> = std::fs::read_dir(home.path().join("sql/clone_a_to_g"))
+        .expect("the lock")
+        .map(|entry| {
+            let entry = entry.expect("an entry");
+            (entry.file_name().to_string_lossy().into_owned(), std::fs::read_to_string(entry.path()).expect("reads"))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_lock_is_the_same_bytes_everywhere() {
+    let here = rendered("C", "UTC", str::to_owned);
+    assert!(here.len() > 10 && here.iter().any(|(name, _)| name == "predicates.sql"));
+    assert_eq!(here, rendered("C", "UTC", str::to_owned), "twice");
+    assert_eq!(here, rendered("tr_TR.UTF-8", "Pacific/Kiritimati", str::to_owned), "elsewhere");
+    assert_eq!(here, rendered("de_DE.UTF-8", "America/St_Johns", backwards), "stages in another order");
+}
+
+/// Four stages, two of them named like words of Mermaid and DOT.
+fn drawn(second: &str) -> String {
+    let stage = |name: &str, needs: &str| {
+        format!("[stage.{name}]\nkind = \"fingerprint\"\non = \"p\"\nneeds = [{needs}]\nno_guard = \"none\"\n")
+    };
+    let head = "engine = 1\n[plan]\nname = \"x\"\n[target.p]\nurl = \"env:P\"\naccess = \"read\"\n";
+    let last = if second == "subgraph" { "\"graph\", \"subgraph\"" } else { "\"graph\"" };
+    format!("{head}{}{}{}{}", stage("graph", ""), stage(second, "\"graph\""), stage("node", last), stage("alone", ""))
+}
+
+#[test]
+fn a_graph_is_drawn_in_every_form() {
+    let home = tempfile::tempdir().expect("a folder");
+    std::fs::write(home.path().join("old.toml"), drawn("subgraph")).expect("writes");
+    let draw = |words: &[&str]| {
+        let output = engine(home.path(), &[&["graph", "old.toml"], words].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        out(&output)
+    };
+    assert_eq!(
+        draw(&[]),
+        "  1 graph     fingerprint on p\n  2 subgraph  fingerprint on p  after graph\n  \
+         3 node      fingerprint on p  after graph, subgraph\n  4 alone     fingerprint on p\n"
+    );
+    let mermaid = draw(&["--format", "mermaid"]);
+    assert!(
+        mermaid.starts_with("graph TD\n") && mermaid.contains("    s_subgraph[\"subgraph<br/>fingerprint on p\"]\n"),
+        "{mermaid}"
+    );
+    assert!(mermaid.contains("    s_graph --> s_subgraph\n") && !mermaid.contains("classDef"), "{mermaid}");
+    let dot = draw(&["--format", "dot"]);
+    assert!(dot.contains("    \"graph\" -> \"subgraph\";\n") && !dot.contains("fillcolor"), "{dot}");
+    let svg = draw(&["--format", "svg"]);
+    assert_eq!(svg, draw(&["--format", "svg"]));
+    assert!(svg.contains("<title>x</title>") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    for name in ["alone", "graph", "subgraph", "node"] {
+        assert!(svg.contains(&format!(">{name}</tspan>")), "{name}: {svg}");
+    }
+    // Three needs, three lines with a head.
+    assert_eq!(svg.matches("marker-end").count(), 3, "{svg}");
+}
+
+#[test]
+fn a_graph_shows_what_became_of_each_stage() {
+    let home = tempfile::tempdir().expect("a folder");
+    std::fs::write(home.path().join("old.toml"), drawn("subgraph")).expect("writes");
+    let new = drawn("later").replacen("no_guard = \"none\"", "no_guard = \"none\"\nretry = 2", 1);
+    std::fs::write(home.path().join("new.toml"), new).expect("writes");
+    let draw = |words: &[&str]| {
+        let output = engine(home.path(), &[&["graph", "new.toml", "--diff", "old.toml"], words].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        out(&output)
+    };
+    let text = draw(&[]);
+    let line =
+        |name: &str| text.lines().find(|line| line.contains(&format!(" {name} "))).unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        line("graph").starts_with('~') && line("later").starts_with('+') && line("subgraph").starts_with('-'),
+        "{text}"
+    );
+    assert!(line("alone").starts_with(' ') && line("node").contains("graph, -subgraph"), "{text}");
+    let mermaid = draw(&["--format", "mermaid"]);
+    for part in
+        [":::changed", ":::added", ":::removed", "s_subgraph -.-> s_node", "s_graph ==> s_later", "classDef removed"]
+    {
+        assert!(mermaid.contains(part), "{part}: {mermaid}");
+    }
+    let dot = draw(&["--format", "dot"]);
+    assert!(dot.contains("\"subgraph\" -> \"node\" [color=\"#868e96\", style=dashed]"), "{dot}");
+    let svg = draw(&["--format", "svg"]);
+    assert!(
+        svg.contains("#d0ebff") && svg.contains("stroke-dasharray") && svg.contains(">- subgraph</tspan>"),
+        "{svg}"
+    );
+    let output = engine(home.path(), &["graph", "new.toml", "--diff", "gone.toml"]);
+    assert_ne!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("gone.toml"), "{}", said(&output));
+}
+
 #[test]
 fn problems_are_annotations_where_github_reads_them() {
     let plan = "tests/bad_plans/key-below-a-reject.toml";

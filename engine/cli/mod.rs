@@ -29,7 +29,7 @@ enum Verb {
         vars: Vars,
         /// How problems are told: drawn, as JSON lines, as annotations of GitHub Actions, as one SARIF log
         #[arg(long, value_enum, default_value = "text")]
-        format: CheckForm,
+        format: command::check::Form,
         /// The same as --format json
         #[arg(long, conflicts_with = "format")]
         json: bool,
@@ -58,6 +58,9 @@ enum Verb {
         /// Only say which are not laid out (exit 11)
         #[arg(long)]
         check: bool,
+        /// Print the one plan laid out, and write nothing: a `textconv` for git
+        #[arg(long, conflicts_with = "check")]
+        stdout: bool,
     },
     /// What a change of plans means, riskiest first (exit 21 when the risk is raised, 20 when they differ)
     Diff {
@@ -69,7 +72,7 @@ enum Verb {
         vars: Vars,
         /// What to draw it as
         #[arg(long, value_enum, default_value = "text")]
-        format: DiffForm,
+        format: command::diff::Form,
         /// The same as --format json
         #[arg(long)]
         json: bool,
@@ -80,7 +83,10 @@ enum Verb {
         plan: PlanArg,
         /// What to draw it as
         #[arg(long, value_enum, default_value = "text")]
-        format: GraphForm,
+        format: command::graph::Form,
+        /// Colour what became of each stage since this plan: a file, or a revision of git
+        #[arg(long, value_name = "OLD")]
+        diff: Option<String>,
     },
     /// Examine the targets: reachable, as whom, with which powers, and the GRANTs that make it right
     Doctor {
@@ -226,28 +232,6 @@ enum Verb {
     },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum CheckForm {
-    Text,
-    Json,
-    Github,
-    Sarif,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum DiffForm {
-    Text,
-    Markdown,
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum GraphForm {
-    Text,
-    Mermaid,
-    Dot,
-}
-
 #[derive(Clone, Debug, Args)]
 struct FingerprintArg {
     /// The database: env:NAME or file:PATH, where the connection string is, or the string itself
@@ -388,37 +372,22 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
                 .into_iter()
                 .map(|plan| PlanArgs { plan, vars: vars.vars.clone(), vars_file: vars.vars_file.clone(), date: None })
                 .collect();
-            let form = match format {
-                _ if json => command::check::Form::Json,
-                CheckForm::Text => command::check::Form::Text,
-                CheckForm::Json => command::check::Form::Json,
-                CheckForm::Github => command::check::Form::Github,
-                CheckForm::Sarif => command::check::Form::Sarif,
-            };
+            let form = if json { command::check::Form::Json } else { format };
             ended(command::check::run(&plans, form), form == command::check::Form::Json)
         }
         Verb::Plan { plan, json } => ended(command::plan::run(&plan.into(), json).await, json),
-        Verb::Fmt { plans, check } => ended(command::fmt::run(&plans, check), false),
+        Verb::Fmt { plans, stdout: true, .. } => {
+            ended(plans.iter().try_fold(Exit::Ok, |_, plan| command::fmt::show(plan)), false)
+        }
+        Verb::Fmt { plans, check, .. } => ended(command::fmt::run(&plans, check), false),
         Verb::Render { plan, check } => ended(command::render::run(&plan.into(), check, false), false),
         Verb::Diff { old, new, vars, format, json } => {
-            let form = match format {
-                _ if json => command::diff::Form::Json,
-                DiffForm::Text => command::diff::Form::Text,
-                DiffForm::Markdown => command::diff::Form::Markdown,
-                DiffForm::Json => command::diff::Form::Json,
-            };
+            let form = if json { command::diff::Form::Json } else { format };
             let vars = PlanArg { plan: PathBuf::new(), vars }.into();
             let args = command::diff::Args { old, new, vars, form, journal };
             ended(command::diff::run(&args), form == command::diff::Form::Json)
         }
-        Verb::Graph { plan, format } => {
-            let form = match format {
-                GraphForm::Text => command::graph::Form::Text,
-                GraphForm::Mermaid => command::graph::Form::Mermaid,
-                GraphForm::Dot => command::graph::Form::Dot,
-            };
-            ended(command::graph::run(&plan.into(), form), false)
-        }
+        Verb::Graph { plan, format, diff } => ended(command::graph::run(&plan.into(), format, diff.as_deref()), false),
         Verb::Doctor { plan } => ended(command::doctor::run(&plan.into()).await, false),
         Verb::Apply { plan, until, locked, unlocked, jobs, yes: _, replace, sandbox, json } => {
             let (plan, jobs) = (plan.into(), jobs.into());

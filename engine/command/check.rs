@@ -7,7 +7,7 @@ use crate::event::{Exit, Failure};
 use std::io::IsTerminal;
 
 /// How problems are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Form {
     /// Drawn, on stderr.
     Text,

@@ -18,7 +18,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 /// What the review is drawn as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Form {
     /// For a terminal.
     Text,
@@ -51,6 +51,42 @@ struct Invalid {
     prefix: (String, String),
 }
 
+/// One plan on both sides.
+pub(super) struct Compared {
+    /// The old one; `None`: there was none.
+    pub(super) before: Option<Workflow>,
+    /// The new one; `None`: there is none any more.
+    pub(super) after: Option<Workflow>,
+    /// What became of it.
+    pub(super) review: Review,
+    /// The code that `diff` ends with.
+    exit: Exit,
+}
+
+/// Compares one plan with what it was, for who draws both. Problems of either are drawn, and make exit 10.
+///
+/// # Errors
+/// As `run`.
+pub(super) fn against(old: &str, new: &PlanArgs) -> Result<Result<Compared, Exit>, Failure> {
+    let shown = new.plan.display().to_string();
+    let (before, after) = sides::resolve(old, &shown)?;
+    let mut given = given(new)?;
+    given.date.get_or_insert_with(crate::clock::today);
+    let pairs = sides::pairs(&before, &after)?;
+    let [pair] = pairs.as_slice() else {
+        return Err(Failure::new(Exit::Usage, format!("{old} and {shown} hold {} plans", pairs.len()))
+            .next("name", "one plan on either side")
+            .changed("nothing was changed"));
+    };
+    match one(pair, (&before, &after), &given)? {
+        Ok(compared) => Ok(Ok(compared)),
+        Err(invalid) => {
+            show(Form::Text, &[], &invalid, Exit::PlanInvalid);
+            Ok(Err(Exit::PlanInvalid))
+        }
+    }
+}
+
 /// Compares plans.
 ///
 /// # Errors
@@ -64,9 +100,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let (mut reviews, mut invalid, mut exit) = (Vec::new(), Vec::new(), Exit::Ok);
     for pair in &pairs {
         match one(pair, (&old, &new), &given)? {
-            Ok((review, own)) => {
-                exit = exit.worse(own);
-                reviews.push(review);
+            Ok(compared) => {
+                exit = exit.worse(compared.exit);
+                reviews.push(compared.review);
             }
             Err(problems) => {
                 exit = exit.worse(Exit::PlanInvalid);
@@ -80,11 +116,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// One plan on both sides: its review and exit code, or all that is wrong with it.
-fn one(
-    pair: &Pair,
-    (old, new): (&Tree, &Tree),
-    given: &Given,
-) -> Result<Result<(Review, Exit), Vec<Invalid>>, Failure> {
+fn one(pair: &Pair, (old, new): (&Tree, &Tree), given: &Given) -> Result<Result<Compared, Vec<Invalid>>, Failure> {
     let declared = [&pair.old, &pair.new].map(|path| path.as_deref().map(|path| variables(path, given)));
     let own = |at: usize| Given { vars: only(given, &declared, at), date: given.date.clone() };
     let compile = |path: &Option<std::path::PathBuf>, given: Given| {
@@ -130,7 +162,7 @@ fn one(
         review.remarks.insert(0, remark);
         exit = exit.worse(Exit::LockStale);
     }
-    Ok(Ok((review, exit)))
+    Ok(Ok(Compared { before, after, review, exit }))
 }
 
 /// A lock that is there and is not what would run.

@@ -38,6 +38,17 @@ pub fn run(plans: &[PathBuf], only_check: bool) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// Prints a plan laid out, for who compares texts, such as `git diff`. One that is no TOML is printed as it is.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn show(path: &Path) -> Result<Exit, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::new(Exit::Io, format!("{} cannot be read: {e}", path.display())))?;
+    print(&formatted(&text).unwrap_or(text));
+    Ok(Exit::Ok)
+}
+
 /// Written aside and renamed, with the rights it had: whoever reads meanwhile sees the old text or the new one.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     // Where a link leads to is written, not the link.

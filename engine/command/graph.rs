@@ -1,64 +1,46 @@
-//! `graph PLAN`: the DAG as text, Mermaid or DOT.
+//! `graph PLAN [--diff OLD]`: the DAG as text, Mermaid, DOT or SVG; with the plan as it was, what became of each stage.
 
-use super::{PlanArgs, compiled, print};
-use crate::compile::Workflow;
+mod forms;
+mod picture;
+mod svg;
+
+use super::{PlanArgs, compiled, diff, print};
 use crate::event::{Exit, Failure};
+use picture::Picture;
 
 /// What the graph is drawn as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Form {
     /// One line a stage.
     Text,
-    /// Mermaid.
+    /// Mermaid, as GitHub and GitLab draw it.
     Mermaid,
     /// Graphviz.
     Dot,
+    /// A picture.
+    Svg,
 }
 
-/// Draws a plan's graph.
+/// Draws a plan's graph; beside what it was, if `old` says where that is.
 ///
 /// # Errors
-/// A variables file that cannot be read.
-pub fn run(args: &PlanArgs, form: Form) -> Result<Exit, Failure> {
-    match compiled(args, false)? {
-        Ok(workflow) => {
-            print(&draw(&workflow, form));
-            Ok(Exit::Ok)
+/// A variables file that cannot be read; the old plan is not there.
+pub fn run(args: &PlanArgs, form: Form, old: Option<&str>) -> Result<Exit, Failure> {
+    let picture = match old {
+        None => compiled(args, false)?.map(|workflow| Picture::of(&workflow)),
+        Some(old) => diff::against(old, args)?
+            .map(|compared| Picture::beside(compared.before.as_ref(), compared.after.as_ref(), &compared.review)),
+    };
+    Ok(match picture {
+        Ok(picture) => {
+            print(&match form {
+                Form::Text => forms::text(&picture),
+                Form::Mermaid => forms::mermaid(&picture),
+                Form::Dot => forms::dot(&picture),
+                Form::Svg => svg::draw(&picture),
+            });
+            Exit::Ok
         }
-        Err(exit) => Ok(exit),
-    }
-}
-
-fn draw(workflow: &Workflow, form: Form) -> String {
-    let plan = &workflow.plan;
-    let name = |index: usize| plan.stages[index].name.value.as_str();
-    let order = plan.graph.order();
-    let edges = || order.iter().flat_map(|i| plan.graph.needs(*i).iter().map(move |need| (*need, *i)));
-    match form {
-        Form::Text => {
-            let width = order.iter().map(|i| name(*i).len()).max().unwrap_or(0);
-            let line = |(n, i): (usize, &usize)| {
-                let needs: Vec<&str> = plan.graph.needs(*i).iter().map(|need| name(*need)).collect();
-                let needs = if needs.is_empty() { String::new() } else { format!("  after {}", needs.join(", ")) };
-                format!("{:>3} {:<width$}  {:<11}{needs}\n", n + 1, name(*i), workflow.stages[*i].head().kind)
-            };
-            order.iter().enumerate().map(line).collect()
-        }
-        Form::Mermaid => {
-            let nodes: String = order
-                .iter()
-                .map(|i| format!("    {}[\"{} ({})\"]\n", name(*i), name(*i), workflow.stages[*i].head().kind))
-                .collect();
-            let lines: String = edges().map(|(from, to)| format!("    {} --> {}\n", name(from), name(to))).collect();
-            format!("graph TD\n{nodes}{lines}")
-        }
-        Form::Dot => {
-            let nodes: String = order
-                .iter()
-                .map(|i| format!("    {} [label=\"{}\\n{}\"];\n", name(*i), name(*i), workflow.stages[*i].head().kind))
-                .collect();
-            let lines: String = edges().map(|(from, to)| format!("    {} -> {};\n", name(from), name(to))).collect();
-            format!("digraph {} {{\n{nodes}{lines}}}\n", plan.name)
-        }
-    }
+        Err(exit) => exit,
+    })
 }

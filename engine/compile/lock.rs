@@ -33,7 +33,10 @@ pub fn predicates(
     for (target, checks) in gates {
         add(format!("target.{target}.gate"), checks);
     }
-    for stage in stages {
+    // By name: the order of the file means nothing, and a new stage moves no other.
+    let mut sorted: Vec<&Box<dyn Stage>> = stages.iter().collect();
+    sorted.sort_by(|a, b| a.head().name.cmp(&b.head().name));
+    for stage in sorted {
         let name = &stage.head().name;
         add(format!("stage.{name}.guard"), &stage.head().guards);
         add(format!("stage.{name}.ensure"), stage.ensures());

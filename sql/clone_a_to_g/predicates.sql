@@ -86,21 +86,6 @@ WHERE NOT EXISTS (SELECT FROM public.gov_worker_cursors AS c
 -- target.production.gate.ratified
 SELECT ospa >= 1;
 
--- stage.preflight.guard.inventory
-SELECT seams = 35 AND containment = 35 AND scopes = 6;
-
--- stage.preflight.guard.gap_is_whole
-SELECT production_gap = 210 AND production_gap = seams * scopes;
-
--- stage.preflight.guard.approvals_as_known
-SELECT requests = 211 AND approvals = 42 AND action_types = 14;
-
--- stage.preflight.guard.tools_as_known
-SELECT tools = 309;
-
--- stage.preflight.guard.nothing_written_yet
-SELECT production_written = 0;
-
 -- stage.a_seed.guard.gap_open
 SELECT gap = 210;
 
@@ -161,3 +146,18 @@ SELECT unread_events = 0;
 -- stage.g_rollout.done_when
 SELECT gap = 0 AND anchors = 30 AND scan_written = 215 AND scan_runs = 1 AND covered = 210
 AND triaged_issues = 6 AND issues = 6 AND events = 6 AND unread_events = 0 AND lost_events = 0;
+
+-- stage.preflight.guard.inventory
+SELECT seams = 35 AND containment = 35 AND scopes = 6;
+
+-- stage.preflight.guard.gap_is_whole
+SELECT production_gap = 210 AND production_gap = seams * scopes;
+
+-- stage.preflight.guard.approvals_as_known
+SELECT requests = 211 AND approvals = 42 AND action_types = 14;
+
+-- stage.preflight.guard.tools_as_known
+SELECT tools = 309;
+
+-- stage.preflight.guard.nothing_written_yet
+SELECT production_written = 0;

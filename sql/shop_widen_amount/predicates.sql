@@ -38,18 +38,6 @@ SELECT count(*) FROM shop.orders AS o WHERE to_jsonb(o) ->> 'amount_wide' IS NUL
 -- target.production.gate.change_approved
 SELECT approved >= 1;
 
--- stage.preflight.guard.narrow
-SELECT production_wide = 0;
-
--- stage.expand.guard.narrow
-SELECT has_wide = 0 AND in_step = 0;
-
--- stage.expand.ensure.wide
-SELECT has_wide = 1 AND in_step = 1;
-
--- stage.expand.ensure.still_empty
-SELECT unfilled = orders;
-
 -- stage.backfill.guard.expanded
 SELECT has_wide = 1 AND in_step = 1;
 
@@ -62,15 +50,6 @@ SELECT unfilled = 0 AND unequal = 0 AND wrote."shop.orders" = before.unfilled;
 -- stage.backfill.ensure.no_money_lost
 SELECT amount_total = before.amount_total AND orders = before.orders;
 
--- stage.index.guard.equal
-SELECT unequal = 0;
-
--- stage.index.guard.no_index_yet
-SELECT NOT index_valid;
-
--- stage.index.ensure.valid
-SELECT index_valid;
-
 -- stage.constrain.guard.filled
 SELECT unfilled = 0 AND NOT constraint_valid;
 
@@ -80,8 +59,29 @@ SELECT constraint_valid;
 -- stage.constrain.ensure.nothing_moved
 SELECT unequal = 0 AND amount_total = baseline.amount_total;
 
--- stage.rehearsal.guard.complete
-SELECT index_valid AND constraint_valid;
+-- stage.expand.guard.narrow
+SELECT has_wide = 0 AND in_step = 0;
+
+-- stage.expand.ensure.wide
+SELECT has_wide = 1 AND in_step = 1;
+
+-- stage.expand.ensure.still_empty
+SELECT unfilled = orders;
+
+-- stage.index.guard.equal
+SELECT unequal = 0;
+
+-- stage.index.guard.no_index_yet
+SELECT NOT index_valid;
+
+-- stage.index.ensure.valid
+SELECT index_valid;
 
 -- stage.packet.done_when
 SELECT has_wide = 1 AND in_step = 1 AND unequal = 0 AND index_valid AND constraint_valid;
+
+-- stage.preflight.guard.narrow
+SELECT production_wide = 0;
+
+-- stage.rehearsal.guard.complete
+SELECT index_valid AND constraint_valid;
