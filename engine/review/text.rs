@@ -57,7 +57,11 @@ fn verdict_line(review: &Review, paint: Paint) -> String {
 /// The verdict, and how it is painted.
 pub(super) fn verdict(review: &Review) -> (String, Risk) {
     match review.findings.first().map(|finding| finding.risk) {
-        Some(Risk::Raised) => (format!("risk raised: {}", count(review.of(Risk::Raised), "finding")), Risk::Raised),
+        Some(Risk::Raised) => {
+            let (raised, all) = (review.of(Risk::Raised), review.findings.len());
+            let some = if raised < all { format!("{raised} of ") } else { String::new() };
+            (format!("risk raised: {some}{}", count(all, "finding")), Risk::Raised)
+        }
         Some(risk) => (format!("differs, no risk raised: {}", count(review.findings.len(), "finding")), risk),
         None if review.layout.is_empty() => ("no difference".to_owned(), Risk::None),
         None => (format!("no change in meaning, formatting only: {}", layout_words(&review.layout)), Risk::None),
@@ -95,20 +99,26 @@ fn line(finding: &Finding, width: usize, paint: Paint) -> String {
     let class = paint.risk(finding.risk, &format!("{mark} {:<9}", finding.class.word()));
     let place = finding.new_place.as_ref().or(finding.old_place.as_ref());
     let place = place.map(|place| format!("   {place}")).unwrap_or_default();
-    let values = values(finding);
+    let values = printable(&values(finding));
     let mut out = format!("{class}  {:<width$}  {values}{}\n", finding.address, paint.with("2", &place));
     for note in &finding.notes {
-        out.push_str(&format!("               {note}\n"));
+        out.push_str(&format!("               {}\n", printable(note)));
     }
     for line in finding.diff.iter().flat_map(|diff| diff.lines()) {
+        let line = printable(line);
         let line = match line.as_bytes().first() {
-            Some(b'-') => paint.with("31", line),
-            Some(b'+') => paint.with("32", line),
-            _ => line.to_owned(),
+            Some(b'-') => paint.with("31", &line),
+            Some(b'+') => paint.with("32", &line),
+            _ => line,
         };
         out.push_str(&format!("    {line}\n"));
     }
     out
+}
+
+/// What a plan says must not steer the terminal it is shown on.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
 /// Both values, on one line. What is there or not has no value but that.
@@ -144,4 +154,14 @@ pub(super) fn layout_words(layout: &Layout) -> String {
 
 pub(super) fn count(number: usize, word: &str) -> String {
     if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn a_value_does_not_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\tc"), "a\u{fffd}[2Jb\tc");
+    }
 }
