@@ -91,9 +91,9 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
-            copy(&entry.path(), &target)
+            copy(&entry.path(), &target);
         } else {
-            _ = fs::copy(entry.path(), target).expect("a copy")
+            _ = fs::copy(entry.path(), target).expect("a copy");
         }
     }
 }
