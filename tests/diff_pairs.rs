@@ -225,7 +225,7 @@ fn a_great_reformat_is_formatting_only() {
     let stage = |n: usize, moved: bool| {
         let before = if n == 0 { "clone".to_owned() } else { format!("s{}", n - 1) };
         let (folder, gap) = if moved { ("renamed", "gap=0") } else { ("base", "gap = 0") };
-        let mut lines = vec![
+        let mut lines = [
             format!("needs = [\"{before}\"]"),
             "on = \"c\"".to_owned(),
             format!("guard.open = \"{gap}\""),
@@ -247,7 +247,7 @@ fn a_great_reformat_is_formatting_only() {
         fs::create_dir_all(&templates).expect("a folder");
         fs::create_dir_all(dir.path().join("plans")).expect("a folder");
         (0..40).for_each(|n| {
-            fs::write(templates.join(format!("s{n}.sql")), format!("DELETE FROM t{n};\n")).expect("a template")
+            fs::write(templates.join(format!("s{n}.sql")), format!("DELETE FROM t{n};\n")).expect("a template");
         });
         fs::write(dir.path().join(PLAN), format!("{head}{}", stages.concat())).expect("a plan");
     }
