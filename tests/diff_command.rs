@@ -35,9 +35,9 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
-            copy(&entry.path(), &target)
+            copy(&entry.path(), &target);
         } else {
-            _ = fs::copy(entry.path(), target).expect("a copy")
+            _ = fs::copy(entry.path(), target).expect("a copy");
         }
     }
 }
@@ -262,6 +262,12 @@ fn folders_are_paired_by_name_and_a_plan_on_one_side_is_new_or_gone() {
     assert_eq!((whole.code, whole.out.lines().count()), (21, ended.out.lines().count()), "{}", whole.out);
     let one = repository.engine(&["diff", "HEAD~1..HEAD", "plans/hello.toml"]);
     assert!(one.code == 21 && one.out.contains("which is gone"), "{}", one.out);
+    let working_tree = repository.engine(&["diff", "HEAD~1", "plans/hello.toml"]);
+    assert!(
+        working_tree.code == 21 && working_tree.out.contains("HEAD~1:plans/hello.toml, which is gone"),
+        "{}",
+        working_tree.err
+    );
     let json = repository.engine(&["diff", "--json", "HEAD~1..HEAD", "plans"]);
     schema::valid(&serde_json::from_str(&json.out).expect("one document"));
 }
@@ -297,6 +303,7 @@ fn what_is_not_there_is_said_with_what_to_type() {
         assert!(ended.err.contains(say) && ended.err.contains("nothing was changed"), "{words:?}: {}", ended.err);
     };
     refused(&["diff", "plans/no.toml", PLAN], 2, "there is no file or folder `plans/no.toml`");
+    refused(&["diff", "plans/../no.toml", PLAN], 2, "there is no file or folder `plans/../no.toml`");
     refused(&["diff", PLAN, "plans/no.toml"], 2, "there is no file or folder `plans/no.toml`");
     refused(&["diff", "nowhere..HEAD", PLAN], 2, "git knows no revision `nowhere`");
     refused(&["diff", "--", "-x..HEAD", PLAN], 2, "git knows no revision `-x`");

@@ -30,27 +30,29 @@ impl Dice {
 const NUMBERS: [&str; 9] = ["-2", "-1", "0", "0.5", "1", "1.0", "2", "3", "2.000000000000000000001"];
 const TEXTS: [&str; 3] = ["'x'", "'y'", "'X'"];
 
+/// What is not decided, and must not confuse what stands beside it.
+const OTHERS: [&str; 16] = [
+    "a IS NULL",
+    "a IS NOT NULL",
+    "NOT f",
+    "f IS TRUE",
+    "a = 1 IS TRUE",
+    "NOT a = 1 IS TRUE",
+    "a IS NOT DISTINCT FROM 1",
+    "t LIKE 'x%'",
+    "t NOT LIKE 'x%'",
+    "t ~ 'x'",
+    "t || 'a' = 'xa'",
+    "CASE WHEN a > 1 THEN f ELSE true END",
+    "coalesce(a, 0) = 0",
+    "- a >= 1",
+    "a NOT BETWEEN 0 AND 1",
+    "a BETWEEN b AND 2",
+];
+
 /// One condition, in any of the forms that plans use.
 fn condition(dice: &mut Dice) -> String {
     let (left, number) = (dice.pick(&["a", "b", "a", "b", "a + b", "b - a"]), dice.pick(&NUMBERS));
-    const OTHERS: [&str; 16] = [
-        "a IS NULL",
-        "a IS NOT NULL",
-        "NOT f",
-        "f IS TRUE",
-        "a = 1 IS TRUE",
-        "NOT a = 1 IS TRUE",
-        "a IS NOT DISTINCT FROM 1",
-        "t LIKE 'x%'",
-        "t NOT LIKE 'x%'",
-        "t ~ 'x'",
-        "t || 'a' = 'xa'",
-        "CASE WHEN a > 1 THEN f ELSE true END",
-        "coalesce(a, 0) = 0",
-        "- a >= 1",
-        "a NOT BETWEEN 0 AND 1",
-        "a BETWEEN b AND 2",
-    ];
     match dice.roll(24) {
         0..8 => format!("{left} {} {number}", dice.pick(&["=", "<>", "!=", "<", "<=", ">", ">="])),
         8..10 => format!("{number} {} {left}", dice.pick(&["=", "<", "<=", ">", ">="])),

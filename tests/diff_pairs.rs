@@ -91,9 +91,9 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
-            copy(&entry.path(), &target)
+            copy(&entry.path(), &target);
         } else {
-            _ = fs::copy(entry.path(), target).expect("a copy")
+            _ = fs::copy(entry.path(), target).expect("a copy");
         }
     }
 }
@@ -225,7 +225,7 @@ fn a_great_reformat_is_formatting_only() {
     let stage = |n: usize, moved: bool| {
         let before = if n == 0 { "clone".to_owned() } else { format!("s{}", n - 1) };
         let (folder, gap) = if moved { ("renamed", "gap=0") } else { ("base", "gap = 0") };
-        let mut lines = vec![
+        let mut lines = [
             format!("needs = [\"{before}\"]"),
             "on = \"c\"".to_owned(),
             format!("guard.open = \"{gap}\""),
@@ -247,7 +247,7 @@ fn a_great_reformat_is_formatting_only() {
         fs::create_dir_all(&templates).expect("a folder");
         fs::create_dir_all(dir.path().join("plans")).expect("a folder");
         (0..40).for_each(|n| {
-            fs::write(templates.join(format!("s{n}.sql")), format!("DELETE FROM t{n};\n")).expect("a template")
+            fs::write(templates.join(format!("s{n}.sql")), format!("DELETE FROM t{n};\n")).expect("a template");
         });
         fs::write(dir.path().join(PLAN), format!("{head}{}", stages.concat())).expect("a plan");
     }
@@ -257,4 +257,42 @@ fn a_great_reformat_is_formatting_only() {
     assert!(review.findings.is_empty() && review.exit().code() == 0, "{text}");
     assert!(review.layout.lines() >= 200 && review.layout.renamed == 40, "{:?}", review.layout);
     assert!(text.starts_with("no change in meaning, formatting only: "), "{text}");
+}
+
+/// Whatever line of a shipped plan is taken out: the plan is refused, or the review has a finding.
+#[test]
+fn no_line_can_go_unseen() {
+    // They say what holds without them.
+    const SPARE: [&str; 3] = ["name = \"base\"", "timeout = \"10m\"", "lock_timeout = \"2s\""];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut looked_at = 0;
+    for (plan, templates) in [
+        (root.join("plans/clone_a_to_g.toml"), root.join("templates")),
+        (root.join("plans/shop_widen_amount.toml"), root.join("templates")),
+        (root.join("plans/production_rollout.toml"), root.join("templates")),
+        (folder().join("base").join(PLAN), folder().join("base/templates")),
+    ] {
+        let dir = tempfile::tempdir().expect("a folder");
+        copy(&templates, &dir.path().join("templates"));
+        fs::create_dir_all(dir.path().join("plans")).expect("a folder");
+        let text = fs::read_to_string(&plan).expect("a plan");
+        fs::write(dir.path().join(PLAN), &text).expect("a plan");
+        let before = compiled(dir.path());
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            if line.trim().is_empty() || line.starts_with('#') || SPARE.contains(line) {
+                continue;
+            }
+            let rest: Vec<&str> =
+                lines.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, line)| *line).collect();
+            fs::write(dir.path().join(PLAN), rest.join("\n")).expect("a plan");
+            let given = Given { date: Some("20260101".to_owned()), ..Given::default() };
+            let Ok(after) = compile::workflow(&dir.path().join(PLAN), &given) else { continue };
+            let review = compared((dir.path(), &before), (dir.path(), &after));
+            laws(&review, (&before, &after));
+            assert!(!review.findings.is_empty(), "{}:{}: nothing is said without {line}", plan.display(), at + 1);
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 100, "only {looked_at} plans with a line less compile");
 }

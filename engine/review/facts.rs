@@ -1,6 +1,7 @@
 //! What a plan holds, as addresses and values: everything that has a meaning, with its defaults filled in, and nothing that
 //! is only layout. A key that this page does not know is a fact all the same, so that no change goes unseen.
 
+use super::section::Section;
 use super::{Side, Unchanged};
 use crate::compile::Workflow;
 use crate::diag::Place;
@@ -8,90 +9,6 @@ use crate::plan::keys::{Leaf, LeafValue};
 use crate::plan::{Access, Plan, Policy, ReaderPolicy, Stage, Target, Tls, UrlRef, VarKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// What a fact is about, in the order in which a reviewer looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Section {
-    Never,
-    Gate,
-    Target,
-    On,
-    Kind,
-    Writes,
-    Alters,
-    Ignore,
-    Stage,
-    Guard,
-    Ensure,
-    DoneWhen,
-    Batch,
-    Proof,
-    Reject,
-    Sql,
-    Probe,
-    Rollback,
-    Needs,
-    Setting,
-    Timeout,
-    Reason,
-    Var,
-    Retry,
-    Doc,
-}
-
-impl Section {
-    /// One of it.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Section::Never => "never",
-            Section::Gate => "gate",
-            Section::Target => "target",
-            Section::On => "stage's target",
-            Section::Kind => "kind",
-            Section::Writes => "write bound",
-            Section::Alters => "alters",
-            Section::Ignore => "ignored column",
-            Section::Stage => "stage",
-            Section::Guard => "guard",
-            Section::Ensure => "ensure",
-            Section::DoneWhen => "done_when",
-            Section::Batch => "batch",
-            Section::Proof => "proof",
-            Section::Reject => "reject",
-            Section::Sql => "rendered SQL",
-            Section::Probe => "probe",
-            Section::Rollback => "rollback",
-            Section::Needs => "needs",
-            Section::Setting => "setting",
-            Section::Timeout => "time-out",
-            Section::Reason => "reason",
-            Section::Var => "variable",
-            Section::Retry => "retry",
-            Section::Doc => "doc",
-        }
-    }
-
-    /// So many of it, none of which changed; `None`: not worth a word.
-    fn counted(self, count: usize) -> Option<&'static str> {
-        let (one, many) = match self {
-            Section::Never => ("table of `never`", "tables of `never`"),
-            Section::Gate => ("gate", "gates"),
-            Section::Target => ("target", "targets"),
-            Section::Writes => ("write bound", "write bounds"),
-            Section::Alters => ("entry of `alters`", "entries of `alters`"),
-            Section::Guard => ("guard", "guards"),
-            Section::Ensure => ("ensure", "ensures"),
-            Section::Proof => ("proof", "proofs"),
-            Section::Reject => ("case of rejects", "cases of rejects"),
-            Section::Sql => ("rendering", "renderings"),
-            Section::Probe => ("probe", "probes"),
-            Section::Rollback => ("rollback", "rollbacks"),
-            Section::Needs => ("need", "needs"),
-            _ => return None,
-        };
-        Some(if count == 1 { one } else { many })
-    }
-}
 
 /// A value, as it is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +48,7 @@ impl Value {
 pub(super) fn show_duration(time: Duration) -> String {
     let ms = time.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let whole = units.into_iter().find(|(unit, _)| ms > 0 && ms % unit == 0);
+    let whole = units.into_iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
     whole.map_or_else(|| format!("{ms}ms"), |(unit, word)| format!("{}{word}", ms / unit))
 }
 
@@ -250,12 +167,13 @@ impl<'w> Facts<'w> {
     pub(super) fn counts(&self, before: &Facts<'_>, changed: impl Fn(Section) -> bool) -> Vec<Unchanged> {
         let mut counts: BTreeMap<Section, usize> = BTreeMap::new();
         for (address, fact) in self.all.iter().filter(|(address, _)| before.all.contains_key(*address)) {
+            let last = address.rsplit('.').next().unwrap_or("");
             // A probe, a rollback or a case of a reject is one thing, whatever number of keys it has.
             let keys = match fact.section {
-                Section::Probe | Section::Sql => !address.ends_with(".sql"),
-                Section::Rollback => address.ends_with(".sql"),
+                Section::Probe | Section::Sql => last != "sql",
+                Section::Rollback => last == "sql",
                 Section::Reject => !matches!(fact.value, Value::Script(_)),
-                Section::Target => !address.ends_with(".url"),
+                Section::Target => last != "url",
                 Section::Proof => matches!(fact.value, Value::Rank(..) | Value::Script(_)),
                 _ => false,
             };
@@ -388,8 +306,10 @@ impl<'w> Facts<'w> {
         let number = || Value::Most(line.parse().ok());
         match path.as_slice() {
             // Where a template lies is no meaning: what it renders is.
-            ["file"] | ["reject", _, "file" | "given"] | ["reject", _, "permit", ..] => {}
-            ["reject", _, "refuse", _, "with", ..] => {}
+            ["file"]
+            | ["reject", _, "file" | "given"]
+            | ["reject", _, "permit", ..]
+            | ["reject", _, "refuse", _, "with", ..] => {}
             ["traffic"] => self.add(address, Section::Proof, Value::There, place),
             ["rollback"] => self.add(address, Section::Rollback, Value::There, place),
             ["method"] if line == "stream" => {}
@@ -399,14 +319,13 @@ impl<'w> Facts<'w> {
             ["done_when"] => self.add(address, Section::DoneWhen, Value::Predicate(line), place),
             ["batch", "until"] => self.add(address, Section::Batch, Value::Predicate(line), place),
             ["batch", "rows" | "most"] => self.add(address, Section::Batch, number(), place),
-            ["batch", "pause"] => self.word(address, Section::Retry, Some(line), place),
             ["max_lock_wait"] => match crate::clock::parse_duration(&line) {
                 Ok(time) => self.add(address, Section::Timeout, Value::Longest(time), place),
                 Err(_) => self.word(address, Section::Timeout, Some(line), place),
             },
             ["level"] => self.add(address, Section::Proof, level(&line), place),
             ["equals" | "baseline"] => self.word(address, Section::Proof, Some(line), place),
-            ["jobs" | "method"] => self.word(address, Section::Retry, Some(line), place),
+            ["jobs" | "method"] | ["batch", "pause"] => self.word(address, Section::Retry, Some(line), place),
             ["no_rollback"] | ["reject", _, "no_permit"] => self.word(address, Section::Reason, Some(line), place),
             ["reject", ..] => self.word(address, Section::Reject, Some(line), place),
             ["for" | "packet"] => self.word(address, Section::Target, Some(line), place),
@@ -482,7 +401,7 @@ fn stage_line(stage: &Stage) -> String {
     let on = stage.on.as_ref().map(|on| format!(" on {}", on.value)).unwrap_or_default();
     let mut words = vec![format!("{}{on}", stage.kind.value)];
     let mut say = |count: usize, what: &str| {
-        words.extend((count > 0).then(|| format!("{count} {what}{}", if count == 1 { "" } else { "s" })))
+        words.extend((count > 0).then(|| format!("{count} {what}{}", if count == 1 { "" } else { "s" })));
     };
     say(stage.guards.len(), "guard");
     say(count("ensure"), "ensure");

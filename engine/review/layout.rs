@@ -3,7 +3,7 @@
 
 use crate::compile::Workflow;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Lines of plan and templates that are not where they were; blank ones do not count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -47,8 +47,8 @@ impl Layout {
         let comments = |lines: &[(&str, usize)]| {
             lines.iter().filter(|(line, _)| line.starts_with('#') || line.starts_with("--")).count()
         };
-        let told: HashMap<&(&str, usize), ()> = new.iter().map(|line| (line, ())).collect();
-        let gone: Vec<_> = old.iter().filter(|line| !told.contains_key(line)).copied().collect();
+        let told: HashSet<&(&str, usize)> = new.iter().collect();
+        let gone: Vec<_> = old.iter().filter(|line| !told.contains(line)).copied().collect();
         let come: Vec<_> = new.iter().filter(|line| !place.contains_key(line)).copied().collect();
         self.comments += comments(&gone).max(comments(&come));
     }

@@ -1,10 +1,10 @@
 //! What a change of a plan means: two compiled plans become findings, riskiest first. Pure: nothing here reads a file,
 //! a database or the clock.
 //!
-//! `facts` says what a plan holds, address by address; `weigh` says what it means that one of them is another now;
-//! `past` what a changed guard would have done to earlier runs,
-//! `order` which stages lost their order, `sql` what became of the rendered statements, `layout` how many lines only moved.
-//! `text`, `markdown` and `json` show the same findings. Start at `compare`.
+//! `section` lists what can change, `facts` says what a plan holds, address by address, `weigh` what it means that one of
+//! them is another now, `owners` that a whole table came or went, `order` which stages lost their order, `reach` how far a
+//! change goes, `past` what a changed guard would have done to earlier runs, `sql` what became of rendered statements,
+//! `layout` how many lines only moved. `text`, `markdown` and `json` show the same findings. Start at `compare`.
 
 mod facts;
 mod json;
@@ -14,6 +14,7 @@ mod order;
 mod owners;
 mod past;
 mod reach;
+mod section;
 mod sql;
 mod text;
 mod weigh;
@@ -26,9 +27,10 @@ pub use text::{Paint, text};
 
 use crate::compile::Workflow;
 use crate::event::Exit;
-use facts::{Facts, Section};
+use facts::Facts;
+use section::Section;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -193,7 +195,7 @@ pub fn compare(old: Side<'_>, new: Side<'_>) -> Review {
         let key = |finding: &Finding| (finding.risk, finding.section, finding.class);
         key(a).cmp(&key(b)).then_with(|| a.address.cmp(&b.address))
     });
-    let changed: BTreeMap<Section, ()> = findings.iter().map(|finding| (finding.section, ())).collect();
+    let changed: BTreeSet<Section> = findings.iter().map(|finding| finding.section).collect();
     let shown = new.workflow.or(old.workflow);
     Review {
         plan: shown.map(|workflow| workflow.plan.name.clone()).unwrap_or_default(),
@@ -201,7 +203,7 @@ pub fn compare(old: Side<'_>, new: Side<'_>) -> Review {
         new: new.workflow.map(|_| new.shown.to_owned()),
         stages: shown.map_or(0, |workflow| workflow.stages.len()),
         unchanged: if old.workflow.is_some() {
-            after.counts(&before, |section| changed.contains_key(&section))
+            after.counts(&before, |section| changed.contains(&section))
         } else {
             Vec::new()
         },

@@ -1,7 +1,7 @@
 //! Which stages lost their order when `needs` changed. A need that is gone raises the risk only where a pair of stages
 //! that had an order has none now.
 
-use super::facts::Section;
+use super::section::Section;
 use super::{Class, Finding, Risk};
 use crate::compile::Workflow;
 

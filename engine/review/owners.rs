@@ -1,7 +1,8 @@
 //! Tables that are new or gone as a whole: a stage, a target, a probe, a variable. One finding each, and one more for
 //! everything of a new stage that widens what may happen.
 
-use super::facts::{Facts, Owner, Section, Value};
+use super::facts::{Facts, Owner, Value};
+use super::section::Section;
 use super::weigh::finding;
 use super::{Class, Finding, Risk};
 
@@ -37,7 +38,7 @@ fn widened(owner: &str, before: &Facts<'_>, after: &Facts<'_>) -> Vec<Finding> {
     let of = after.all.range(format!("{owner}.")..format!("{owner}/"));
     let told = of.filter(|(address, fact)| match fact.section {
         Section::Writes | Section::Alters | Section::Ignore | Section::Reason => true,
-        Section::Sql | Section::Rollback => address.ends_with(".sql"),
+        Section::Sql | Section::Rollback => last(address) == "sql",
         _ => false,
     });
     told.map(|(address, fact)| finding(address, fact.section, (Class::Added, Risk::Raised), before, after)).collect()
@@ -59,10 +60,14 @@ fn lost(owner: &str, what: &Owner, before: &Facts<'_>) -> Vec<String> {
     }
     let of = before.all.range(format!("{owner}.")..format!("{owner}/"));
     let promises = [Section::Never, Section::Gate, Section::Guard, Section::Ensure, Section::Proof];
-    let lost = of.filter(|(address, fact)| promises.contains(&fact.section) && !address.ends_with(".level"));
+    let lost = of.filter(|(address, fact)| promises.contains(&fact.section) && last(address) != "level");
     lost.map(|(address, fact)| match fact.value {
         Value::There => format!("with it goes `{address}`"),
         _ => format!("with it goes `{address}`: {}", fact.value.shown().replace('`', "'")),
     })
     .collect()
+}
+
+fn last(address: &str) -> &str {
+    address.rsplit('.').next().unwrap_or(address)
 }

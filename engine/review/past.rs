@@ -1,7 +1,7 @@
 //! Past runs: which of them a changed guard stopped, and which of those it would have let start now. Only what can be told
 //! from the readings that a journal holds; no database is asked.
 
-use super::facts::Section;
+use super::section::Section;
 use super::{Class, Finding, Review};
 use crate::event::{Role, Truth};
 use crate::sql::passes;
@@ -69,8 +69,8 @@ fn line(role: Role, stage: &str, asked: &[&Asked], new: &str) -> String {
         passes(new, |name| one.operands.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()))
     };
     let (passed, stopped): (Vec<&&Asked>, Vec<&&Asked>) = asked.iter().partition(|one| one.truth == Truth::True);
-    let lets: Vec<&&Asked> = stopped.iter().filter(|one| now(*one) == Some(true)).copied().collect();
-    let stops: Vec<&&Asked> = passed.iter().filter(|one| now(*one) == Some(false)).copied().collect();
+    let lets: Vec<&&Asked> = stopped.iter().filter(|one| now(one) == Some(true)).copied().collect();
+    let stops: Vec<&&Asked> = passed.iter().filter(|one| now(one) == Some(false)).copied().collect();
     let unknown = asked.iter().filter(|one| now(one).is_none()).count();
     let mut text = format!("of the last {} that asked it, {} stopped here", runs(asked.len()), were(stopped.len()));
     text.push_str(&readings(&stopped));

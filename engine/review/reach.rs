@@ -1,7 +1,8 @@
 //! How far a change reaches: defaults and the stages that follow them, probes and the predicates that read them, variables
 //! and where they stand, and what people approved that no longer covers the plan.
 
-use super::facts::{Section, show_duration};
+use super::facts::show_duration;
+use super::section::Section;
 use super::{Class, Finding, Risk};
 use crate::compile::Workflow;
 use crate::guard::Check;

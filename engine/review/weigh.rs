@@ -1,6 +1,7 @@
 //! What it means that a fact is another now: one table of rules.
 
-use super::facts::{Facts, Section, Value, owner};
+use super::facts::{Facts, Value, owner};
+use super::section::Section;
 use super::{Class, Finding, Risk, sql};
 use crate::sql::{Weight, weigh};
 

@@ -29,9 +29,9 @@ pub(super) fn words_of(node: &SyntaxNode) -> String {
             out.push(' ');
         }
         if side == Side::Word {
-            out.push_str(&text.to_ascii_lowercase())
+            out.push_str(&text.to_ascii_lowercase());
         } else {
-            out.push_str(text)
+            out.push_str(text);
         }
         (last, blank, line) = (side, false, false);
     }

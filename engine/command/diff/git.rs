@@ -124,7 +124,7 @@ impl Repository {
         let own = if self.path.is_empty() { String::new() } else { format!("{}/", self.path) };
         let plan = |path: &str| match below(&own, path) {
             _ if is_file => path == self.path,
-            Some(rest) => path.ends_with(".toml") && !rest.strip_prefix("plans/").unwrap_or(&rest).contains('/'),
+            Some(rest) => super::sides::is_toml(path) && !rest.strip_prefix("plans/").unwrap_or(&rest).contains('/'),
             None => false,
         };
         // As `compile` looks for them: beside the plan, or one folder up.

@@ -41,7 +41,16 @@ impl Tree {
     }
 }
 
+/// The ending of plans.
+const TOML: &str = "toml";
+
+/// Is it called like a plan?
+pub(super) fn is_toml(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|ending| ending == TOML)
+}
+
 /// What a word names.
+#[derive(Clone, Copy)]
 enum Word<'w> {
     Path(&'w str),
     /// A revision, and the path in it.
@@ -64,7 +73,7 @@ fn word(text: &str) -> Word<'_> {
 /// A word names nothing (2), or `git` cannot answer (1).
 pub(super) fn resolve(old: &str, new: &str) -> Result<(Tree, Tree), Failure> {
     match (word(old), word(new)) {
-        (Word::Other(range), _) if range.contains("..") => between(range, new),
+        (Word::Other(range), _) if range.contains("..") && !is_toml(range) => between(range, new),
         (Word::Other(revision), Word::Path(path) | Word::Other(path)) => {
             let old = blob(revision, path).map_err(|failure| not_there(failure, revision))?;
             Ok((old, Tree { path: path.into(), taken: None }))
@@ -113,7 +122,7 @@ fn nothing(text: &str) -> Failure {
 
 /// The first word was neither a file nor, as it turned out, a revision.
 fn not_there(failure: Failure, text: &str) -> Failure {
-    if failure.exit == Exit::Usage && text.ends_with(".toml") { nothing(text) } else { failure }
+    if failure.exit == Exit::Usage && is_toml(text) { nothing(text) } else { failure }
 }
 
 /// Plans of both sides: one pair for two files, pairs by name for two folders.
@@ -156,5 +165,5 @@ fn plans(folder: &Path) -> Vec<PathBuf> {
     let inner = folder.join("plans");
     let folder = if inner.is_dir() { &inner } else { folder };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(|path| path.is_file() && path.extension().is_some_and(|ending| ending == "toml")).collect()
+    entries.filter(|path| path.is_file() && path.extension().is_some_and(|ending| ending == TOML)).collect()
 }
