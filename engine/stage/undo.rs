@@ -147,9 +147,10 @@ impl Unit<'_> {
             return self.attempts(rollback).await;
         }
         half_done::clear_away(self.cx, &self.live, &self.work, Towards::Back).await?;
-        let stands = match self.work.changes_nothing() {
-            true => Vec::new(),
-            false => half_done::stands(self.cx, &self.live, &self.work).await?,
+        let stands = if self.work.changes_nothing() {
+            Vec::new()
+        } else {
+            half_done::stands(self.cx, &self.live, &self.work).await?
         };
         if stands.is_empty() { Ok(()) } else { Err(self.in_part(reason, stands)) }
     }
