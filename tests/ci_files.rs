@@ -118,3 +118,54 @@ fn git_shows_the_stage_and_leaves_the_layout_out() {
     assert!(!shown.contains("on    ="), "{shown}");
     assert_eq!(shown.lines().filter(|line| line.starts_with('+')).count(), 2, "{shown}");
 }
+
+#[test]
+fn what_a_reviewer_must_not_miss() {
+    // A plan that does not compile is no matter of judgement, whatever else was loosened.
+    let home = repository("sed -i 's/ospa >= 1/ospa >= 0/' plans/clone_a_to_g.toml && echo garbage >>plans/hello.toml");
+    let diff = |home: &Path, words: &str| {
+        let output = sh(home, &format!("engine diff {words}"), &[]);
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), said.into_owned())
+    };
+    let (code, said) = diff(home.path(), "main plans");
+    assert!(code == Some(10) && said.contains("ospa >= 0"), "{code:?}: {said}");
+    // The value of a variable is for the plans that declare it; one that none declares is a mistake.
+    let home = repository("sed -i 's/^doc = .*/doc = \"other words\"/' plans/clone_a_to_g.toml");
+    let (code, said) = diff(home.path(), "--var ruleset=RS-2 main plans");
+    assert!(code == Some(20) || code == Some(0) || code == Some(11), "{code:?}: {said}");
+    assert!(!said.contains("does not compile"), "{said}");
+    let (code, said) = diff(home.path(), "--var nosuch=1 main plans");
+    assert!(code == Some(2) && said.contains("nosuch"), "{code:?}: {said}");
+    // A revision's path that is not there is no new plan.
+    let (code, said) = diff(home.path(), "main:plans/nosuch.toml plans/hello.toml");
+    assert!(code == Some(2) && said.contains("git ls-tree"), "{code:?}: {said}");
+    let inside = home.path().join("plans");
+    let (code, said) = diff(&inside, "main:plans/hello.toml hello.toml");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(fine(&inside, "engine check ./hello.toml").contains("lock fresh"));
+    // The lock is gone.
+    let home = repository("rm -r sql/clone_a_to_g && touch x");
+    let (code, said) = diff(home.path(), "main plans/clone_a_to_g.toml");
+    assert!(code == Some(11) && said.contains("lock removed"), "{code:?}: {said}");
+    // Characters that turn the order of what is read.
+    let trojan = "printf -- '-- \\xe2\\x80\\xae harmless\\n' >>templates/clone_a_to_g/a_seed.sql && touch x";
+    let home = repository(trojan);
+    for form in ["text", "markdown"] {
+        let (_, said) = diff(home.path(), &format!("--format {form} main plans/clone_a_to_g.toml"));
+        assert!(said.contains("<U+202E>") && !said.contains('\u{202e}'), "{said}");
+    }
+    // Nobody can read what could not be written.
+    let output = sh(home.path(), "engine check plans/hello.toml >/dev/full", &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The hosts of pull requests refuse comments beyond a length.
+#[test]
+fn a_comment_fits_however_much_changed() {
+    let many = "for i in $(seq 2000); do printf 'ensure.e%s = \"anchors = 30 AND gap >= %s\"\\n' $i $i; done >more && \
+                sed -i '/^ensure.all_anchored/r more' plans/clone_a_to_g.toml";
+    let home = repository(many);
+    let comment = fine(home.path(), "engine diff --format markdown main plans/clone_a_to_g.toml || [ $? -ge 11 ]");
+    assert!(comment.len() < 65_000 && comment.contains("more findings"), "{} bytes", comment.len());
+}

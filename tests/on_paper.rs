@@ -25,7 +25,7 @@ fn shipped_plans_are_laid_out() {
     let plans: Vec<String> = std::fs::read_dir("plans")
         .expect("plans")
         .map(|entry| entry.expect("an entry").path().display().to_string())
-        .filter(|path| path.ends_with(".toml"))
+        .filter(|path| Path::new(path).extension().is_some_and(|ending| ending == "toml"))
         .collect();
     assert!(plans.len() >= 4, "{plans:?}");
     let words: Vec<&str> = ["fmt", "--check"].into_iter().chain(plans.iter().map(String::as_str)).collect();

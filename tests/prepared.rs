@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::Bench;
+use support::{Bench, MINI};
 
 /// Puts, in the place of each statement that the engine keeps, one of the same name that counts nothing.
 const FORGE: &str = "DO $forge$
@@ -53,5 +53,18 @@ fn there_is_something_to_forge() {
 fn a_stage_may_throw_prepared_statements_away() {
     let sql = "INSERT INTO u VALUES (1, 'a');\nDEALLOCATE ALL";
     let bench = bench("thrown_away", "writes.u = 1", sql);
+    bench.mini_apply(&[]).expect(0);
+}
+
+/// Names of the plan are looked up in its path, and there an operator of its own would be taken before the system's.
+#[test]
+fn an_operator_of_the_plans_has_no_part_in_looking_names_up() {
+    let more = "CREATE FUNCTION public.same(oid, oid) RETURNS bool LANGUAGE plpgsql AS \
+                $$BEGIN RAISE EXCEPTION 'somebody elses operator'; END$$; \
+                CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = public.same)";
+    let bench = Bench::mini("operator", more);
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1", "INSERT INTO u VALUES (1, 'a')", Some("DELETE FROM u"));
+    bench.mini_plan(&a);
+    bench.edit(MINI, "search_path = \"public, gov\"", "search_path = \"public, gov, pg_catalog\"");
     bench.mini_apply(&[]).expect(0);
 }

@@ -358,7 +358,7 @@ pub fn main() -> Exit {
             return Exit::Io;
         }
     };
-    let exit = runtime.block_on(run(cli.verb, cli.journal));
+    let exit = command::written(runtime.block_on(run(cli.verb, cli.journal)));
     // A blocking child of the sandbox must not hold the process back.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     exit

@@ -14,6 +14,7 @@ use crate::event::{Exit, Failure};
 use crate::plan;
 use crate::review::{self, Paint, Review, Side};
 use sides::{Pair, Tree};
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -78,7 +79,7 @@ pub(super) fn against(old: &str, new: &PlanArgs) -> Result<Result<Compared, Exit
             .next("name", "one plan on either side")
             .changed("nothing was changed"));
     };
-    match one(pair, (&before, &after), &given)? {
+    match one(pair, (&before, &after), &given, true)? {
         Ok(compared) => Ok(Ok(compared)),
         Err(invalid) => {
             show(Form::Text, &[], &invalid, Exit::PlanInvalid);
@@ -97,9 +98,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let mut given = given(&args.vars)?;
     // Both sides mean the same day, also at midnight.
     given.date.get_or_insert_with(crate::clock::today);
+    given.vars = declared_somewhere(&pairs, &given)?;
     let (mut reviews, mut invalid, mut exit) = (Vec::new(), Vec::new(), Exit::Ok);
     for pair in &pairs {
-        match one(pair, (&old, &new), &given)? {
+        match one(pair, (&old, &new), &given, pairs.len() == 1)? {
             Ok(compared) => {
                 exit = exit.worse(compared.exit);
                 reviews.push(compared.review);
@@ -110,15 +112,24 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             }
         }
     }
+    if !invalid.is_empty() {
+        // Nobody knows what such a plan means: that is not for people to judge as 20 and 21 are.
+        exit = Exit::PlanInvalid;
+    }
     past::look_back(args.journal.as_deref(), &mut reviews);
     show(args.form, &reviews, &invalid, exit);
     Ok(exit)
 }
 
 /// One plan on both sides: its review and exit code, or all that is wrong with it.
-fn one(pair: &Pair, (old, new): (&Tree, &Tree), given: &Given) -> Result<Result<Compared, Vec<Invalid>>, Failure> {
+fn one(
+    pair: &Pair,
+    (old, new): (&Tree, &Tree),
+    given: &Given,
+    alone: bool,
+) -> Result<Result<Compared, Vec<Invalid>>, Failure> {
     let declared = [&pair.old, &pair.new].map(|path| path.as_deref().map(|path| variables(path, given)));
-    let own = |at: usize| Given { vars: only(given, &declared, at), date: given.date.clone() };
+    let own = |at: usize| Given { vars: only(given, &declared, at, alone), date: given.date.clone() };
     let compile = |path: &Option<std::path::PathBuf>, given: Given| {
         path.as_ref().map(|path| compile::workflow(path, &given)).transpose()
     };
@@ -155,14 +166,42 @@ fn one(pair: &Pair, (old, new): (&Tree, &Tree), given: &Given) -> Result<Result<
     };
     let mut review = review::compare(side(0, before.as_ref()), side(1, after.as_ref()));
     let mut exit = review.exit();
-    if let Some(after) = &after
-        && is_stale(after)?
-    {
-        let remark = format!("lock stale: what people read there is not this; type engine render {}", shown[1]);
-        review.remarks.insert(0, remark);
+    if let Some(what) = after.as_ref().map(|after| lock_trouble(before.as_ref(), after)).transpose()?.flatten() {
+        // As it is typed in the working tree, whatever revision this was read from.
+        let path = shown[1].rsplit_once(':').map_or(shown[1].as_str(), |(_, path)| path);
+        review.remarks.insert(0, format!("{what}; type `engine render {}`", word(path)));
         exit = exit.worse(Exit::LockStale);
     }
     Ok(Ok(Compared { before, after, review, exit }))
+}
+
+/// What is wrong with the new side's lock, if anything is.
+fn lock_trouble(before: Option<&Workflow>, after: &Workflow) -> Result<Option<&'static str>, Failure> {
+    let had = before.is_some_and(|before| before.lock_dir.is_dir());
+    Ok(match after.lock_dir.is_dir() {
+        true if is_stale(after)? => Some("lock stale: what people read there is not this"),
+        false if had => Some("lock removed: nobody can read what would run"),
+        _ => None,
+    })
+}
+
+/// A word of a command line, quoted where a shell would part it.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-~+@%:=,".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// The values that some plan of some side declares. One that none declares is a mistake of who typed it.
+fn declared_somewhere(pairs: &[Pair], given: &Given) -> Result<Vec<(String, String)>, Failure> {
+    let plans = pairs.iter().flat_map(|pair| [&pair.old, &pair.new]).flatten();
+    let known: BTreeSet<String> = plans.flat_map(|path| variables(path, given)).collect();
+    match given.vars.iter().find(|(name, _)| !known.contains(name)) {
+        Some((name, _)) if pairs.len() > 1 => {
+            Err(Failure::new(Exit::Usage, format!("--var {name}: no plan on either side declares it"))
+                .changed("nothing was changed"))
+        }
+        _ => Ok(given.vars.clone()),
+    }
 }
 
 /// A lock that is there and is not what would run.
@@ -179,10 +218,10 @@ fn variables(path: &Path, given: &Given) -> Vec<String> {
     plan.map(|plan| plan.vars.into_iter().map(|var| var.name.value).collect()).unwrap_or_default()
 }
 
-/// The values for one side: those of variables that it declares, or that neither does, so that this is said.
-fn only(given: &Given, declared: &[Option<Vec<String>>; 2], at: usize) -> Vec<(String, String)> {
+/// The values for one side: those of variables that it declares; of one pair also those that neither does, so that this is said.
+fn only(given: &Given, declared: &[Option<Vec<String>>; 2], at: usize, alone: bool) -> Vec<(String, String)> {
     let has = |at: usize, name: &String| declared[at].as_ref().is_some_and(|names| names.contains(name));
-    let wanted = given.vars.iter().filter(|(name, _)| has(at, name) || !has(1 - at, name));
+    let wanted = given.vars.iter().filter(|(name, _)| has(at, name) || alone && !has(1 - at, name));
     wanted.cloned().collect()
 }
 
@@ -203,13 +242,14 @@ fn show(form: Form, reviews: &[Review], invalid: &[Invalid], exit: Exit) {
                 let problems = renamed(&one.problems.draw(false), &one.prefix);
                 review::refused(one.side, &one.shown, &problems)
             });
-            let texts: Vec<String> = failed.chain(reviews.iter().map(review::markdown)).collect();
-            print(&texts.join("\n"));
+            print(&review::comment(failed.collect(), reviews));
         }
         Form::Text => {
             let paint = if std::io::stdout().is_terminal() { Paint::Colour } else { Paint::Plain };
-            let texts: Vec<String> = reviews.iter().map(|one| review::text(one, paint)).collect();
-            print(&texts.join("\n"));
+            let (same, others) = review::parted(reviews);
+            let texts: Vec<String> = others.iter().map(|one| review::text(one, paint)).collect();
+            let last = if texts.is_empty() || same.is_empty() { "" } else { "\n" };
+            print(&format!("{}{last}{}", texts.join("\n"), review::no_difference(&same, |name| name.to_owned())));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{print, tell};
 use crate::event::{Exit, Failure};
-use crate::plan::format::formatted;
+use crate::plan::format::{Refused, formatted};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,8 @@ pub fn run(plans: &[PathBuf], only_check: bool) -> Result<Exit, Failure> {
             Failure::new(Exit::Io, format!("{shown} cannot be read: {e}")).changed("it was not changed")
         })?;
         match formatted(&text) {
-            Err(why) => {
+            Err(Refused::Unknown(why)) => tell(&format!("{shown}: left as it is: {why}\n")),
+            Err(Refused::NoToml(why)) => {
                 tell(&format!("{shown}: {}\n  it was not changed\n  then  engine check {shown}\n", why.trim_end()));
                 exit = exit.worse(Exit::PlanInvalid);
             }
@@ -28,7 +29,7 @@ pub fn run(plans: &[PathBuf], only_check: bool) -> Result<Exit, Failure> {
                 exit = exit.worse(Exit::LockStale);
             }
             Ok(laid_out) => {
-                write(path, &laid_out).map_err(|e| {
+                write(path, (&text, &laid_out)).map_err(|e| {
                     Failure::new(Exit::Io, format!("{shown} cannot be written: {e}")).changed("it was not changed")
                 })?;
                 print(&format!("{shown}: laid out\n"));
@@ -50,7 +51,7 @@ pub fn show(path: &Path) -> Result<Exit, Failure> {
 }
 
 /// Written aside and renamed, with the rights it had: whoever reads meanwhile sees the old text or the new one.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
+fn write(path: &Path, (old, text): (&str, &str)) -> std::io::Result<()> {
     // Where a link leads to is written, not the link.
     let path = path.canonicalize()?;
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -58,6 +59,9 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
     aside.write_all(text.as_bytes())?;
     aside.as_file().set_permissions(std::fs::metadata(&path)?.permissions())?;
     aside.as_file().sync_all()?;
+    if std::fs::read_to_string(&path)? != old {
+        return Err(std::io::Error::other("somebody else has just written it"));
+    }
     aside.persist(&path)?;
     Ok(())
 }

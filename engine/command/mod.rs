@@ -29,6 +29,7 @@ use crate::journal::{History, Home, Place};
 use crate::ui;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A plan and values for its variables, as the command line names them.
 #[derive(Clone, Debug)]
@@ -96,9 +97,23 @@ pub(crate) fn begun(home: &Home, word: &str, json: bool) -> Result<Result<Begun,
     Ok(workflow.map(|workflow| Begun { id, place, history, plan_path, workflow }))
 }
 
+/// Something could not be written to stdout, such as on a full disk.
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+
+/// The exit of a verb that has come to its end: not fine, if what it printed is not there.
+pub(crate) fn written(exit: Exit) -> Exit {
+    if exit == Exit::Ok && UNWRITTEN.load(Ordering::Relaxed) { Exit::Io } else { exit }
+}
+
 /// Prints to stdout; a reader that went away is no error of ours.
 pub(crate) fn print(text: &str) {
-    let _ = write!(std::io::stdout().lock(), "{text}");
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = write!(out, "{text}").and_then(|()| out.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+        && !UNWRITTEN.swap(true, Ordering::Relaxed)
+    {
+        tell(&format!("failed: standard output cannot be written: {error}\n"));
+    }
 }
 
 /// Prints to stderr.

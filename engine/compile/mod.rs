@@ -24,7 +24,7 @@ use crate::render::{Renderer, Value};
 use crate::sql::{self, Name};
 use crate::stage::{self, Built, Head, KINDS, Kind, Parse, Stage};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A plan, ready to be bound to its databases.
 #[derive(Debug)]
@@ -143,6 +143,8 @@ impl Workflow {
 
 /// The folder that holds `templates/` and `sql/`: the plan's own, or the one above.
 pub fn root_of(plan: &Path) -> PathBuf {
+    // `./x.toml` lies where `x.toml` does.
+    let plan: PathBuf = plan.components().filter(|part| *part != Component::CurDir).collect();
     let dir = plan.parent().unwrap_or(Path::new(""));
     if dir.join("templates").is_dir() {
         return dir.to_owned();

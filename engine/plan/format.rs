@@ -5,20 +5,58 @@ use taplo::formatter::{Options, format};
 /// Longest line before an array is spread over several.
 const WIDTH: usize = 120;
 
-/// The text in that layout. What it means is the same: it is read again and compared.
+/// Why a text is not laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is no TOML: what is wrong.
+    NoToml(String),
+    /// It is TOML in a form that the formatter does not know, such as an inline table over several lines.
+    Unknown(String),
+}
+
+/// The text in that layout, with the line ends that it has. What it means is the same: it is read again and compared.
 ///
 /// # Errors
-/// It is no TOML, or the layout would change what it means: nothing is answered then.
-pub fn formatted(text: &str) -> Result<String, String> {
-    let meant: toml::Table = text.parse().map_err(|e: toml::de::Error| e.to_string())?;
-    let laid_out = format(text, options());
+/// It is no TOML, or in a form that would not come out as it went in: nothing is answered then.
+pub fn formatted(text: &str) -> Result<String, Refused> {
+    let meant: toml::Table = text.parse().map_err(|e: toml::de::Error| Refused::NoToml(e.to_string()))?;
+    // It reads an older TOML, and what it does not know it moves about.
+    if let Some(error) = taplo::parser::parse(text).errors.first() {
+        let line = 1 + text[..usize::from(error.range.start()).min(text.len())].matches('\n').count();
+        return Err(Refused::Unknown(format!("line {line}: a form of TOML that is not laid out")));
+    }
+    let laid_out = format(text, options(text.contains("\r\n")));
     match laid_out.parse::<toml::Table>() {
-        Ok(means) if means == meant => Ok(laid_out),
-        _ => Err("its layout cannot be changed without changing what it means".to_owned()),
+        Ok(means) if means == meant && comments(&laid_out) == comments(text) => Ok(laid_out),
+        _ => Err(Refused::Unknown("its layout cannot be changed without changing what it means".to_owned())),
     }
 }
 
-fn options() -> Options {
+/// The comments, in their order, each with the key or header it stands by: what follows it on a line of its own, else what is
+/// before it.
+fn comments(text: &str) -> Vec<(String, String)> {
+    use taplo::syntax::SyntaxKind::{COMMENT, IDENT, NEWLINE};
+    let tokens = taplo::parser::parse(text).into_syntax();
+    let tokens: Vec<_> = tokens.descendants_with_tokens().filter_map(|element| element.into_token()).collect();
+    let mut found = Vec::new();
+    let (mut last, mut on_line) = (String::new(), false);
+    for (at, token) in tokens.iter().enumerate() {
+        match token.kind() {
+            NEWLINE => on_line = false,
+            IDENT => (last, on_line) = (token.text().to_owned(), true),
+            COMMENT => {
+                let next =
+                    || tokens[at..].iter().find(|token| token.kind() == IDENT).map(|token| token.text().to_owned());
+                let by = if on_line { last.clone() } else { next().unwrap_or_default() };
+                found.push((token.text().trim_end().to_owned(), by));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn options(crlf: bool) -> Options {
     Options {
         align_entries: false,
         align_comments: true,
@@ -39,7 +77,7 @@ fn options() -> Options {
         reorder_arrays: false,
         reorder_inline_tables: false,
         allowed_blank_lines: 1,
-        crlf: false,
+        crlf,
     }
 }
 
@@ -62,6 +100,17 @@ mod tests {
     fn texts_over_several_lines_are_left_alone() {
         let text = "[probe.x]\nsql = \"\"\"\n   SELECT 1,\n\t 2\n\n\n\n   FROM t\n\"\"\"\n";
         assert_eq!(formatted(text).expect("it is TOML"), text);
+    }
+
+    #[test]
+    fn a_form_it_does_not_know_is_left_alone() {
+        let text = "a = { x = 1, # why\n  # own\n y = 2,\n # last\n z = 3 }\nb=1\n";
+        assert!(matches!(formatted(text), Err(Refused::Unknown(_))), "{:?}", formatted(text));
+    }
+
+    #[test]
+    fn line_ends_stay_as_they_are() {
+        assert_eq!(formatted("engine=1\r\n# x\r\na  = 2\r\n").expect("it is TOML"), "engine = 1\r\n# x\r\na = 2\r\n");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A review as a comment on a pull request: a verdict, one table, the diffs of SQL, and what did not change.
 
 use super::text::{layout_words, scope, sides, unchanged, verdict};
-use super::{Finding, Review, Risk};
+use super::{Finding, Review, Risk, no_difference, parted, printable, visible};
 
 /// The whole review. Every value stands in code, so that nothing a plan says can become markup.
 pub fn markdown(review: &Review) -> String {
@@ -17,7 +17,8 @@ pub fn markdown(review: &Review) -> String {
         out.extend(finding.notes.iter().map(|note| format!("- {}\n", prose(note))));
     }
     for (finding, diff) in review.findings.iter().filter_map(|finding| Some((finding, finding.diff.as_ref()?))) {
-        let fence = fence(diff);
+        let diff = printable(diff, &['\n', '\t']);
+        let fence = fence(&diff);
         out.push_str(&format!("\n{}:\n\n{fence}diff\n{}\n{fence}\n", code(&finding.address), diff.trim_end()));
     }
     let same = unchanged(review);
@@ -31,6 +32,46 @@ pub fn markdown(review: &Review) -> String {
         out.push_str(&format!("\n**Note**: {}.\n", prose(remark)));
     }
     out
+}
+
+/// Longest comment, in bytes: the hosts of pull requests refuse longer ones (GitHub 65 536 characters).
+const LONGEST: usize = 60_000;
+
+/// One comment over several plans: those that do not compile, those that changed, and in one line those that did not.
+pub fn comment(failed: Vec<String>, reviews: &[Review]) -> String {
+    let (same, others) = parted(reviews);
+    let mut parts = failed;
+    parts.extend(others.iter().map(|review| markdown(review)));
+    let last = no_difference(&same, code);
+    parts.extend((!last.is_empty()).then_some(last));
+    let whole = parts.join("\n");
+    if whole.len() <= LONGEST {
+        return whole;
+    }
+    // The riskiest findings come first, so fewer of each say the most.
+    let mut most = others.iter().map(|review| review.findings.len()).max().unwrap_or(0);
+    while most > 1 {
+        most /= 2;
+        let some: Vec<String> = others.iter().map(|review| shortened(review, most)).collect();
+        let text = some.join("\n");
+        if text.len() <= LONGEST {
+            return text;
+        }
+    }
+    "### ✘ too much for a comment\n\nThe whole: `engine diff`.\n".to_owned()
+}
+
+fn shortened(review: &Review, most: usize) -> String {
+    let left = review.findings.len().saturating_sub(most);
+    let mut some = review.clone();
+    some.findings.truncate(most);
+    let (words, _) = verdict(review);
+    let note = if left > 0 {
+        format!("\n**{left} more findings** of {}: `engine diff`.\n", prose(&words))
+    } else {
+        String::new()
+    };
+    markdown(&some) + &note
 }
 
 /// What a comment says of a plan that does not compile on one side.
@@ -74,7 +115,7 @@ fn cell(value: &str) -> String {
 
 /// Code that cannot end early: a bar would end the cell, a run of backticks the code.
 fn code(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = printable(&text.replace(['\n', '\r', '\t'], " "), &[]);
     if text.trim().is_empty() {
         return String::new();
     }
@@ -95,7 +136,7 @@ fn prose(text: &str) -> String {
     for c in text.chars() {
         within ^= c == '`';
         match c {
-            c if c.is_control() => out.push(' '),
+            c if let Some(shown) = visible(c) => out.push_str(&shown),
             '\\' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '!' | '|' | '~' | '&' if !within => out.extend(['\\', c]),
             c => out.push(c),
         }

@@ -21,7 +21,7 @@ mod weigh;
 
 pub use json::json;
 pub use layout::Layout;
-pub use markdown::{markdown, refused};
+pub use markdown::{comment, markdown, refused};
 pub use past::{Asked, PastRun, look_back, wants_runs};
 pub use text::{Paint, text};
 
@@ -109,6 +109,9 @@ pub struct Finding {
     pub diff: Option<String>,
     #[serde(skip)]
     section: Section,
+    /// What it weighs as: a probe as much as the highest that reads it.
+    #[serde(skip)]
+    rank: Section,
 }
 
 /// How many of something are what they were.
@@ -181,6 +184,41 @@ pub struct Side<'s> {
     pub workflow: Option<&'s Workflow>,
 }
 
+/// Those of which nothing is to be said, and the others.
+pub fn parted(reviews: &[Review]) -> (Vec<&Review>, Vec<&Review>) {
+    let silent = |review: &&Review| {
+        reviews.len() > 1 && review.findings.is_empty() && review.remarks.is_empty() && review.layout.is_empty()
+    };
+    reviews.iter().partition(silent)
+}
+
+/// One line for all of them; empty for none.
+pub fn no_difference(same: &[&Review], name: impl Fn(&str) -> String) -> String {
+    if same.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = same.iter().map(|review| name(&review.plan)).collect();
+    format!("no difference: {}\n", names.join(", "))
+}
+
+/// A character that cannot be seen, or that turns the order of what can: what is shown instead.
+fn visible(c: char) -> Option<String> {
+    let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    (hidden || c.is_control()).then(|| format!("<U+{:04X}>", u32::from(c)))
+}
+
+/// A text that neither steers a terminal nor hides anything from who reads it.
+fn printable(text: &str, kept: &[char]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match visible(c).filter(|_| !kept.contains(&c)) {
+            Some(shown) => out.push_str(&shown),
+            None => out.push(c),
+        }
+    }
+    out
+}
+
 /// Compares an old plan with a new one.
 pub fn compare(old: Side<'_>, new: Side<'_>) -> Review {
     let (before, after) = (Facts::of(&old), Facts::of(&new));
@@ -191,8 +229,13 @@ pub fn compare(old: Side<'_>, new: Side<'_>) -> Review {
         findings = reach::gather(old, new, findings);
         reach::note(new, &mut findings);
     }
+    if old.workflow.is_none() || new.workflow.is_none() {
+        // Nobody wrote it.
+        let default = |value: &Option<String>| value.as_deref().is_none_or(|path| path == "public");
+        findings.retain(|f| f.address != "plan.search_path" || !default(&f.old) || !default(&f.new));
+    }
     findings.sort_by(|a, b| {
-        let key = |finding: &Finding| (finding.risk, finding.section, finding.class);
+        let key = |finding: &Finding| (finding.risk, finding.rank, finding.class);
         key(a).cmp(&key(b)).then_with(|| a.address.cmp(&b.address))
     });
     let changed: BTreeSet<Section> = findings.iter().map(|finding| finding.section).collect();

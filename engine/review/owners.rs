@@ -33,15 +33,21 @@ pub(super) fn findings(before: &Facts<'_>, after: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// What a new stage may change, what it says it does without, and its SQL.
+/// What a new stage may change, what it says it does without, and its SQL; what a new stage or target demands.
 fn widened(owner: &str, before: &Facts<'_>, after: &Facts<'_>) -> Vec<Finding> {
     let of = after.all.range(format!("{owner}.")..format!("{owner}/"));
     let told = of.filter(|(address, fact)| match fact.section {
         Section::Writes | Section::Alters | Section::Ignore | Section::Reason => true,
         Section::Sql | Section::Rollback => last(address) == "sql",
+        Section::Gate | Section::Guard | Section::Ensure => true,
         _ => false,
     });
-    told.map(|(address, fact)| finding(address, fact.section, (Class::Added, Risk::Raised), before, after)).collect()
+    let risk = |section| match section {
+        Section::Gate | Section::Guard | Section::Ensure => Risk::Differs,
+        _ => Risk::Raised,
+    };
+    told.map(|(address, fact)| finding(address, fact.section, (Class::Added, risk(fact.section)), before, after))
+        .collect()
 }
 
 /// A stage is a promise; a target without gates and `never` promises nothing.

@@ -55,6 +55,7 @@ fn gathered(
         notes: vec![note],
         diff: None,
         section: Section::Timeout,
+        rank: Section::Timeout,
     });
     kept
 }
@@ -76,6 +77,12 @@ pub(super) fn note(new: &Workflow, findings: &mut [Finding]) {
             finding.risk = Risk::Differs;
             finding.notes.push("nothing reads it".to_owned());
         } else {
+            if finding.section == Section::Probe {
+                let read = |what: &str| who.iter().any(|address| address.contains(what));
+                let ranks = [(".gate.", Section::Gate), (".guard.", Section::Guard), (".ensure.", Section::Ensure)];
+                let highest = ranks.into_iter().find(|(what, _)| read(what));
+                finding.rank = highest.map_or(finding.rank, |(_, rank)| rank);
+            }
             finding.notes.push(format!("read by {}", named(&who.into_iter().collect::<Vec<_>>())));
         }
     }

@@ -118,7 +118,7 @@ fn line(finding: &Finding, width: usize, paint: Paint) -> String {
 
 /// What a plan says must not steer the terminal it is shown on.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    super::printable(text, &['\t'])
 }
 
 /// Both values, on one line. What is there or not has no value but that.
@@ -162,6 +162,6 @@ mod tests {
 
     #[test]
     fn a_value_does_not_steer_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\tc"), "a\u{fffd}[2Jb\tc");
+        assert_eq!(printable("a\u{1b}[2Jb\tc"), "a<U+001B>[2Jb\tc");
     }
 }

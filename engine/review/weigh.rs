@@ -53,6 +53,7 @@ pub(super) fn finding(
         notes: Vec::new(),
         diff: scripts.then(|| sql::unified(&script(old), &script(new))),
         section,
+        rank: section,
     }
 }
 

@@ -150,10 +150,7 @@ pub async fn commit_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: Writ
 async fn intend(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: &WriteTx) -> Result<Option<String>, Failure> {
     let xid = tx.xid().await?;
     if let Some(xid) = &xid {
-        let identity = match tx.identity() {
-            Some(proven) => proven.clone(),
-            None => identify(tx).await?,
-        };
+        let identity = identify(tx).await?;
         crash::point(|| format!("{}/{stage}/xid", way.place()));
         writer.flush_wal().await?;
         crash::point(|| format!("{}/{stage}/flushed", way.place()));

@@ -6,7 +6,7 @@ use super::tls::{Mode, Reach, Refusal, Tls};
 use super::url::Url;
 use super::wire::Canceller;
 use super::{asked, at_work, fault};
-use crate::event::{Exit, Failure, Identity};
+use crate::event::{Exit, Failure};
 use crate::plan::Tls as Word;
 use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
 use std::pin::Pin;
@@ -249,23 +249,17 @@ impl Door {
 
     /// A session from the pool, its identity proven if the door expects one.
     pub(super) async fn session(&self) -> Result<Object, Failure> {
-        Ok(self.proven().await?.0)
-    }
-
-    /// The same, with the identity that it proved.
-    pub(super) async fn proven(&self) -> Result<(Object, Option<Identity>), Failure> {
         let session = self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => fault::connecting(self, &error),
             other => Failure::new(Exit::Temporary, format!("cannot reach `{}`: {other}, {}", self.target, self.place)),
         })?;
-        let Some(expected) = &self.expected else { return Ok((session, None)) };
-        match expected.prove(&session, &self.target).await {
-            Ok(identity) => Ok((session, Some(identity))),
-            Err(failure) => {
-                drop(Object::take(session));
-                Err(failure)
-            }
+        if let Some(expected) = &self.expected
+            && let Err(failure) = expected.prove(&session, &self.target).await
+        {
+            drop(Object::take(session));
+            return Err(failure);
         }
+        Ok(session)
     }
 
     /// Ends all pooled sessions; a TEMPLATE copy needs the clone free of them.

@@ -6,14 +6,14 @@ use deadpool_postgres::Object;
 use serde::{Deserialize, Serialize};
 
 /// The comment is read from its table: `shobj_description` plans a query of its own each time.
-pub(super) const IDENTITY: &str = "SELECT s.system_identifier::text, c.timeline_id, \
-    pg_catalog.current_database()::text, d.oid::bigint, pg_catalog.current_setting('server_version'), \
-    pg_catalog.current_setting('server_version_num')::integer, pg_catalog.pg_postmaster_start_time()::text, \
-    session_user::text, current_user::text, pg_catalog.pg_is_in_recovery(), \
+pub(super) const IDENTITY: &str = "SELECT s.system_identifier::pg_catalog.text, c.timeline_id, \
+    pg_catalog.current_database()::pg_catalog.text, d.oid::pg_catalog.int8, pg_catalog.current_setting('server_version'), \
+    pg_catalog.current_setting('server_version_num')::pg_catalog.int4, pg_catalog.pg_postmaster_start_time()::pg_catalog.text, \
+    session_user::pg_catalog.text, current_user::pg_catalog.text, pg_catalog.pg_is_in_recovery(), \
     (SELECT t.description FROM pg_catalog.pg_shdescription AS t WHERE t.objoid OPERATOR(pg_catalog.=) d.oid \
      AND t.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_database'::pg_catalog.regclass::pg_catalog.oid) \
     FROM pg_catalog.pg_database AS d, pg_catalog.pg_control_system() AS s, pg_catalog.pg_control_checkpoint() AS c \
-    WHERE d.datname = pg_catalog.current_database()";
+    WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()";
 
 /// Reads who and where we are within a transaction.
 ///
@@ -103,10 +103,8 @@ pub struct Expected {
 }
 
 impl Expected {
-    pub(super) async fn prove(&self, session: &Object, target: &str) -> Result<Identity, Failure> {
-        let found = identify_session(session).await?;
-        self.demand(&found, target)?;
-        Ok(found)
+    pub(super) async fn prove(&self, session: &Object, target: &str) -> Result<(), Failure> {
+        self.demand(&identify_session(session).await?, target)
     }
 
     /// Demands that what was found is what was meant.

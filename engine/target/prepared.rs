@@ -3,7 +3,7 @@
 //!
 //! What the plan says runs in the same session, and it may `DEALLOCATE` a statement and `PREPARE` another one of that name,
 //! which would answer in its place. So whenever the engine gets the word back the server is asked, in a statement that
-//! is not prepared, what is prepared there: as soon as that is not the engine's alone, all are prepared anew.
+//! is not prepared, what is prepared there: as soon as that is not the engine's alone, nothing prepared there is used, and all are prepared anew.
 
 use super::fault;
 use crate::event::Failure;
@@ -27,7 +27,12 @@ pub(super) async fn turn(session: &Object, path: &str) -> Result<bool, Error> {
         _ => None,
     });
     let Some((Some(others), Some(kept))) = counts else { return Ok(false) };
-    Ok(others == 0 && kept == session.statement_cache.size())
+    let ours = others == 0 && kept == session.statement_cache.size();
+    if !ours {
+        // From the next turn on, if nobody else has prepared anything by then, they are kept anew.
+        session.statement_cache.clear();
+    }
+    Ok(ours)
 }
 
 fn number(text: Option<&str>) -> Option<usize> {

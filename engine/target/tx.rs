@@ -59,8 +59,9 @@ pub struct Tx {
     path: Path,
     /// What is prepared in the session is the engine's, as far as is known.
     ours: AtomicBool,
-    /// Since that was asked something ran that may have prepared more.
-    spoke: AtomicBool,
+    /// How often something began to run that may prepare more; and how often when that was asked.
+    spoke: AtomicU32,
+    asked: AtomicU32,
     watched: Option<Witness>,
     /// On a new connection of a confined reader: powers it should not have, and was bound with.
     powers: Option<u64>,
@@ -99,7 +100,8 @@ impl Tx {
             purpose: purpose.to_owned(),
             path: Path::new(&door.path),
             ours: AtomicBool::new(false),
-            spoke: AtomicBool::new(true),
+            spoke: AtomicU32::new(1),
+            asked: AtomicU32::new(0),
             watched: None,
             powers: None,
             statements: AtomicU32::new(0),
@@ -190,12 +192,16 @@ impl Tx {
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Failure> {
-        if self.spoke.load(Ordering::Relaxed) {
+        if self.is_doubted() {
             self.look_up(Says::Engine).await?;
         }
         self.look_up(says).await?;
         if !self.ours.load(Ordering::Relaxed) {
             return self.query_as(says, sql, params).await;
+        }
+        if says == Says::Plan {
+            // Names are looked up among the plan's: nothing of it should run, and nobody relies on that.
+            self.plan_speaks();
         }
         self.statements.fetch_add(1, Ordering::Relaxed);
         let _sent = self.sent();
@@ -253,7 +259,9 @@ impl Tx {
     /// The server's error: syntax, unknown table or column, missing right.
     pub async fn column_types(&self, says: Says, sql: &str) -> Result<Vec<String>, Failure> {
         self.look_up(says).await?;
-        self.spoke.fetch_or(says == Says::Plan, Ordering::Relaxed);
+        if says == Says::Plan {
+            self.plan_speaks();
+        }
         let statement = self.session().prepare(sql).await.map_err(|e| self.failed(&e))?;
         Ok(statement.columns().iter().map(|c| c.type_().name().to_owned()).collect())
     }
@@ -269,7 +277,7 @@ impl Tx {
     /// # Errors
     /// The server's.
     pub async fn look_up(&self, says: Says) -> Result<(), Failure> {
-        if says == Says::Engine && self.spoke.load(Ordering::Relaxed) {
+        if says == Says::Engine && self.is_doubted() {
             self.path.unknown();
         }
         let Some(change) = self.path.change(says) else { return Ok(()) };
@@ -278,10 +286,12 @@ impl Tx {
 
     async fn turn(&self, says: Says, change: &str) -> Result<(), Failure> {
         let _sent = self.sent();
-        if says == Says::Engine && self.spoke.load(Ordering::Relaxed) {
+        if says == Says::Engine && self.is_doubted() {
+            // What begins to run while this is asked is not in its answer.
+            let spoke = self.spoke.load(Ordering::Relaxed);
             let ours = prepared::turn(self.session(), change).await.map_err(|e| self.failed(&e))?;
             self.ours.store(ours, Ordering::Relaxed);
-            self.spoke.store(false, Ordering::Relaxed);
+            self.asked.store(spoke, Ordering::Relaxed);
         } else {
             self.session().batch_execute(change).await.map_err(|e| self.failed(&e))?;
         }
@@ -299,7 +309,11 @@ impl Tx {
 
     /// A statement of the plan is about to be sent.
     pub(super) fn plan_speaks(&self) {
-        self.spoke.store(true, Ordering::Relaxed);
+        self.spoke.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn is_doubted(&self) -> bool {
+        self.spoke.load(Ordering::Relaxed) != self.asked.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_path(&mut self, plan: &str) {

@@ -56,13 +56,13 @@ impl Writer {
     /// # Errors
     /// Cannot connect, or the session is not the clone's.
     pub async fn session(&self, purpose: &str) -> Result<WriteTx, Failure> {
-        let (session, identity) = self.door.proven().await?;
+        let session = self.door.session().await?;
         let (pid, started) = backend(&session).await?;
         let mut tx = Tx::on(session, &self.door, purpose);
         let flight = Flight::of(pid);
         self.flights.add(&flight);
         tx.told_to(flight);
-        Ok(WriteTx { tx, identity, backend_pid: pid, backend_start: started })
+        Ok(WriteTx { tx, backend_pid: pid, backend_start: started })
     }
 
     /// The same writer; only its own sessions are seen by `in_flight`.
@@ -105,7 +105,8 @@ impl Writer {
     /// The server's.
     pub async fn xact_status(&self, xid: &str) -> Result<Option<String>, Failure> {
         let session = self.door.session().await?;
-        let answer = session.query_one("SELECT pg_catalog.pg_xact_status($1::text::xid8)", &[&xid]).await;
+        let answer =
+            session.query_one("SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)", &[&xid]).await;
         let status = match answer {
             Ok(row) => Ok(row.get(0)),
             Err(error) if error.code().is_some_and(|c| c.code() == "22023") => Ok(Some("future".to_owned())),
@@ -121,8 +122,8 @@ impl Writer {
     /// The server's.
     pub async fn all_committed(&self, xids: &[String]) -> Result<bool, Failure> {
         let session = self.door.session().await?;
-        let sql = "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($1::text[]) AS x (id) \
-                   WHERE pg_catalog.pg_xact_status(x.id::xid8) OPERATOR(pg_catalog.<>) 'committed'";
+        let sql = "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($1::pg_catalog.text[]) AS x (id) \
+                   WHERE pg_catalog.pg_xact_status(x.id::pg_catalog.xid8) OPERATOR(pg_catalog.<>) 'committed'";
         let answer = session.query_one(sql, &[&xids]).await;
         let all = match answer {
             Ok(row) => Ok(row.get::<_, i64>(0) == 0),
@@ -202,7 +203,6 @@ async fn as_login(
 #[derive(Debug)]
 pub struct WriteTx {
     pub(super) tx: Tx,
-    identity: Option<Identity>,
     /// Its backend.
     pub backend_pid: i32,
     /// When that backend started.
@@ -274,11 +274,6 @@ impl WriteTx {
         }))
     }
 
-    /// The database it is in, as its session proved it just before; nothing for a target that has nothing to prove.
-    pub fn identity(&self) -> Option<&Identity> {
-        self.identity.as_ref()
-    }
-
     /// Sends COMMIT once, then asks in the same session what became of `xid`.
     pub async fn commit(self, xid: Option<&str>) -> CommitOutcome {
         // Deferred triggers fire at COMMIT, and they are the plan's. A transaction that cannot take this is aborted: then
@@ -303,7 +298,13 @@ impl WriteTx {
             return CommitOutcome::Committed;
         };
         let asking = format!("COMMIT of {}", self.tx.purpose());
-        let status = prepared::once(session, &asking, "SELECT pg_catalog.pg_xact_status($1::text::xid8)", &[xid]).await;
+        let status = prepared::once(
+            session,
+            &asking,
+            "SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)",
+            &[xid],
+        )
+        .await;
         let outcome = match status.map(|row| row.get::<_, Option<String>>(0)) {
             Ok(Some(s)) if s == "committed" => CommitOutcome::Committed,
             Ok(Some(s)) if s == "aborted" => CommitOutcome::Aborted(None),

@@ -59,13 +59,25 @@ impl Repository {
         Ok(Repository { top, path })
     }
 
+    /// The same repository, and another path in it, from its top.
+    pub(super) fn at(self, path: &str) -> Repository {
+        Repository { path: plain(Path::new(path)).to_string_lossy().into_owned(), ..self }
+    }
+
     /// Where two revisions parted.
     ///
     /// # Errors
     /// One is not known (2).
     pub(super) fn parted(&self, one: &str, other: &str) -> Result<String, Failure> {
         let (one, other) = (self.commit(one)?, self.commit(other)?);
-        let base = git(&self.top, &["merge-base", &one, &other], None)?;
+        let base = git(&self.top, &["merge-base", &one, &other], None).map_err(|failure| {
+            let what = "git finds no commit from which both revisions come".to_owned();
+            if failure.exit == Exit::Usage {
+                failed(Exit::Usage, what).next("fetch", "git fetch --unshallow, where the clone is a shallow one")
+            } else {
+                failure
+            }
+        })?;
         Ok(String::from_utf8_lossy(&base).trim().chars().take(12).collect())
     }
 

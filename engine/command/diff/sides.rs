@@ -95,6 +95,20 @@ fn between(range: &str, path: &str) -> Result<(Tree, Tree), Failure> {
     Ok((repository.take(&old)?.into(), repository.take(&new)?.into()))
 }
 
+/// `REVISION:PATH` as git reads it: from the top of the repository, unless it begins with `./` or `../`.
+fn named(revision: &str, path: &str) -> Result<Tree, Failure> {
+    let here = path.starts_with("./") || path.starts_with("../");
+    let repository = Repository::around(Path::new(if here { path } else { "." }))?;
+    let repository = if here { repository } else { repository.at(path) };
+    let tree = Tree::from(repository.take(revision)?);
+    if tree.path.exists() {
+        return Ok(tree);
+    }
+    Err(Failure::new(Exit::Usage, format!("there is no `{path}` in `{revision}`"))
+        .changed("nothing was changed")
+        .next("see", format!("git ls-tree -r --name-only {revision}")))
+}
+
 fn blob(revision: &str, path: &str) -> Result<Tree, Failure> {
     Ok(Repository::around(Path::new(path))?.take(revision)?.into())
 }
@@ -108,7 +122,7 @@ impl From<(PathBuf, git::Taken)> for Tree {
 fn tree(word: Word<'_>) -> Result<Tree, Failure> {
     match word {
         Word::Path(path) => Ok(Tree { path: path.into(), taken: None }),
-        Word::Blob(revision, path) => blob(revision, path),
+        Word::Blob(revision, path) => named(revision, path),
         Word::Other(text) => Err(nothing(text)),
     }
 }

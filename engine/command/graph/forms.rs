@@ -26,15 +26,17 @@ pub(super) fn text(picture: &Picture) -> String {
         return lines;
     }
     let legend: Vec<String> = Mark::SEEN.iter().map(|mark| format!("{} {}", mark.sign(), mark.word())).collect();
-    format!("{lines}\n{}\n", legend.join("   "))
+    let remark = picture.remark().map(|(mark, words)| format!("{} {words}\n", mark.sign())).unwrap_or_default();
+    format!("{lines}{remark}\n{}\n", legend.join("   "))
 }
 
 /// Mermaid.
 pub(super) fn mermaid(picture: &Picture) -> String {
     let node = |node: &super::picture::Node| {
         let class = if node.mark == Mark::Same { String::new() } else { format!(":::{}", node.mark.word()) };
-        format!("    s_{}[\"{} {}<br/>{}\"]{class}\n", node.name, node.mark.sign(), node.name, node.does)
-            .replace("[\"  ", "[\"")
+        // Behind the name: a label that begins with a sign would be a list.
+        let sign = if node.mark == Mark::Same { String::new() } else { format!(" ({})", node.mark.word()) };
+        format!("    s_{}[\"{}{sign}<br/>{}\"]{class}\n", node.name, node.name, node.does)
     };
     let name = |at: usize| picture.nodes[at].name.as_str();
     let edge = |(from, to, mark): &(usize, usize, Mark)| {
@@ -52,9 +54,16 @@ pub(super) fn mermaid(picture: &Picture) -> String {
         let dashes = if *mark == Mark::Removed { ",stroke-dasharray:4" } else { "" };
         format!("    classDef {} fill:{fill},stroke:{line},color:#000000{dashes}\n", mark.word())
     };
-    let seen = Mark::SEEN.iter().filter(|mark| picture.nodes.iter().any(|node| node.mark == **mark));
+    let remark = picture.remark();
+    let beside =
+        remark.as_ref().map(|(mark, words)| format!("    beside[\"{} {words}\"]:::{}\n", mark.sign(), mark.word()));
+    let beside = beside.unwrap_or_default();
+    let is_seen = |mark: &Mark| {
+        picture.nodes.iter().any(|node| node.mark == *mark) || remark.as_ref().is_some_and(|(m, _)| m == mark)
+    };
+    let seen = Mark::SEEN.iter().filter(|mark| is_seen(mark));
     let classes: String = seen.map(class).collect();
-    format!("graph TD\n{nodes}{edges}{classes}")
+    format!("graph TD\n{nodes}{beside}{edges}{classes}")
 }
 
 /// Graphviz.
@@ -69,6 +78,11 @@ pub(super) fn dot(picture: &Picture) -> String {
         };
         format!("    \"{}\" [label=\"{}\\n{}\"{look}];\n", node.name, node.name, node.does)
     };
+    let beside = picture.remark().map(|(mark, words)| {
+        let (fill, line) = mark.colours();
+        format!("    \"beside the stages\" [label=\"{} {words}\", style=\"filled\", fillcolor=\"{fill}\", color=\"{line}\"];\n", mark.sign())
+    });
+    let beside = beside.unwrap_or_default();
     let name = |at: usize| picture.nodes[at].name.as_str();
     let edge = |(from, to, mark): &(usize, usize, Mark)| {
         let look = match mark {
@@ -80,5 +94,5 @@ pub(super) fn dot(picture: &Picture) -> String {
     };
     let nodes: String = picture.nodes.iter().map(node).collect();
     let edges: String = picture.edges.iter().map(edge).collect();
-    format!("digraph \"{}\" {{\n    node [shape=box];\n{nodes}{edges}}}\n", picture.title)
+    format!("digraph \"{}\" {{\n    node [shape=box];\n{nodes}{beside}{edges}}}\n", picture.title)
 }

@@ -74,6 +74,8 @@ pub(super) struct Picture {
     pub(super) edges: Vec<(usize, usize, Mark)>,
     /// There was something to compare with.
     pub(super) compared: bool,
+    /// Findings that belong to no stage, such as a gate's, and whether one of them raises the risk.
+    pub(super) beside: (usize, bool),
 }
 
 impl Picture {
@@ -92,7 +94,9 @@ impl Picture {
                 *worst = (*worst).min(finding.risk);
             }
         }
-        Picture::between(before, after, &risks, true)
+        let stageless = review.findings.iter().filter(|finding| finding.stage.is_none() && finding.risk != Risk::None);
+        let beside = stageless.fold((0, false), |(count, risky), f| (count + 1, risky || f.risk == Risk::Raised));
+        Picture { beside, ..Picture::between(before, after, &risks, true) }
     }
 
     fn between(
@@ -131,7 +135,15 @@ impl Picture {
             .collect();
         edges.sort_by_key(|(from, to, _)| (*to, *from));
         let title = after.or(before).map(|workflow| workflow.plan.name.clone()).unwrap_or_default();
-        Picture { title, nodes, edges, compared }
+        Picture { title, nodes, edges, compared, beside: (0, false) }
+    }
+
+    /// What no stage shows: a gate, `never`, a probe or a default that changed.
+    pub(super) fn remark(&self) -> Option<(Mark, String)> {
+        let (count, risky) = self.beside;
+        let plural = if count == 1 { "" } else { "s" };
+        let mark = if risky { Mark::Riskier } else { Mark::Changed };
+        (count > 0).then(|| (mark, format!("{count} finding{plural} beside the stages, see engine diff")))
     }
 
     /// Names of what a stage needs, with what became of each need.

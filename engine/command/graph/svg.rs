@@ -28,6 +28,11 @@ pub(super) fn draw(picture: &Picture) -> String {
             graph.add_node(Element::create(ShapeKind::new_box(&lines.join("\n")), look, Orientation::TopToBottom, size))
         })
         .collect();
+    if let Some((mark, words)) = picture.remark() {
+        let text = format!("{} {words}", mark.sign());
+        let size = Point::new(f64::from(u32::try_from(text.chars().count()).unwrap_or(u32::MAX)) * 8.5 + 24., 36.);
+        graph.add_node(Element::create(ShapeKind::new_box(&text), look(mark), Orientation::TopToBottom, size));
+    }
     for (from, to, mark) in &picture.edges {
         let style = if *mark == Mark::Removed { LineStyleKind::Dashed } else { LineStyleKind::Normal };
         let arrow = Arrow::new(LineEndKind::None, LineEndKind::Arrow, style, "", &look(*mark), &None, &None);
