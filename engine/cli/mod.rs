@@ -38,7 +38,7 @@ enum Verb {
     Plan {
         #[command(flatten)]
         plan: PlanArg,
-        /// Readings as JSON lines on stdout
+        /// The preview as one JSON document on stdout
         #[arg(long)]
         json: bool,
     },
@@ -375,7 +375,10 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
             };
             ended(command::check::run(&plans, form), form == command::check::Form::Json)
         }
-        Verb::Plan { plan, json } => ended(command::plan::run(&plan.into(), json).await, json),
+        Verb::Plan { plan, json } => {
+            let args = command::plan::Args { plan: plan.into(), json };
+            ended(Box::pin(command::plan::run(&args)).await, json)
+        }
         Verb::Fmt { plans, check } => ended(command::fmt::run(&plans, check), false),
         Verb::Render { plan, check } => ended(command::render::run(&plan.into(), check, false), false),
         Verb::Graph { plan, format } => {
