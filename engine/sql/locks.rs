@@ -105,16 +105,14 @@ fn of(node: &SyntaxNode) -> Locks {
         K::CREATE_TABLE => alter::created(node, &mut locks),
         K::CREATE_TABLE_AS | K::CREATE_VIEW | K::CREATE_MATERIALIZED_VIEW => queries(node, &mut locks),
         kind_of if NO_TABLE.contains(&kind_of) => {}
-        _ if matches!(kind(node), Kind::Read | Kind::Write) && node.kind() != K::TRUNCATE || selects_into(node) => {
+        _ if matches!(kind(node), Kind::Read | Kind::Write) && node.kind() != K::TRUNCATE
+            || node.kind() == K::SELECT =>
+        {
             queries(node, &mut locks);
         }
         _ => by_class(node, &mut locks),
     }
     locks
-}
-
-fn selects_into(node: &SyntaxNode) -> bool {
-    node.kind() == SyntaxKind::SELECT
 }
 
 /// Statements that take one mode on all they name.
@@ -207,9 +205,6 @@ fn queries(node: &SyntaxNode, locks: &mut Locks) {
     let parts = |kind: SyntaxKind| node.descendants().filter(move |n| n.kind() == kind);
     let ctes: BTreeSet<String> = parts(K::CTE_NAME).map(|n| name(&n)).collect();
     let table = |n: &SyntaxNode| Some(name(n)).filter(|named| !ctes.contains(named));
-    if node.kind() == K::EXPLAIN && !says(node, "analyze") {
-        locks.not_known("EXPLAIN plans only");
-    }
     relations(node).filter_map(|n| table(&n)).for_each(|named| locks.take(named, Mode::AccessShare));
     for writer in [K::INSERT, K::UPDATE, K::DELETE, K::MERGE].into_iter().flat_map(parts) {
         // Of a writer's children the first relation is what it writes, whatever a WITH before it reads.

@@ -48,7 +48,8 @@ fn of_action(action: &SyntaxNode, locks: &mut Locks) -> (Mode, Option<Mode>) {
         }
         K::DETACH_PARTITION if says("concurrently") => (ShareUpdateExclusive, Some(AccessExclusive)),
         K::DETACH_PARTITION => (AccessExclusive, Some(AccessExclusive)),
-        K::INHERIT_TABLE | K::NO_INHERIT_TABLE => (AccessExclusive, Some(ShareUpdateExclusive)),
+        K::INHERIT_TABLE => (AccessExclusive, Some(ShareUpdateExclusive)),
+        K::NO_INHERIT_TABLE => (AccessExclusive, Some(Mode::AccessShare)),
         K::ALTER_COLUMN if says("statistics") || says("n_distinct") || says("n_distinct_inherited") => {
             (ShareUpdateExclusive, None)
         }
