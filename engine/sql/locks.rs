@@ -119,7 +119,7 @@ fn of(node: &SyntaxNode) -> Locks {
 fn by_class(node: &SyntaxNode, locks: &mut Locks) {
     use SyntaxKind as K;
     let mode = match node.kind() {
-        K::CREATE_INDEX if says(node, "concurrently") => Mode::ShareUpdateExclusive,
+        K::CREATE_INDEX | K::REINDEX if says(node, "concurrently") => Mode::ShareUpdateExclusive,
         K::CREATE_INDEX => Mode::Share,
         K::TRUNCATE => {
             if says(node, "cascade") {
@@ -149,14 +149,12 @@ fn by_class(node: &SyntaxNode, locks: &mut Locks) {
             Mode::AccessExclusive
         }
         K::VACUUM if says(node, "full") => Mode::AccessExclusive,
-        K::VACUUM | K::ANALYZE => Mode::ShareUpdateExclusive,
-        K::REINDEX if says(node, "concurrently") => Mode::ShareUpdateExclusive,
+        K::VACUUM | K::ANALYZE | K::COMMENT_ON => Mode::ShareUpdateExclusive,
         K::REINDEX => {
             locks.not_known("ACCESS EXCLUSIVE on the indexes");
             Mode::Share
         }
         K::CLUSTER => Mode::AccessExclusive,
-        K::COMMENT_ON => Mode::ShareUpdateExclusive,
         K::LOCK => asked_for(node),
         _ => return locks.not_known("this kind of statement"),
     };
@@ -168,7 +166,9 @@ fn by_class(node: &SyntaxNode, locks: &mut Locks) {
         // The first is what it is made on; what its expressions read is locked when they run.
         return relations(node).next().into_iter().for_each(|n| locks.take(name(&n), mode));
     }
-    named.into_iter().for_each(|table| locks.take(table, mode));
+    for table in named {
+        locks.take(table, mode);
+    }
 }
 
 /// Relations that the grammar names by a bare path: views, indexes, sequences.
@@ -210,7 +210,9 @@ fn queries(node: &SyntaxNode, locks: &mut Locks) {
         // Of a writer's children the first relation is what it writes, whatever a WITH before it reads.
         let target = writer.children().find(|n| is_relation(n) || is_relation_name(n));
         let target = target.and_then(|n| relations(&n).next());
-        target.into_iter().for_each(|n| locks.take(name(&n), Mode::RowExclusive));
+        if let Some(target) = target {
+            locks.take(name(&target), Mode::RowExclusive);
+        }
     }
     for clause in parts(K::LOCKING_CLAUSE) {
         let Some(from) = clause.parent().and_then(|s| s.children().find(|n| n.kind() == K::FROM_CLAUSE)) else {
@@ -222,14 +224,16 @@ fn queries(node: &SyntaxNode, locks: &mut Locks) {
             let Some(relation) = relations(&item).next() else { continue };
             let alias = item.descendants().find(|n| n.kind() == K::TABLE_ALIAS).map(|n| name(&n));
             let called = alias.unwrap_or_else(|| last(&name(&relation)));
-            if of.is_empty() || of.contains(&called) {
-                table(&relation).into_iter().for_each(|named| locks.take(named, Mode::RowShare));
+            if let Some(named) = table(&relation).filter(|_| of.is_empty() || of.contains(&called)) {
+                locks.take(named, Mode::RowShare);
             }
         }
     }
     let calls = node.descendants().filter(|n| n.kind() == K::CALL_EXPR).filter_map(|n| callee(&n));
     let others: BTreeSet<String> = calls.filter(|f| !words::locks_nothing(f)).collect();
-    others.iter().for_each(|function| locks.not_known(format!("what `{function}` does")));
+    for function in &others {
+        locks.not_known(format!("what `{function}` does"));
+    }
 }
 
 fn callee(node: &SyntaxNode) -> Option<String> {

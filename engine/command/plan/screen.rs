@@ -16,7 +16,9 @@ pub(super) fn draw(preview: &Preview) -> String {
     text.push_str("foreign keys, views and partitions bring more of both\n");
     text.push_str("\ngates, as they stand: a preview authorises nothing\n");
     for (target, gates) in &preview.gates {
-        gates.iter().for_each(|gate| text.push_str(&predicate(&format!("gate of {target}"), gate)));
+        for gate in gates {
+            text.push_str(&predicate(&format!("gate of {target}"), gate));
+        }
     }
     text.push_str(&never(preview));
     text
