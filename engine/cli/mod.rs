@@ -38,9 +38,18 @@ enum Verb {
     Plan {
         #[command(flatten)]
         plan: PlanArg,
-        /// Readings as JSON lines on stdout
+        /// The preview as one JSON document on stdout
         #[arg(long)]
         json: bool,
+        /// Keep the preview in this file; `engine apply FILE` runs exactly that, or says what moved (exit 62)
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// What this probe reads must be the same when the file is applied
+        #[arg(long, value_name = "PROBE", requires = "output")]
+        pin: Vec<String>,
+        /// The same for all probes that can be read before the run
+        #[arg(long, requires = "output", conflicts_with = "pin")]
+        pin_all: bool,
     },
     /// Write the lock: the exact SQL of every stage under sql/<plan>/
     Render {
@@ -93,7 +102,7 @@ enum Verb {
         #[command(flatten)]
         plan: PlanArg,
     },
-    /// Apply a plan
+    /// Apply a plan, or a preview that `engine plan -o FILE` kept
     Apply {
         #[command(flatten)]
         plan: PlanArg,
@@ -375,7 +384,10 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
             let form = if json { command::check::Form::Json } else { format };
             ended(command::check::run(&plans, form), form == command::check::Form::Json)
         }
-        Verb::Plan { plan, json } => ended(command::plan::run(&plan.into(), json).await, json),
+        Verb::Plan { plan, json, output, pin, pin_all } => {
+            let args = command::plan::Args { plan: plan.into(), json, output, pin, pin_all };
+            ended(Box::pin(command::plan::run(&args)).await, json)
+        }
         Verb::Fmt { plans, stdout: true, .. } => {
             ended(plans.iter().try_fold(Exit::Ok, |_, plan| command::fmt::show(plan)), false)
         }

@@ -1,5 +1,6 @@
 //! `apply PLAN`: the run.
 
+use super::plan::{Preview, saved};
 use super::sandbox::{self, Sandbox};
 use super::{PlanArgs, compiled, render, tell};
 use crate::compile;
@@ -63,11 +64,18 @@ impl Locked {
 /// # Errors
 /// Whatever kept the run from beginning; what happened within it is in its exit code.
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
-    let workflow = match compiled(&args.plan, args.json)? {
-        Ok(workflow) => workflow,
-        Err(exit) => return Ok(exit),
+    let file = &args.plan.plan;
+    let preview = saved::read(file)?;
+    let words = match &preview {
+        Some(preview) => previewed(args, preview)?,
+        None => args.plan.clone(),
     };
-    let plan = args.plan.plan.display().to_string();
+    let workflow = match (compiled(&words, args.json)?, &preview) {
+        (Ok(workflow), _) => workflow,
+        (Err(_), Some(preview)) => return Err(saved::no_plan(preview, file)),
+        (Err(exit), None) => return Ok(exit),
+    };
+    let plan = words.plan.display().to_string();
     if args.locked != Locked::No {
         let stale = compile::stale(&workflow.lock_dir, &workflow.lock)?;
         if !stale.is_empty() {
@@ -80,6 +88,9 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     }
     known(&workflow, args.until.as_deref())?;
     let _sandbox: Option<Sandbox> = if args.sandbox { Some(sandbox::lend_for(&workflow.plan).await?) } else { None };
+    if let Some(preview) = &preview {
+        saved::demand(&workflow, preview, file).await?;
+    }
     let home = super::home(args.journal.as_deref())?;
     let screen = Screen::new(Style::detect(args.json));
     let options = Options {
@@ -93,6 +104,17 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let (run, exit, history) = run::start(workflow, &options).await?;
     close(&screen, &run, exit, &plan, &history);
     Ok(exit)
+}
+
+/// The plan of a kept preview; its variables are those of the preview.
+fn previewed(args: &Args, preview: &Preview) -> Result<PlanArgs, Failure> {
+    if args.plan.vars.is_empty() && args.plan.vars_file.is_none() {
+        return Ok(saved::as_previewed(preview));
+    }
+    let what = format!("{} is a kept preview and brings its variables", args.plan.plan.display());
+    Err(Failure::new(Exit::Usage, what)
+        .changed("nothing was changed")
+        .next("then", "leave --var and --vars-file out, or take another preview with them"))
 }
 
 /// Demands that `--until` names a stage.

@@ -249,7 +249,7 @@ fn show(form: Form, reviews: &[Review], invalid: &[Invalid], exit: Exit) {
             let (same, others) = review::parted(reviews);
             let texts: Vec<String> = others.iter().map(|one| review::text(one, paint)).collect();
             let last = if texts.is_empty() || same.is_empty() { "" } else { "\n" };
-            print(&format!("{}{last}{}", texts.join("\n"), review::no_difference(&same, |name| name.to_owned())));
+            print(&format!("{}{last}{}", texts.join("\n"), review::no_difference(&same, str::to_owned)));
         }
     }
 }

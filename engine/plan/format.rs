@@ -37,7 +37,7 @@ pub fn formatted(text: &str) -> Result<String, Refused> {
 fn comments(text: &str) -> Vec<(String, String)> {
     use taplo::syntax::SyntaxKind::{COMMENT, IDENT, NEWLINE};
     let tokens = taplo::parser::parse(text).into_syntax();
-    let tokens: Vec<_> = tokens.descendants_with_tokens().filter_map(|element| element.into_token()).collect();
+    let tokens: Vec<_> = tokens.descendants_with_tokens().filter_map(taplo::rowan::NodeOrToken::into_token).collect();
     let mut found = Vec::new();
     let (mut last, mut on_line) = (String::new(), false);
     for (at, token) in tokens.iter().enumerate() {

@@ -37,9 +37,14 @@ pub(super) fn findings(before: &Facts<'_>, after: &Facts<'_>) -> Vec<Finding> {
 fn widened(owner: &str, before: &Facts<'_>, after: &Facts<'_>) -> Vec<Finding> {
     let of = after.all.range(format!("{owner}.")..format!("{owner}/"));
     let told = of.filter(|(address, fact)| match fact.section {
-        Section::Writes | Section::Alters | Section::Ignore | Section::Reason => true,
+        Section::Writes
+        | Section::Alters
+        | Section::Ignore
+        | Section::Reason
+        | Section::Gate
+        | Section::Guard
+        | Section::Ensure => true,
         Section::Sql | Section::Rollback => last(address) == "sql",
-        Section::Gate | Section::Guard | Section::Ensure => true,
         _ => false,
     });
     let risk = |section| match section {

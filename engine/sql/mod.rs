@@ -7,6 +7,7 @@
 
 mod grammar;
 mod locate;
+mod locks;
 mod names;
 mod parse;
 mod predicate;
@@ -20,6 +21,7 @@ mod words;
 
 pub use crate::name::quote::{ident, literal, qualified, table_ref};
 pub use locate::locate;
+pub use locks::{Half, Locks, Mode, locks, reading_half};
 pub use predicate::{Name, Predicate, Use};
 pub use probe::check_probe;
 pub use refuse::{Where, nondeterministic, refuse};

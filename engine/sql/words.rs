@@ -21,6 +21,48 @@ const GUARDED: [&str; 15] = [
     "transaction",
 ];
 
+/// Functions of the system that only compute; beside what a predicate may call.
+const COMPUTES: [&str; 33] = [
+    "array_agg",
+    "avg",
+    "bool_and",
+    "bool_or",
+    "concat",
+    "count",
+    "current_setting",
+    "date_trunc",
+    "every",
+    "format",
+    "generate_series",
+    "json_agg",
+    "jsonb_agg",
+    "jsonb_build_object",
+    "left",
+    "lpad",
+    "max",
+    "md5",
+    "min",
+    "now",
+    "power",
+    "random",
+    "rank",
+    "replace",
+    "right",
+    "row_number",
+    "rpad",
+    "split_part",
+    "string_agg",
+    "sum",
+    "to_char",
+    "to_jsonb",
+    "unnest",
+];
+
+/// Does this function (folded, without its schema) lock no table?
+pub(super) fn locks_nothing(function: &str) -> bool {
+    COMPUTES.contains(&function) || PURE.contains(&function)
+}
+
 /// Is this setting (folded) the engine's to set?
 pub(super) fn is_guarded(setting: &str) -> bool {
     let bare = setting.trim();
