@@ -20,6 +20,7 @@ help:
 
 setup:
 	@sh tests/setup/postgres.sh
+	@sh tests/setup/git.sh
 
 build:
 	$(CARGO) build --locked
