@@ -5,7 +5,7 @@ mod support;
 
 use engine::event::{Event, RunState, Status};
 use std::os::unix::process::ExitStatusExt;
-use support::{Bench, MINI};
+use support::{Bench, MINI, undone};
 
 const PROBE: &str =
     "[probe.named]\non = \"clone\"\nsql = \"SELECT count(*) FROM pg_class WHERE relname IN ('t_v', 't_w')\"\n";
@@ -40,15 +40,6 @@ fn there(bench: &Bench) -> String {
 
 const BEFORE: &str = "t_pkey true|0";
 const BUILT: &str = "t_pkey true, t_v true, t_w true|2";
-
-fn undone(bench: &Bench) -> Vec<String> {
-    let events = bench.journal().events;
-    let stage = |event: &Event| match event {
-        Event::Undone { stage, .. } => Some(stage.clone()),
-        _ => None,
-    };
-    events.iter().filter_map(stage).collect()
-}
 
 fn crash(bench: &Bench, verb: &[&str], at: &str) {
     let out = bench.command(verb).env("ENGINE_CRASH_AT", at).output().expect("the engine");

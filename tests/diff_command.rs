@@ -1,5 +1,7 @@
 //! `engine diff` as people type it: on the shipped plans, through git, on folders, and where it has to say no.
 
+mod support;
+
 #[path = "diff_pairs/schema.rs"]
 mod schema;
 
@@ -7,6 +9,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::copy;
 
 const PLAN: &str = "plans/clone_a_to_g.toml";
 
@@ -26,19 +29,6 @@ impl Ended {
         let line =
             self.out.lines().find(|line| line.starts_with("! ") || line.starts_with("  ") && !line.contains("note:"));
         line.unwrap_or_default().trim_start_matches('!').split_whitespace().take(2).collect::<Vec<_>>().join(" ")
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            _ = fs::copy(entry.path(), target).expect("a copy");
-        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! `tests/snapshots/diff_pairs`. After a change on purpose: `INSTA_UPDATE=always cargo test --test diff_pairs`, and read the
 //! difference as a reviewer would.
 
+mod support;
+
 #[path = "diff_pairs/schema.rs"]
 mod schema;
 
@@ -14,6 +16,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use support::copy;
 
 const PLAN: &str = "plans/base.toml";
 
@@ -83,19 +86,6 @@ fn side(edits: &[Edit]) -> tempfile::TempDir {
         }
     }
     dir
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a folder of the base") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            _ = fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
 }
 
 fn compiled(dir: &Path) -> Workflow {

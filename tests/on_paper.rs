@@ -56,7 +56,16 @@ fn a_plan_is_laid_out_in_its_place_with_its_rights() {
     assert!(link.is_symlink());
     assert_eq!(std::fs::read_to_string(&broken).expect("reads"), "engine = = 1\n");
     assert_eq!(engine(home.path(), &["fmt", "--check", "a.toml"]).status.code(), Some(0));
-    assert_eq!(engine(home.path(), &["fmt", "none.toml"]).status.code(), Some(1));
+    // Nor does one that cannot be read.
+    std::fs::write(&crooked, "engine=1\n").expect("writes");
+    let output = engine(home.path(), &["fmt", "none.toml", ".", "a.toml"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(
+        said(&output).contains("none.toml cannot be read") && said(&output).contains("name plan files"),
+        "{}",
+        said(&output)
+    );
+    assert_eq!(std::fs::read_to_string(&crooked).expect("reads"), "engine = 1\n");
 }
 
 /// Stages in the opposite order of the file, each with the tables that belong to it.

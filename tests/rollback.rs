@@ -6,7 +6,7 @@ mod support;
 use engine::event::{Event, RunState, Status};
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
-use support::{Bench, MINI, MINI_ROLLOUT, assert_same, to_the_packet};
+use support::{Bench, MINI, MINI_ROLLOUT, assert_same, to_the_packet, undone};
 
 /// Rows that were there before the run: a rollback that is run twice takes some of them.
 const TABLES: &str = "CREATE TABLE n (id int GENERATED ALWAYS AS IDENTITY, v text);
@@ -51,15 +51,6 @@ fn standing(bench: &Bench) -> (Vec<String>, Vec<String>) {
         state.stages.iter().filter(|(_, s)| s.status == *wanted).map(|(name, _)| name.clone()).collect()
     };
     (of(&Status::Undone), of(&Status::Waiting))
-}
-
-fn undone(bench: &Bench) -> Vec<String> {
-    let events = bench.journal().events;
-    let stage = |event: &Event| match event {
-        Event::Undone { stage, .. } => Some(stage.clone()),
-        _ => None,
-    };
-    events.iter().filter_map(stage).collect()
 }
 
 #[test]

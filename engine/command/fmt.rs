@@ -6,17 +6,24 @@ use crate::plan::format::{Refused, formatted};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Lays out plans. A file that is no TOML is left alone, and the others are done.
+/// Lays out plans. A file that cannot be read, or is no TOML, is left alone, and the others are done.
 ///
 /// # Errors
-/// A file cannot be read or written.
+/// A file cannot be written.
 pub fn run(plans: &[PathBuf], only_check: bool) -> Result<Exit, Failure> {
     let mut exit = Exit::Ok;
     for path in plans {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            Failure::new(Exit::Io, format!("{shown} cannot be read: {e}")).changed("it was not changed")
-        })?;
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) => {
+                tell(&format!(
+                    "{shown} cannot be read: {e}\n  it was not changed\n  then  name plan files, as in plans/*.toml\n"
+                ));
+                exit = exit.worse(Exit::Io);
+                continue;
+            }
+        };
         match formatted(&text) {
             Err(Refused::Unknown(why)) => tell(&format!("{shown}: left as it is: {why}\n")),
             Err(Refused::NoToml(why)) => {

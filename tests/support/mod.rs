@@ -29,7 +29,7 @@ pub use gate::Gate;
 pub use mini::{MINI, MINI_ROLLOUT, to_the_packet, to_the_rehearsal};
 pub use own::OwnServer;
 pub use proxy::{Does, Proxy, Spot};
-pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, files};
+pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, copy, files, undone};
 pub use server::{fail, server};
 pub use tcp::{Authority, Issued, PASSWORD, TcpServer, through, write};
 pub use team::KEEPER;

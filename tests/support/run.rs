@@ -278,3 +278,22 @@ pub fn files(folder: &std::path::Path) -> Vec<PathBuf> {
     found.sort();
     found
 }
+
+/// Copies a folder and all below it.
+pub fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for file in files(from) {
+        let target = to.join(file.strip_prefix(from).expect("it is below the folder"));
+        std::fs::create_dir_all(target.parent().expect("a folder")).expect("a folder");
+        std::fs::copy(&file, target).expect("a copy");
+    }
+}
+
+/// The stages that were undone, in their order.
+pub fn undone(bench: &Bench) -> Vec<String> {
+    let events = bench.journal().events;
+    let stage = |event: &Event| match event {
+        Event::Undone { stage, .. } => Some(stage.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(stage).collect()
+}

@@ -149,7 +149,9 @@ pub(super) fn pairs(old: &Tree, new: &Tree) -> Result<Vec<Pair>, Failure> {
         let pair = Pair { old: there(old), new: there(new) };
         if pair.old.is_none() && pair.new.is_none() {
             let what = format!("there is no plan `{}` and no plan `{}`", old.shown(&old.path), new.shown(&new.path));
-            return Err(Failure::new(Exit::Usage, what).changed("nothing was changed"));
+            return Err(Failure::new(Exit::Usage, what)
+                .changed("nothing was changed")
+                .next("write", "engine diff OLD..NEW plans, for two revisions of git, or two plans that are there"));
         }
         return Ok(vec![pair]);
     }
