@@ -25,14 +25,19 @@ struct Subject {
     clone: bool,
 }
 
-/// Every kind of stage but a rollout, on a handful of rows, with proofs, a sequence and a refusal.
-fn mini(name: &str) -> Bench {
-    planned(name, "INSERT INTO n (v) SELECT 'x' || k FROM generate_series(1, 3) AS k")
-}
-
-fn planned(name: &str, draws: &str) -> Bench {
+/// A handful of rows and a sequence.
+fn small(name: &str) -> Bench {
     let bench = Bench::mini(name, "CREATE TABLE n (id int GENERATED ALWAYS AS IDENTITY, v text); CREATE SEQUENCE q");
     bench.psql(bench.production(), "GRANT SELECT ON n, n_id_seq, q TO engine_reader");
+    bench
+}
+
+/// Every kind of stage but a rollout, with proofs, a sequence and a refusal.
+fn mini(name: &str) -> Bench {
+    planned(small(name), "INSERT INTO n (v) SELECT 'x' || k FROM generate_series(1, 3) AS k")
+}
+
+fn planned(bench: Bench, draws: &str) -> Bench {
     let a = bench.mini_stage(
         "a",
         "\"base\"",
@@ -50,9 +55,9 @@ fn planned(name: &str, draws: &str) -> Bench {
 /// The same to its end, with the gate open: what is left is the rollout.
 ///
 /// It draws from no sequence: on a clone what a rolled-back transaction drew is put back, on production it is a gap.
-fn ratified(name: &str) -> Bench {
+fn ratified(bench: Bench) -> Bench {
     let bench =
-        planned(name, "INSERT INTO n (id, v) OVERRIDING SYSTEM VALUE SELECT k, 'x' FROM generate_series(1, 3) AS k");
+        planned(bench, "INSERT INTO n (id, v) OVERRIDING SYSTEM VALUE SELECT k, 'x' FROM generate_series(1, 3) AS k");
     bench.mini_apply(&[]).expect(0);
     bench.psql(bench.production(), "INSERT INTO ok VALUES (1)");
     bench
@@ -85,32 +90,36 @@ fn parts(name: &str) -> Bench {
     bench
 }
 
-/// The first with a shared journal.
-fn team(name: &str) -> Bench {
-    let mut bench = mini(name);
+/// Its runs are kept in a database.
+fn shared(mut bench: Bench) -> Bench {
     bench.keep_runs_on(server());
     bench
 }
 
-const SUBJECTS: [Subject; 5] = [
-    Subject { name: "mini", bench: mini, command: |_| vec!["apply".into(), MINI.into()], share: 40, clone: true },
-    Subject {
-        name: "rollout",
-        bench: ratified,
-        command: |_| vec!["apply".into(), MINI_ROLLOUT.into()],
-        share: 100,
-        clone: false,
-    },
-    Subject {
-        name: "main",
-        bench: Bench::new,
-        command: |bench| vec!["apply".into(), MAIN_JOB.into(), "--var".into(), bench.clone_var()],
-        share: 4,
-        clone: true,
-    },
-    Subject { name: "team", bench: team, command: |_| vec!["apply".into(), MINI.into()], share: 25, clone: true },
-    Subject { name: "parts", bench: parts, command: |_| vec!["apply".into(), MINI.into()], share: 30, clone: true },
-];
+fn apply(_: &Bench) -> Vec<String> {
+    vec!["apply".into(), MINI.into()]
+}
+
+fn roll_out(_: &Bench) -> Vec<String> {
+    vec!["apply".into(), MINI_ROLLOUT.into()]
+}
+
+fn main_job(bench: &Bench) -> Vec<String> {
+    vec!["apply".into(), MAIN_JOB.into(), "--var".into(), bench.clone_var()]
+}
+
+const PLAN: Subject = Subject { name: "mini", bench: mini, command: apply, share: 40, clone: true };
+const ROLLOUT: Subject =
+    Subject { name: "rollout", bench: |name| ratified(small(name)), command: roll_out, share: 100, clone: false };
+const PARTS: Subject = Subject { name: "parts", bench: parts, command: apply, share: 30, clone: true };
+const WHOLE: Subject = Subject { name: "main", bench: Bench::new, command: main_job, share: 4, clone: true };
+
+/// Killed on one machine, resumed on another.
+const TEAM: Subject = Subject { name: "team", bench: |name| shared(mini(name)), share: 25, ..PLAN };
+const TEAM_ROLLOUT: Subject =
+    Subject { name: "team_rollout", bench: |name| ratified(shared(small(name))), share: 50, ..ROLLOUT };
+const TEAM_PARTS: Subject = Subject { name: "team_parts", bench: |name| shared(parts(name)), share: 5, ..PARTS };
+const TEAM_WHOLE: Subject = Subject { name: "team_main", bench: |name| shared(Bench::new(name)), share: 2, ..WHOLE };
 
 /// The places a run passes, in order, and what it comes to.
 fn passed(subject: &Subject) -> (Vec<String>, End) {
@@ -232,27 +241,41 @@ fn matrix(subject: &Subject) {
 
 #[test]
 fn a_plan_of_every_kind_survives() {
-    matrix(&SUBJECTS[0]);
+    matrix(&PLAN);
 }
 
 #[test]
 fn a_rollout_survives() {
-    matrix(&SUBJECTS[1]);
+    matrix(&ROLLOUT);
 }
 
 #[test]
 fn batches_and_what_is_in_no_transaction_survive() {
-    matrix(&SUBJECTS[4]);
-}
-
-/// Killed on one machine, resumed on another.
-#[test]
-fn a_plan_with_a_shared_journal_survives() {
-    matrix(&SUBJECTS[3]);
+    matrix(&PARTS);
 }
 
 /// Some two hundred lines, each four ways; all of them with `make crash-matrix`.
 #[test]
 fn the_main_job_survives() {
-    matrix(&SUBJECTS[2]);
+    matrix(&WHOLE);
+}
+
+#[test]
+fn a_plan_with_a_shared_journal_survives() {
+    matrix(&TEAM);
+}
+
+#[test]
+fn a_rollout_with_a_shared_journal_survives() {
+    matrix(&TEAM_ROLLOUT);
+}
+
+#[test]
+fn batches_with_a_shared_journal_survive() {
+    matrix(&TEAM_PARTS);
+}
+
+#[test]
+fn the_main_job_with_a_shared_journal_survives() {
+    matrix(&TEAM_WHOLE);
 }

@@ -373,3 +373,37 @@ fn a_second_signal_leaves_at_once() {
     bench.wait_until_idle();
     resumed(&bench);
 }
+
+/// A server that takes the connection and says nothing: no run is begun, none is gone on with.
+#[test]
+fn while_targets_are_reached() {
+    let mut bench = mini("reached");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("its address").port();
+    let nobody = format!("postgresql://nobody@127.0.0.1:{port}/nothing");
+    let name = "SHOP_PRODUCTION_URL";
+    let there = bench.url("engine_reader", bench.production());
+    bench.set(name, &nobody);
+    let early = |bench: &Bench, command: &[&str], signal: &str, code: i32| {
+        let engine = started(bench, command);
+        let (_connection, _) = silent.accept().expect("the engine connects");
+        send(&engine, signal);
+        let output = engine.wait_with_output().expect("the engine");
+        let screen = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{screen}");
+        for said in ["before any stage was at work", "nothing was changed", "the same command again"] {
+            assert!(screen.contains(said), "`{said}` is not in\n{screen}");
+        }
+    };
+    early(&bench, &["apply", MINI], "INT", 130);
+    assert_eq!(bench.runs(), Vec::<String>::new(), "a run was begun");
+    bench.set(name, &there);
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    bench.set(name, &nobody);
+    let lines = bench.journal().events.len();
+    early(&bench, &["resume"], "TERM", 143);
+    early(&bench, &["rollback", "latest"], "INT", 130);
+    assert_eq!(bench.journal().events.len(), lines, "the journal was written");
+    bench.set(name, &there);
+    resumed(&bench);
+}

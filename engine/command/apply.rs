@@ -87,6 +87,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     known(&workflow, args.until.as_deref())?;
+    super::may_be_stopped(args.json)?;
     let _sandbox: Option<Sandbox> = if args.sandbox { Some(sandbox::lend_for(&workflow.plan).await?) } else { None };
     if let Some(preview) = &preview {
         saved::demand(&workflow, preview, file).await?;

@@ -26,6 +26,7 @@ use crate::compile::{self, Given, Workflow};
 use crate::diag::Diagnostics;
 use crate::event::{Event, Exit, Failure};
 use crate::journal::{History, Home, Place};
+use crate::run;
 use crate::ui;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -134,6 +135,17 @@ pub fn ended(result: Result<Exit, Failure>, json: bool) -> Exit {
             failure.exit
         }
     }
+}
+
+/// Until a run is at work a signal ends the command with a word: servers may take their time to answer.
+pub(crate) fn may_be_stopped(json: bool) -> Result<(), Failure> {
+    run::until_at_work(move |exit| {
+        let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
+        let failure = Failure::new(exit, format!("stopped by {signal} before any stage was at work"))
+            .changed("nothing was changed")
+            .next("then", "the same command again");
+        ended(Err(failure), json);
+    })
 }
 
 /// Compiles a plan; problems are drawn and make exit 10.

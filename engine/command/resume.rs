@@ -27,6 +27,7 @@ pub struct Args {
 /// # Errors
 /// It is not there, its inputs moved, another process works on it.
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
+    super::may_be_stopped(args.json)?;
     let home = super::home(args.journal.as_deref())?;
     let Begun { id, place, history, plan_path, workflow } = match super::begun(&home, &args.run, args.json)? {
         Ok(begun) => begun,

@@ -26,6 +26,7 @@ pub struct Args {
 /// It is not there, its inputs moved, another process works on it, a rollout lies on the way; or a stage could not be
 /// undone.
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
+    super::may_be_stopped(args.json)?;
     let home = super::home(args.journal.as_deref())?;
     let Begun { id, place, history, workflow, .. } = match super::begun(&home, &args.run, args.json)? {
         Ok(begun) => begun,

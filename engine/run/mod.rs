@@ -21,3 +21,4 @@ pub use drive::Outcome;
 pub use life::{Options, Resumption, resume, start};
 pub use rollback::rollback;
 pub use schedule::{Ready, Schedule};
+pub use signals::until_at_work;

@@ -3,7 +3,12 @@
 use crate::event::{Exit, Failure, RunState, Status};
 use crate::stage::Stage;
 use crate::target;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::task::AbortHandle;
+
+/// Who listens until a run does.
+static EARLY: Mutex<Option<AbortHandle>> = Mutex::new(None);
 
 /// A `sql` stage outside of any transaction.
 const ALONE: &str = "outside of a transaction";
@@ -23,6 +28,14 @@ impl Signals {
     /// # Errors
     /// They cannot be listened to (exit 1).
     pub fn new() -> Result<Signals, Failure> {
+        let signals = Signals::listen()?;
+        if let Some(early) = EARLY.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            early.abort();
+        }
+        Ok(signals)
+    }
+
+    fn listen() -> Result<Signals, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
         let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("signals cannot be listened to: {e}"));
         Ok(Signals {
@@ -46,6 +59,22 @@ impl Signals {
             std::process::exit(i32::from(exit.code()));
         });
     }
+}
+
+/// Until a run listens itself, a signal ends the process, and `told` is called before: nothing is at work yet. Servers may
+/// take their time to answer by then.
+///
+/// # Errors
+/// Signals cannot be listened to (exit 1).
+pub fn until_at_work(told: impl FnOnce(Exit) + Send + 'static) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    let early = tokio::spawn(async move {
+        let exit = signals.next().await;
+        told(exit);
+        std::process::exit(i32::from(exit.code()));
+    });
+    *EARLY.lock().unwrap_or_else(PoisonError::into_inner) = Some(early.abort_handle());
+    Ok(())
 }
 
 /// Drops what is at work, cancels it on its servers and waits. Answers how many sessions and programs did not answer.
