@@ -2,7 +2,6 @@
 
 use super::frames::{CopyRows, Torn};
 use super::leaves::{self, Leaf};
-use super::pinned::Pinned;
 use super::print::{LargeObjects, Level, TableKind, TablePrint};
 use crate::digest::RowSum;
 use crate::event::{Exit, Failure};
@@ -18,14 +17,8 @@ pub type Ignored = [(String, String)];
 /// # Errors
 /// The server's, such as a table that may not be read.
 pub async fn tables(tx: &Tx, names: &[String], ignore: &Ignored) -> Result<Vec<TablePrint>, Failure> {
-    let pinned = Pinned::pin(tx).await?;
-    let found = named(tx, names, ignore).await;
-    pinned.restore(tx, found).await
-}
-
-async fn named(tx: &Tx, names: &[String], ignore: &Ignored) -> Result<Vec<TablePrint>, Failure> {
     let mut prints = Vec::new();
-    for leaf in leaves::list(tx).await?.iter().filter(|leaf| leaf.is_one_of(names)) {
+    for leaf in leaves::leaves(tx).await?.iter().filter(|leaf| leaf.is_one_of(names)) {
         if let Ok(kind) = leaf.kind {
             prints.push(hashed(tx, leaf, kind, ignore).await?);
         }
@@ -39,13 +32,7 @@ async fn named(tx: &Tx, names: &[String], ignore: &Ignored) -> Result<Vec<TableP
 /// # Errors
 /// The server's.
 pub async fn rows_like(tx: &Tx, table: &str, from: &str, ignore: &Ignored) -> Result<Option<RowSum>, Failure> {
-    let pinned = Pinned::pin(tx).await?;
-    let found = like(tx, table, from, ignore).await;
-    pinned.restore(tx, found).await
-}
-
-async fn like(tx: &Tx, table: &str, from: &str, ignore: &Ignored) -> Result<Option<RowSum>, Failure> {
-    let Some(leaf) = leaves::list(tx).await?.into_iter().find(|leaf| leaf.name == table) else { return Ok(None) };
+    let Some(leaf) = leaves::leaves(tx).await?.into_iter().find(|leaf| leaf.name == table) else { return Ok(None) };
     let select = leaf.select(ignore).replace(&format!(" FROM ONLY {table}"), &format!(" FROM ONLY {from}"));
     sum(tx, &select).await.map(Some)
 }

@@ -1,6 +1,5 @@
 //! Which relations hold rows, and how a row of each is framed.
 
-use super::pinned::Pinned;
 use super::print::TableKind;
 use crate::event::Failure;
 use crate::target::{Row, Tx};
@@ -49,13 +48,6 @@ pub enum Form {
 /// # Errors
 /// The server's.
 pub async fn leaves(tx: &Tx) -> Result<Vec<Leaf>, Failure> {
-    let pinned = Pinned::pin(tx).await?;
-    let found = list(tx).await;
-    pinned.restore(tx, found).await
-}
-
-/// As `leaves`, the path being pinned.
-pub(super) async fn list(tx: &Tx) -> Result<Vec<Leaf>, Failure> {
     let rows = tx.query(include_str!("../../sql/engine/fingerprint/leaves.sql"), &[]).await?;
     Ok(rows.iter().map(leaf).collect())
 }

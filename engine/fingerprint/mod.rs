@@ -3,7 +3,8 @@
 //! `take` reads one database in one transaction; `differences` compares two results, exactly or through the masks a
 //! clone needs. `objects`, `tables` and `sequences` read parts of it, also inside a stage's transaction.
 //! `Watermark` tells in about the time of `count(*)` which tables cannot have changed.
-//! SQL is in sql/engine/fingerprint; it runs under a `search_path` pinned by `pinned`. Nothing here writes.
+//! SQL is in sql/engine/fingerprint, and is looked up as the engine's: definitions are printed relative to the path. Nothing
+//! here writes.
 
 mod chains;
 mod compare;
@@ -15,7 +16,6 @@ mod leaves;
 mod lines;
 mod masks;
 mod objects;
-mod pinned;
 mod print;
 mod qualifiers;
 mod roles;

@@ -4,7 +4,6 @@ use super::content;
 use super::leaves::{self, Leaf};
 use super::lines;
 use super::objects;
-use super::pinned::Pinned;
 use super::print::{Fingerprint, LargeObjects, Level, SchemaObject, Scope, SequencePrint, TableKind, TablePrint};
 use super::sequences::{self, SequenceState};
 use crate::copy::{Crew, Source};
@@ -21,15 +20,9 @@ const SMALL: u64 = 4 << 20;
 /// # Errors
 /// The server's; or the scope names a table or column that is not there.
 pub async fn take(tx: &Tx, scope: &Scope) -> Result<Fingerprint, Failure> {
-    let pinned = Pinned::pin(tx).await?;
-    let taken = within(tx, scope).await;
-    pinned.restore(tx, taken).await
-}
-
-async fn within(tx: &Tx, scope: &Scope) -> Result<Fingerprint, Failure> {
     let reading = chosen(tx, scope).await?;
     let tables = tables(tx, &reading.tables, scope).await?;
-    let rest = read_rest(tx, scope).await?;
+    let rest = rest(tx, scope).await?;
     Ok(rest.with(scope, tables, reading.excluded))
 }
 
@@ -90,12 +83,6 @@ pub struct Reading {
 /// # Errors
 /// The server's; or the scope names a table or column that is not there.
 pub async fn reading(tx: &Tx, scope: &Scope) -> Result<Reading, Failure> {
-    let pinned = Pinned::pin(tx).await?;
-    let found = sized(tx, scope).await;
-    pinned.restore(tx, found).await
-}
-
-async fn sized(tx: &Tx, scope: &Scope) -> Result<Reading, Failure> {
     let mut reading = chosen(tx, scope).await?;
     let oids: Vec<i64> = reading.tables.iter().map(|(leaf, _)| leaf.oid).collect();
     let rows = tx.query(include_str!("../../sql/engine/fingerprint/sizes.sql"), &[&oids]).await?;
@@ -127,7 +114,7 @@ async fn chosen(tx: &Tx, scope: &Scope) -> Result<Reading, Failure> {
     if scope.level == Level::Schema {
         return Ok(reading);
     }
-    let leaves = leaves::list(tx).await?;
+    let leaves = leaves::leaves(tx).await?;
     all_named_are_there(scope, &leaves)?;
     for leaf in leaves {
         match wanted(&leaf, scope) {
@@ -154,12 +141,6 @@ pub struct Rest {
 /// # Errors
 /// The server's.
 pub async fn rest(tx: &Tx, scope: &Scope) -> Result<Rest, Failure> {
-    let pinned = Pinned::pin(tx).await?;
-    let found = read_rest(tx, scope).await;
-    pinned.restore(tx, found).await
-}
-
-async fn read_rest(tx: &Tx, scope: &Scope) -> Result<Rest, Failure> {
     let mut rest = Rest {
         database: identify(tx).await?,
         objects: objects::objects(tx).await?,

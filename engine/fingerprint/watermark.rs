@@ -6,7 +6,6 @@
 
 use super::content;
 use super::leaves::{self, Leaf};
-use super::pinned::Pinned;
 use super::print::TablePrint;
 use super::take::number;
 use crate::digest::{self, RowSum};
@@ -68,14 +67,9 @@ impl Horizon {
     /// # Errors
     /// The server's.
     pub async fn of(tx: &Tx) -> Result<Horizon, Failure> {
-        let pinned = Pinned::pin(tx).await?;
-        let taken = async {
-            let (moment, database) = (moment(tx).await?, identify(tx).await?);
-            let shapes = shaped(tx).await?.into_iter().map(|(leaf, shape)| (leaf.oid, leaf.name, shape)).collect();
-            Ok(Horizon { at: moment.horizon, database, stats_reset: moment.stats_reset, shapes })
-        }
-        .await;
-        pinned.restore(tx, taken).await
+        let (moment, database) = (moment(tx).await?, identify(tx).await?);
+        let shapes = shaped(tx).await?.into_iter().map(|(leaf, shape)| (leaf.oid, leaf.name, shape)).collect();
+        Ok(Horizon { at: moment.horizon, database, stats_reset: moment.stats_reset, shapes })
     }
 
     /// A watermark without a look at recent rows: it claims that there are none, and as many rows as these prints say.
@@ -104,12 +98,6 @@ impl Horizon {
     /// # Errors
     /// The server's.
     pub async fn lost(&self, tx: &Tx) -> Result<Option<String>, Failure> {
-        let pinned = Pinned::pin(tx).await?;
-        let told = self.why_lost(tx).await;
-        pinned.restore(tx, told).await
-    }
-
-    async fn why_lost(&self, tx: &Tx) -> Result<Option<String>, Failure> {
         let (horizon, stats_reset) = (self.at, self.stats_reset.clone());
         let then = Watermark { horizon, database: self.database.clone(), stats_reset, tables: Vec::new() };
         if let Some(why) = moved(&moment(tx).await?, &identify(tx).await?, &then) {
@@ -156,9 +144,10 @@ pub enum Verdict {
 /// # Errors
 /// The server's.
 pub async fn watermark(tx: &Tx) -> Result<Watermark, Failure> {
-    let pinned = Pinned::pin(tx).await?;
-    let taken = mark(tx).await;
-    pinned.restore(tx, taken).await
+    let moment = moment(tx).await?;
+    let database = identify(tx).await?;
+    let tables = marks(tx, &shaped(tx).await?, moment.horizon).await?;
+    Ok(Watermark { horizon: moment.horizon, database, stats_reset: moment.stats_reset, tables })
 }
 
 impl Watermark {
@@ -177,16 +166,28 @@ impl Watermark {
 /// # Errors
 /// The server's.
 pub async fn unchanged_since(tx: &Tx, then: &Watermark) -> Result<Vec<TableVerdict>, Failure> {
-    let pinned = Pinned::pin(tx).await?;
-    let told = verdicts(tx, then).await;
-    pinned.restore(tx, told).await
-}
-
-async fn mark(tx: &Tx) -> Result<Watermark, Failure> {
-    let moment = moment(tx).await?;
-    let database = identify(tx).await?;
-    let tables = marks(tx, &shaped(tx).await?, moment.horizon).await?;
-    Ok(Watermark { horizon: moment.horizon, database, stats_reset: moment.stats_reset, tables })
+    let moved = moved(&moment(tx).await?, &identify(tx).await?, then);
+    let tables = shaped(tx).await?;
+    let before: BTreeMap<i64, &TableMark> = then.tables.iter().map(|mark| (mark.oid, mark)).collect();
+    let told = |leaf: &Leaf, verdict| TableVerdict { name: leaf.name.clone(), oid: leaf.oid, verdict };
+    let (mut verdicts, mut to_read) = (Vec::new(), Vec::new());
+    for (leaf, shape) in &tables {
+        match (before.get(&leaf.oid), &moved) {
+            (None, _) => verdicts.push(told(leaf, Verdict::New)),
+            (Some(_), Some(why)) => verdicts.push(told(leaf, Verdict::Unknown(why.clone()))),
+            (Some(mark), None) if mark.shape != *shape => {
+                verdicts.push(told(leaf, Verdict::Unknown("its columns or enum labels changed".into())));
+            }
+            (Some(_), None) => to_read.push((leaf.clone(), shape.clone())),
+        }
+    }
+    let now = marks(tx, &to_read, then.horizon).await?;
+    verdicts.extend(to_read.iter().zip(&now).map(|((leaf, _), now)| told(leaf, judged(before[&leaf.oid], now))));
+    let there: BTreeSet<i64> = tables.iter().map(|(leaf, _)| leaf.oid).collect();
+    let gone = then.tables.iter().filter(|mark| !there.contains(&mark.oid));
+    verdicts.extend(gone.map(|m| TableVerdict { name: m.name.clone(), oid: m.oid, verdict: Verdict::Gone }));
+    verdicts.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(verdicts)
 }
 
 struct Moment {
@@ -208,7 +209,7 @@ async fn shaped(tx: &Tx) -> Result<Vec<(Leaf, String)>, Failure> {
     let rows = tx.query(include_str!("../../sql/engine/fingerprint/shapes.sql"), &[]).await?;
     let shapes: BTreeMap<i64, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let shape = |leaf: &Leaf| digest::hex(shapes.get(&leaf.oid).map_or("", String::as_str).as_bytes());
-    let leaves = leaves::list(tx).await?.into_iter().filter(|leaf| leaf.kind.is_ok());
+    let leaves = leaves::leaves(tx).await?.into_iter().filter(|leaf| leaf.kind.is_ok());
     Ok(leaves
         .map(|leaf| {
             let shape = shape(&leaf);
@@ -248,31 +249,6 @@ fn recent(horizon: u64) -> String {
         "(((SELECT pg_catalog.age('{horizon}'::pg_catalog.xid8::pg_catalog.xid))::pg_catalog.int8 \
          - pg_catalog.age(xmin)) & 4294967295) < 2147483648"
     )
-}
-
-async fn verdicts(tx: &Tx, then: &Watermark) -> Result<Vec<TableVerdict>, Failure> {
-    let moved = moved(&moment(tx).await?, &identify(tx).await?, then);
-    let tables = shaped(tx).await?;
-    let before: BTreeMap<i64, &TableMark> = then.tables.iter().map(|mark| (mark.oid, mark)).collect();
-    let told = |leaf: &Leaf, verdict| TableVerdict { name: leaf.name.clone(), oid: leaf.oid, verdict };
-    let (mut verdicts, mut to_read) = (Vec::new(), Vec::new());
-    for (leaf, shape) in &tables {
-        match (before.get(&leaf.oid), &moved) {
-            (None, _) => verdicts.push(told(leaf, Verdict::New)),
-            (Some(_), Some(why)) => verdicts.push(told(leaf, Verdict::Unknown(why.clone()))),
-            (Some(mark), None) if mark.shape != *shape => {
-                verdicts.push(told(leaf, Verdict::Unknown("its columns or enum labels changed".into())));
-            }
-            (Some(_), None) => to_read.push((leaf.clone(), shape.clone())),
-        }
-    }
-    let now = marks(tx, &to_read, then.horizon).await?;
-    verdicts.extend(to_read.iter().zip(&now).map(|((leaf, _), now)| told(leaf, judged(before[&leaf.oid], now))));
-    let there: BTreeSet<i64> = tables.iter().map(|(leaf, _)| leaf.oid).collect();
-    let gone = then.tables.iter().filter(|mark| !there.contains(&mark.oid));
-    verdicts.extend(gone.map(|m| TableVerdict { name: m.name.clone(), oid: m.oid, verdict: Verdict::Gone }));
-    verdicts.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(verdicts)
 }
 
 fn judged(then: &TableMark, now: &TableMark) -> Verdict {

@@ -1,6 +1,6 @@
 //! COPY OUT as a stream of byte chunks.
 
-use super::{Tx, fault};
+use super::{Says, Tx, fault};
 use crate::event::Failure;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -15,6 +15,7 @@ impl Tx {
         &self,
         sql: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, Failure>> + Send + use<>, Failure> {
+        self.look_up(Says::Engine).await?;
         self.plan_speaks();
         let stream = self.session().copy_out(sql).await.map_err(|e| fault::statement("COPY out", &e))?;
         Ok(stream.map(|chunk| chunk.map_err(|e| fault::statement("COPY out", &e))))
