@@ -210,3 +210,47 @@ fn who_keeps_a_concurrent_build_waiting_is_named() {
     assert_eq!(engine.end(), Some(0));
     assert_eq!(indexes(&bench), BUILT);
 }
+
+/// REINDEX of a table builds the index of its TOAST table too. Nobody but a superuser may drop that one, unless he may use
+/// the schema it is in.
+#[test]
+fn an_invalid_index_of_a_toast_table_is_dropped_or_said_to_be_left() {
+    let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
+    for (name, allowed) in [("left", false), ("dropped", true)] {
+        let bench = Bench::mini(&format!("alone_toast_{name}"), "");
+        // A new index in its place: younger than every other one.
+        let newest = "SELECT relname::text FROM pg_class WHERE relkind = 'i' AND relname LIKE '%\\\\_pkey' ORDER BY oid DESC LIMIT 1";
+        let probe = format!("[probe.newest]\non = \"clone\"\nsql = \"{newest}\"\n");
+        let keys = "transaction = false\ndone_when = \"newest = 't_pkey'\"";
+        let sql = "REINDEX TABLE CONCURRENTLY t";
+        let stage = bench.mini_stage("fresh", "\"base\"", keys, sql, None);
+        bench.mini_plan(&format!("{probe}{stage}"));
+        bench.mini_apply(&["--until", "base"]).expect(0);
+        let clone = bench.clone_name();
+        // Whatever order the clone's indexes were built in.
+        bench.psql(clone, "CREATE TABLE later (id int CONSTRAINT later_pkey PRIMARY KEY)");
+        if allowed {
+            bench.psql(clone, "GRANT USAGE ON SCHEMA pg_toast TO PUBLIC");
+        }
+        let old = bench.session(clone, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;");
+        let mut engine = bench.start(&["resume"]);
+        bench.wait_until(clone, invalid, "2");
+        bench.psql(clone, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'REINDEX TABLE%'");
+        assert_eq!(engine.end(), Some(40));
+        old.end();
+        let words = "of the TOAST table of public.t is not valid";
+        let drop = "DROP INDEX CONCURRENTLY IF EXISTS pg_toast.pg_toast_";
+        let told = bench.engine(&["status"]).expect(0);
+        let toast = |lines: &[String]| lines.iter().any(|line| line.contains(words) && line.contains(drop));
+        let cleared = |event: &Event| {
+            matches!(event, Event::ClearedAway { what, kept, .. }
+            if toast(what) == allowed && toast(kept) != allowed && what.iter().any(|w| w.contains("public.t_pkey_ccnew")))
+        };
+        assert_eq!(bench.journal().count(cleared), 1, "{}", told.all());
+        assert_eq!(bench.psql(clone, invalid), if allowed { "0" } else { "1" });
+        let page = bench.engine(&["show", "latest", "fresh"]).expect(0).all();
+        assert_eq!(page.contains("only a superuser may: DROP INDEX CONCURRENTLY"), !allowed, "{page}");
+        let done = bench.engine(&["resume"]).expect(0);
+        assert_eq!(done.all().contains("left: index pg_toast.pg_toast_"), !allowed, "{}", done.all());
+    }
+}

@@ -156,10 +156,12 @@ pub enum Event {
         #[serde(default)]
         open_ms: Option<u64>,
     },
-    /// What statements outside of a transaction had left half done is gone.
+    /// What statements outside of a transaction had left half done is gone, but for what the stage's role may not drop.
     ClearedAway {
         stage: String,
         what: Vec<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<String>,
     },
     /// A demanded property, demonstrated or not.
     Proved {

@@ -108,8 +108,7 @@ impl AloneStage {
                 Err(failure) => Err(failure),
             };
             let (failure, clear) = match cleared {
-                Ok(cleared) if cleared.is_empty() => (failure, true),
-                Ok(cleared) => (failure.fact(format!("cleared away: {}", cleared.join("; "))), true),
+                Ok(cleared) => (cleared.facts().into_iter().fold(failure, Failure::fact), true),
                 Err(also) => {
                     (failure.fact(format!("what it left half done is cleared away by a resume: {}", also.what)), false)
                 }
@@ -186,6 +185,7 @@ impl AloneStage {
         cx.record(Event::StageCommitted { stage: name.to_owned(), xid: None, open_ms: None })?;
         let mut words = readings::shown(&self.ensures, &before, &now);
         words.push(how);
+        words.extend(half_done::left_over(cx, live, &self.work).await.map_err(|failure| failure.changed(stands))?);
         if !altered.is_empty() {
             words.push(format!("altered {} object{}", altered.len(), if altered.len() == 1 { "" } else { "s" }));
         }

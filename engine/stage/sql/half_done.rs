@@ -17,6 +17,9 @@ use std::collections::BTreeSet;
 const HALF_DONE: &str = include_str!("../../../sql/engine/measure/half_done.sql");
 const NOT_VALID: &str = include_str!("../../../sql/engine/measure/not_valid.sql");
 
+/// Insufficient privilege.
+const NOT_ALLOWED: &str = "42501";
+
 /// Where the marker of a clone stands among its definitions.
 const MARKER: &str = "comment on the database";
 
@@ -100,28 +103,66 @@ pub async fn stands(cx: &Cx, live: &Live, work: &Work) -> Result<Vec<String>, Fa
     Ok(words.into_iter().collect())
 }
 
-/// Drops what was left half done; answers what that was.
+/// What is not valid still, at the end of a stage: a line each.
+///
+/// # Errors
+/// The server's.
+pub async fn left_over(cx: &Cx, live: &Live, work: &Work) -> Result<Vec<String>, Failure> {
+    let Some(found) = found(cx, &work.stage)? else { return Ok(Vec::new()) };
+    let tx = live.reader.begin("what is left over", Isolation::Fresh).await?;
+    let left = left(&tx, work, &found).await?;
+    tx.finish().await?;
+    Ok(left.into_iter().map(|left| format!("left: {}", left.words)).collect())
+}
+
+/// What became of what was left half done, a line each.
+#[derive(Default)]
+pub struct Cleared {
+    /// Gone.
+    pub away: Vec<String>,
+    /// Still there: indexes of TOAST tables, which stand in a schema that the stage's role may not use.
+    pub kept: Vec<String>,
+}
+
+impl Cleared {
+    /// For the failure of an attempt, and for people.
+    pub fn facts(&self) -> Vec<String> {
+        let away = (!self.away.is_empty()).then(|| format!("cleared away: {}", self.away.join("; ")));
+        away.into_iter().chain(self.kept.iter().map(|kept| format!("left: {kept}"))).collect()
+    }
+}
+
+/// Drops what was left half done.
 ///
 /// # Errors
 /// The server's; what was dropped before stays so.
-pub async fn clear_away(cx: &Cx, live: &Live, work: &Work, towards: Towards) -> Result<Vec<String>, Failure> {
-    let Some(found) = found(cx, &work.stage)? else { return Ok(Vec::new()) };
+pub async fn clear_away(cx: &Cx, live: &Live, work: &Work, towards: Towards) -> Result<Cleared, Failure> {
+    let mut cleared = Cleared::default();
+    let Some(found) = found(cx, &work.stage)? else { return Ok(cleared) };
     let tx = live.reader.begin("what is half done", Isolation::Fresh).await?;
     let mut ours = left(&tx, work, &found).await?;
     tx.finish().await?;
     ours.retain(|left| towards == Towards::Forward || !left.goes_on);
     if ours.is_empty() {
-        return Ok(Vec::new());
+        return Ok(cleared);
     }
     let purpose = format!("clearing away what stage `{}` left half done", work.stage);
     let alone = Alone::open(&live.writer, &purpose, work.timeout, work.lock_timeout).await?;
-    let mut cleared = Vec::new();
     for left in ours {
-        alone.execute(&left.statement).await?;
+        match alone.execute(&left.statement).await {
+            Ok(_) => cleared.away.push(format!("{}: {}", left.words, left.statement)),
+            Err(failure) if left.toast && failure.sqlstate.as_deref() == Some(NOT_ALLOWED) => {
+                cleared.kept.push(format!("{}, and only a superuser may: {}", left.words, left.statement));
+            }
+            Err(failure) => return Err(failure),
+        }
         crash::point(|| "alone/cleared".to_owned());
-        cleared.push(format!("{}: {}", left.words, left.statement));
     }
-    cx.record(Event::ClearedAway { stage: work.stage.clone(), what: cleared.clone() })?;
+    for kept in &cleared.kept {
+        cx.say(&work.stage, &format!("left: {kept}"));
+    }
+    let (what, kept) = (cleared.away.clone(), cleared.kept.clone());
+    cx.record(Event::ClearedAway { stage: work.stage.clone(), what, kept })?;
     Ok(cleared)
 }
 
@@ -132,12 +173,16 @@ struct Left {
     statement: String,
     /// That brings it to its end, and not away.
     goes_on: bool,
+    /// It is an index of a TOAST table.
+    toast: bool,
 }
 
 async fn left(tx: &Tx, work: &Work, found: &Found) -> Result<Vec<Left>, Failure> {
     let rows = tx.query(HALF_DONE, &[&found.not_valid]).await?;
     let ours = rows.iter().filter(|row| means(work, &row.get::<_, Vec<String>>(2), row.get(3)));
-    Ok(ours.map(|row| Left { words: row.get(0), statement: row.get(1), goes_on: row.get(4) }).collect())
+    Ok(ours
+        .map(|row| Left { words: row.get(0), statement: row.get(1), goes_on: row.get(4), toast: row.get(5) })
+        .collect())
 }
 
 /// Can a statement of this stage have left that behind? It names the index, its table or the table's root, or goes over
