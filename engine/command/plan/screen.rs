@@ -1,6 +1,7 @@
 //! A preview for people.
 
 use super::estimate::Estimate;
+use super::lint;
 use super::preview::{Judged, Preview, Stage, Statement};
 
 /// The whole screen.
@@ -82,6 +83,7 @@ fn of_stage(number: usize, stage: &Stage) -> String {
     for statement in &stage.statements {
         text.push_str(&of_statement(template, statement));
     }
+    text.push_str(&lint::draw(&stage.lints));
     stage.guards.iter().for_each(|guard| text.push_str(&predicate("guard", guard)));
     text
 }
