@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use support::{Bench, MINI};
+use support::{Bench, MINI, to_the_packet};
 
 const HEAD: &str = r#"engine = 1
 [target.production]
@@ -177,7 +177,10 @@ fn an_allow_is_held_against_the_rules() {
     let text = Folder::of(two, "CREATE TABLE n (at timestamp);\n").refused();
     assert!(text.contains("error[doubled]"), "{text}");
     assert_eq!(Folder::of("allow.renaming-table = \"none\"", "SELECT 1;\n").warnings(), ["unused-allow x.toml:25"]);
-    let text = Folder::new(&[], "[stage.f]\nkind = \"fingerprint\"\non = \"clone\"\nneeds = [\"clone\"]\nno_guard = \"none\"\nallow.ban-drop-table = \"x\"\n");
+    let text = Folder::new(
+        &[],
+        "[stage.f]\nkind = \"fingerprint\"\non = \"clone\"\nneeds = [\"clone\"]\nno_guard = \"none\"\nallow.ban-drop-table = \"x\"\n",
+    );
     assert!(text.refused().contains("error[unknown-key]"), "nothing is linted there");
 }
 
@@ -234,7 +237,8 @@ fn a_packet_is_looked_at_as_one_transaction() {
 fn plan(bench: &Bench) {
     let keys = "alters = [\"u\", \"t\"]\nallow = { ban-drop-table = \"nobody reads u\", renaming-table = \"spare\" }";
     let sql = "DROP TABLE u;\nALTER TABLE t ADD COLUMN c bigint NOT NULL";
-    bench.mini_plan(&bench.mini_stage("a", "\"base\"", keys, sql, None));
+    let stage = bench.mini_stage("a", "\"base\"", keys, sql, None);
+    bench.mini_plan(&format!("{stage}{}", to_the_packet("\"a\"", "\"a\"", "oks = 7")));
 }
 
 #[test]
@@ -245,7 +249,12 @@ fn a_preview_lists_findings_allowed_or_not() {
     let told = "       lint    templates/mini/a.sql:1 DROP TABLE   ban-drop-table (allowed)\n         because nobody reads u\n       \
                 lint    templates/mini/a.sql:2 ALTER TABLE   adding-required-field\n         what    adding a new column";
     assert!(said.stdout.contains(told), "{}", said.stdout);
-    assert!(said.stdout.contains("allow.renaming-table lets nothing pass"), "{}", said.stdout);
+    for told in [
+        "allow.renaming-table lets nothing pass",
+        "carries lint of a: ban-drop-table (allowed)\n       carries lint of a: adding-required-field\n",
+    ] {
+        assert!(said.stdout.contains(told), "{told}: {}", said.stdout);
+    }
     let said = bench.engine(&["plan", MINI, "--json"]).expect(0);
     let preview: Value = serde_json::from_str(&said.stdout).expect("one document");
     let stages = preview["stages"].as_array().expect("stages");
@@ -257,5 +266,9 @@ fn a_preview_lists_findings_allowed_or_not() {
         "script":"forward","template":"templates/mini/a.sql","line":1,"statement":"DROP TABLE","allowed":"nobody reads u"}"#;
     assert_eq!(found[0], serde_json::from_str::<Value>(drop).expect("JSON"));
     assert_eq!((&found[1]["rule"], &found[1]["allowed"]), (&Value::from("adding-required-field"), &Value::Null));
-    assert!(stages.iter().filter(|stage| stage["name"] != "a").all(|stage| stage["lints"]["found"] == Value::Array(vec![])));
+    let sealed = &stages.iter().find(|stage| stage["name"] == "pk").expect("the packet")["lints"]["carried"];
+    assert_eq!(*sealed, lints["found"], "what the packet brings to production");
+    assert!(
+        stages.iter().filter(|stage| stage["name"] != "a").all(|stage| stage["lints"]["found"] == Value::Array(vec![]))
+    );
 }

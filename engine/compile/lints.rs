@@ -43,6 +43,8 @@ pub struct Lint {
 pub struct StageLints {
     /// In order of the way forth, then of the way back.
     pub found: Vec<Lint>,
+    /// Of a packet: what was found in a stage that it carries, and goes with it to production.
+    pub carried: Vec<Lint>,
     /// Entries of `allow` that let nothing pass.
     pub unused: Vec<Allow>,
 }
@@ -72,11 +74,14 @@ pub fn lints(workflow: &Workflow) -> Vec<StageLints> {
     let mut lints: Vec<StageLints> = Vec::with_capacity(works.len());
     for (index, work) in works.iter().enumerate() {
         let found = match (work, packets.get(&index)) {
-            (Some(work), _) => of_stage(workflow, index, work, &known, &packets),
+            (Some(work), _) => {
+                let found = of_stage(workflow, index, work, &known, &packets);
+                StageLints { found, ..StageLints::default() }
+            }
             (None, Some(packet)) => of_packet(workflow, index, packet, &works, &known),
-            (None, None) => Vec::new(),
+            (None, None) => StageLints::default(),
         };
-        lints.push(StageLints { found, unused: Vec::new() });
+        lints.push(found);
     }
     unused(workflow, &mut lints);
     lints
@@ -181,25 +186,25 @@ fn of_stage(
     lints
 }
 
-/// What holds only once all that a packet carries is one transaction.
+/// What holds in all that a packet carries: what is new once it is one transaction, and what its stages say as well.
 fn of_packet(
     workflow: &Workflow,
     index: usize,
     packet: &Packet,
     works: &[Option<Arc<Work>>],
     known: &Known<'_>,
-) -> Vec<Lint> {
-    let mut lints = Vec::new();
+) -> StageLints {
+    let mut lints = StageLints::default();
     for (stage, work) in packet.of.iter().filter_map(|stage| Some((*stage, works[*stage].as_ref()?))) {
         let alone = known.get(&(work.forward.text.as_str(), Sent::Forward)).map_or(&[][..], Vec::as_slice);
-        let sealed = packet.found.get(&stage).map_or(&[][..], Vec::as_slice);
-        let new: Vec<&LintFinding> =
-            sealed.iter().filter(|finding| !alone.iter().any(|own| same(own, finding))).collect();
-        let mut described = described(workflow, stage, &work.forward, false, &new);
-        for lint in described.iter_mut().filter(|lint| lint.allowed.is_none()) {
+        let sealed = packet.found.get(&stage).into_iter().flatten();
+        let (told, new): (Vec<_>, Vec<_>) = sealed.partition(|finding| alone.iter().any(|own| same(own, finding)));
+        let mut new = described(workflow, stage, &work.forward, false, &new);
+        for lint in new.iter_mut().filter(|lint| lint.allowed.is_none()) {
             lint.allowed = reason(&workflow.stages[index].head().allow, lint.rule);
         }
-        lints.extend(described);
+        lints.found.extend(new);
+        lints.carried.extend(described(workflow, stage, &work.forward, false, &told));
     }
     lints
 }

@@ -134,7 +134,18 @@ pub fn lint_rule(name: &str) -> Result<&'static str, Option<&'static str>> {
 pub fn lint(text: &str, sent: Sent) -> Vec<LintFinding> {
     let found =
         if text.contains("squawk") { silenced(text).and_then(|text| asked(&text, sent)) } else { asked(text, sent) };
-    found.unwrap_or_default()
+    let found = found.unwrap_or_default();
+    let told =
+        |finding: &&LintFinding| finding.rule != NOT_VALID || !found.iter().any(|other| says_more(other, finding));
+    found.iter().filter(told).cloned().collect()
+}
+
+const NOT_VALID: &str = "constraint-missing-not-valid";
+
+/// About the same constraint, and what to do for its kind: a unique one cannot be NOT VALID at all.
+fn says_more(one: &LintFinding, other: &LintFinding) -> bool {
+    let kinds = ["adding-foreign-key-constraint", "adding-serial-primary-key-field", "disallowed-unique-constraint"];
+    kinds.contains(&one.rule) && one.span.start < other.span.end && other.span.start < one.span.end
 }
 
 fn asked(text: &str, sent: Sent) -> Result<Vec<LintFinding>, NoTree> {
@@ -225,6 +236,16 @@ mod tests {
         let text = "ALTER TABLE t DROP COLUMN c; DROP INDEX i;";
         assert_eq!(rules(text, Sent::Forward), ["ban-drop-column", "require-concurrent-index-deletion"]);
         assert_eq!(rules(text, Sent::Back), ["require-concurrent-index-deletion"]);
+    }
+
+    #[test]
+    fn a_constraint_is_found_once_by_the_rule_of_its_kind() {
+        let add = |what: &str| rules(&format!("ALTER TABLE t ADD CONSTRAINT k {what}, DROP COLUMN c;"), Sent::Back);
+        assert_eq!(add("UNIQUE (a)"), ["disallowed-unique-constraint"]);
+        assert_eq!(add("PRIMARY KEY (a)"), ["adding-serial-primary-key-field"]);
+        assert_eq!(add("FOREIGN KEY (a) REFERENCES u"), ["adding-foreign-key-constraint"]);
+        assert_eq!(add("CHECK (a > 0)"), [NOT_VALID]);
+        assert_eq!(add("CHECK (a > 0), ADD UNIQUE (b)"), [NOT_VALID, "disallowed-unique-constraint"]);
     }
 
     #[test]

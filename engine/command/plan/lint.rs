@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Lints {
     /// Those that nothing allows, and those that are allowed.
     pub found: Vec<Lint>,
+    /// Of a packet: what was found in a stage that it carries, and goes with it to production.
+    pub carried: Vec<Lint>,
     /// Rules under `allow` that let nothing pass.
     pub unused_allow: Vec<String>,
 }
@@ -39,6 +41,7 @@ impl From<&StageLints> for Lints {
     fn from(lints: &StageLints) -> Self {
         Lints {
             found: lints.found.iter().map(Lint::from).collect(),
+            carried: lints.carried.iter().map(Lint::from).collect(),
             unused_allow: lints.unused.iter().map(|allow| allow.rule.to_owned()).collect(),
         }
     }
@@ -75,6 +78,10 @@ pub(super) fn draw(lints: &Lints) -> String {
                 help.iter().for_each(|help| line("help", help));
             }
         }
+    }
+    for lint in &lints.carried {
+        let allowed = if lint.allowed.is_some() { " (allowed)" } else { "" };
+        text.push_str(&format!("       carries lint of {}: {}{allowed}\n", lint.stage, lint.rule));
     }
     for rule in &lints.unused_allow {
         text.push_str(&format!("       lint    allow.{rule} lets nothing pass: remove it\n"));

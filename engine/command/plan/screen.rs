@@ -90,7 +90,7 @@ fn of_stage(number: usize, stage: &Stage) -> String {
 
 fn of_statement(template: &str, statement: &Statement) -> String {
     let mut text =
-        format!("       {:<8}{template}:{}   {}\n", statement.verb, statement.line, estimate(&statement.estimate));
+        format!("       {:<7} {template}:{}   {}\n", statement.verb, statement.line, estimate(&statement.estimate));
     for (table, mode) in &statement.locks {
         text.push_str(&format!("         lock    {mode} on {table}\n"));
     }
