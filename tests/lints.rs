@@ -272,3 +272,23 @@ fn a_preview_lists_findings_allowed_or_not() {
         stages.iter().filter(|stage| stage["name"] != "a").all(|stage| stage["lints"]["found"] == Value::Array(vec![]))
     );
 }
+
+/// An `allow` of yesterday does not hide what is found today.
+#[test]
+fn a_diff_counts_findings_whether_they_are_allowed_or_not() {
+    let keys = "alters = [\"t\"]\nallow.ban-drop-column = \"nobody reads it\"";
+    let old = Folder::of(keys, "ALTER TABLE t DROP COLUMN a;\n");
+    let new = Folder::of(keys, "ALTER TABLE t DROP COLUMN a;\nALTER TABLE t DROP COLUMN b;\n");
+    let [before, after] = [&old, &new].map(|folder| folder.0.path().join("x.toml").display().to_string());
+    let findings = |words: &[&str]| {
+        let output = engine(old.0.path(), words);
+        assert_eq!(output.status.code(), Some(21), "{}", said(&output));
+        let document: Value = serde_json::from_slice(&output.stdout).expect("one document");
+        let all = document["plans"][0]["findings"].as_array().expect("findings").clone();
+        let one = |finding: &Value| [&finding["risk"], &finding["class"], &finding["old"], &finding["new"]].map(Clone::clone);
+        all.iter().filter(|f| f["address"] == "stage.a.lint.ban-drop-column").map(one).collect::<Vec<_>>()
+    };
+    let words = |words: [&str; 4]| words.map(Value::from);
+    assert_eq!(findings(&["diff", "--json", &before, &after]), [words(["raised", "raised", "1 place", "2 places"])]);
+    assert_eq!(findings(&["diff", "--json", &after, &before]), [words(["differs", "lowered", "2 places", "1 place"])]);
+}

@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn a_deep_text_needs_no_deep_stack() {
         let text =
-            format!("ALTER TABLE t ADD COLUMN c bigint NOT NULL; SELECT {}1{};", "(".repeat(1500), ")".repeat(1500));
+            format!("ALTER TABLE t ADD COLUMN c bigint NOT NULL; SELECT {}1{};", "(".repeat(3900), ")".repeat(3900));
         assert_eq!(rules(&text, Sent::Forward), ["adding-required-field"]);
     }
 }
