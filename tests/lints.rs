@@ -285,7 +285,8 @@ fn a_diff_counts_findings_whether_they_are_allowed_or_not() {
         assert_eq!(output.status.code(), Some(21), "{}", said(&output));
         let document: Value = serde_json::from_slice(&output.stdout).expect("one document");
         let all = document["plans"][0]["findings"].as_array().expect("findings").clone();
-        let one = |finding: &Value| [&finding["risk"], &finding["class"], &finding["old"], &finding["new"]].map(Clone::clone);
+        let one =
+            |finding: &Value| [&finding["risk"], &finding["class"], &finding["old"], &finding["new"]].map(Clone::clone);
         all.iter().filter(|f| f["address"] == "stage.a.lint.ban-drop-column").map(one).collect::<Vec<_>>()
     };
     let words = |words: [&str; 4]| words.map(Value::from);
