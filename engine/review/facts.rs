@@ -310,8 +310,9 @@ impl<'w> Facts<'w> {
         let (address, line, place) = (format!("{at}.{}", leaf.shown), leaf.value.line(), Some(&leaf.place));
         let number = || Value::Most(line.parse().ok());
         match path.as_slice() {
-            // Where a template lies is no meaning: what it renders is.
+            // Where a template lies is no meaning: what it renders is. What is allowed stands in `lints`.
             ["file"]
+            | ["allow", _]
             | ["reject", _, "file" | "given"]
             | ["reject", _, "permit", ..]
             | ["reject", _, "refuse", _, "with", ..] => {}
@@ -331,8 +332,6 @@ impl<'w> Facts<'w> {
             ["level"] => self.add(address, Section::Proof, level(&line), place),
             ["equals" | "baseline"] => self.word(address, Section::Proof, Some(line), place),
             ["jobs" | "method"] | ["batch", "pause"] => self.word(address, Section::Retry, Some(line), place),
-            // Under the one name of the rule.
-            ["allow", _] => {}
             ["no_rollback"] | ["reject", _, "no_permit"] => self.word(address, Section::Reason, Some(line), place),
             ["reject", ..] => self.word(address, Section::Reject, Some(line), place),
             ["for" | "packet"] => self.word(address, Section::Target, Some(line), place),

@@ -156,7 +156,7 @@ fn asked(text: &str, sent: Sent) -> Result<Vec<LintFinding>, NoTree> {
         let mut linter = Linter::from(rules.iter().map(|(rule, _)| *rule));
         linter.settings.assume_in_transaction = sent.in_transaction();
         let name = |rule: Rule| rules.iter().find(|(known, _)| *known == rule).map(|(_, name)| *name);
-        linter.lint(file, text).into_iter().filter_map(|v| Some(finding(name(v.code)?, v, text))).collect()
+        linter.lint(file, text).into_iter().filter_map(|v| Some(finding(name(v.code)?, &v, text))).collect()
     })
 }
 
@@ -171,7 +171,7 @@ fn silenced(text: &str) -> Result<String, NoTree> {
     })
 }
 
-fn finding(rule: &'static str, violation: Violation, text: &str) -> LintFinding {
+fn finding(rule: &'static str, violation: &Violation, text: &str) -> LintFinding {
     let help = match rule {
         "require-concurrent-index-creation" | "require-concurrent-index-deletion" | "require-concurrent-reindex" => {
             Some("write CONCURRENTLY, in a stage of its own with `transaction = false`".to_owned())

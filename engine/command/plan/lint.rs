@@ -75,7 +75,9 @@ pub(super) fn draw(lints: &Lints) -> String {
             (Some(reason), _) => line("because", reason),
             (None, help) => {
                 line("what", &lint.message);
-                help.iter().for_each(|help| line("help", help));
+                if let Some(help) = help {
+                    line("help", help);
+                }
             }
         }
     }
