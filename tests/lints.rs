@@ -114,7 +114,7 @@ fn risky_statements_are_found_and_can_be_allowed() {
         ("prefer-text-field", "CREATE TABLE n (c varchar(10))"),
     ];
     for (rule, sql) in statements {
-        let text = format!("-- squawk-ignore {rule}\nSELECT 1;\n\n{sql};\n");
+        let text = format!("-- squawk-ignore-file {rule}\nSELECT 1;\n\n{sql};\n");
         let found = Folder::of("", &text).warnings();
         assert_eq!(found, [format!("{rule} templates/a.sql:4")], "{sql}");
         let allowed = Folder::of(&format!("allow = {{ {rule} = \"the table is empty\" }}"), &text).warnings();
