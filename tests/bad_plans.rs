@@ -77,6 +77,8 @@ fn good_plans_compile_without_a_warning() {
     for plan in plans {
         let workflow = compiled(&plan).unwrap_or_else(|found| panic!("{}", found.draw(false)));
         assert!(workflow.warnings.0.is_empty(), "{}", workflow.warnings.draw(false));
+        let found = compile::lint_warnings(&workflow, &compile::lints(&workflow));
+        assert!(found.0.is_empty(), "{}", found.draw(false));
     }
 }
 

@@ -34,7 +34,10 @@ pub fn run(plans: &[PlanArgs], form: Form) -> Result<Exit, Failure> {
                 all.0.extend(problems.0);
                 exit = exit.worse(Exit::PlanInvalid);
             }
-            Ok(workflow) => {
+            Ok(mut workflow) => {
+                let found = compile::lint_warnings(&workflow, &compile::lints(&workflow));
+                workflow.warnings.0.extend(found.0);
+                workflow.warnings.sort();
                 show(&workflow.warnings, form);
                 let stale = if workflow.lock_dir.is_dir() {
                     compile::stale(&workflow.lock_dir, &workflow.lock)?

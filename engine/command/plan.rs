@@ -1,6 +1,7 @@
 //! `plan PLAN`: read-only on the targets: identities, readings, guards as they stand, what would run, and its locks.
 
 mod estimate;
+mod lint;
 mod preview;
 mod production;
 pub(crate) mod saved;

@@ -4,11 +4,13 @@
 //! Start at `workflow`.
 
 mod gates;
+mod lints;
 mod lock;
 mod vars;
 mod watched;
 mod writers;
 
+pub use lints::{Lint, StageLints, lint_warnings, lints};
 pub use lock::{lock_dir, stale};
 pub use vars::Given;
 
@@ -186,6 +188,7 @@ fn head(cx: &mut Parse<'_>, stage: &PlanStage, kind: &'static Kind) -> Head {
         timeout: stage.timeout,
         lock_timeout: stage.lock_timeout,
         retry: stage.retry,
+        allow: Vec::new(),
     }
 }
 

@@ -126,6 +126,8 @@ pub struct Script {
     pub text: String,
     /// SHA-256 of the text.
     pub sha256: String,
+    /// Rendering left the template's text as it is.
+    pub as_written: bool,
     /// Its statements.
     pub statements: Vec<Statement>,
 }

@@ -3,7 +3,7 @@
 
 use super::section::Section;
 use super::{Side, Unchanged};
-use crate::compile::Workflow;
+use crate::compile::{self, Workflow};
 use crate::diag::Place;
 use crate::plan::keys::{Leaf, LeafValue};
 use crate::plan::{Access, Plan, Policy, ReaderPolicy, Stage, Target, Tls, UrlRef, VarKind};
@@ -19,6 +19,8 @@ pub(super) enum Value {
     Most(Option<u64>),
     /// A time of which more is more risk.
     Longest(Duration),
+    /// How often it was found; more is more risk.
+    Times(usize),
     /// A word of a list, the safest first: how far down it stands.
     Rank(usize, &'static str),
     /// A word of which any other is another.
@@ -37,6 +39,8 @@ impl Value {
             Value::Most(Some(most)) => format!("at most {most}"),
             Value::Most(None) => "all".to_owned(),
             Value::Longest(time) => show_duration(*time),
+            Value::Times(1) => "1 place".to_owned(),
+            Value::Times(times) => format!("{times} places"),
             Value::Rank(_, word) => (*word).to_owned(),
             Value::There => "there".to_owned(),
             Value::Script(text) => crate::digest::hex(text.as_bytes())[..8].to_owned(),
@@ -98,6 +102,7 @@ impl<'w> Facts<'w> {
         facts.probes(workflow);
         workflow.plan.stages.iter().for_each(|stage| facts.stage(stage));
         facts.scripts(workflow);
+        facts.lints(workflow);
         facts
     }
 
@@ -305,8 +310,9 @@ impl<'w> Facts<'w> {
         let (address, line, place) = (format!("{at}.{}", leaf.shown), leaf.value.line(), Some(&leaf.place));
         let number = || Value::Most(line.parse().ok());
         match path.as_slice() {
-            // Where a template lies is no meaning: what it renders is.
+            // Where a template lies is no meaning: what it renders is. What is allowed stands in `lints`.
             ["file"]
+            | ["allow", _]
             | ["reject", _, "file" | "given"]
             | ["reject", _, "permit", ..]
             | ["reject", _, "refuse", _, "with", ..] => {}
@@ -337,6 +343,24 @@ impl<'w> Facts<'w> {
                 }
                 _ => self.word(address, Section::Setting, Some(line), place),
             },
+        }
+    }
+
+    /// What the linter finds, allowed or not, by rule: so an `allow` hides nothing that is new.
+    fn lints(&mut self, workflow: &Workflow) {
+        for (stage, lints) in workflow.stages.iter().zip(compile::lints(workflow)) {
+            let at = format!("stage.{}", stage.head().name);
+            for allow in &stage.head().allow {
+                let (address, reason) = (format!("{at}.allow.{}", allow.rule), Some(&allow.reason));
+                self.word(address, Section::Allow, reason, Some(&allow.place));
+            }
+            for lint in &lints.found {
+                let times = lints.found.iter().filter(|other| other.rule == lint.rule).count();
+                let address = format!("{at}.lint.{}", lint.rule);
+                if !self.all.contains_key(&address) {
+                    self.add(address, Section::Lint, Value::Times(times), Some(&lint.place));
+                }
+            }
         }
     }
 

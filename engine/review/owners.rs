@@ -40,6 +40,8 @@ fn widened(owner: &str, before: &Facts<'_>, after: &Facts<'_>) -> Vec<Finding> {
         Section::Writes
         | Section::Alters
         | Section::Ignore
+        | Section::Allow
+        | Section::Lint
         | Section::Reason
         | Section::Gate
         | Section::Guard

@@ -176,7 +176,13 @@ pub(super) fn remarks(old: Option<&Workflow>, new: Option<&Workflow>, findings: 
                 Section::Setting | Section::Timeout => {
                     own || finding.stage.is_none() && !finding.address.starts_with("target.")
                 }
-                Section::Doc | Section::Reject | Section::Proof | Section::Retry | Section::Needs => false,
+                Section::Doc
+                | Section::Reject
+                | Section::Proof
+                | Section::Allow
+                | Section::Lint
+                | Section::Retry
+                | Section::Needs => false,
                 _ => own,
             }
         };

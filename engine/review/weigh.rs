@@ -85,6 +85,7 @@ fn weighed(section: Section, old: Option<&Value>, new: Option<&Value>) -> Option
             number(section, high(new) > high(old))
         }
         (Some(Value::Longest(old)), Some(Value::Longest(new))) => number(section, new > old),
+        (Some(Value::Times(old)), Some(Value::Times(new))) => number(section, new > old),
         (Some(Value::Rank(old, _)), Some(Value::Rank(new, _))) if new > old => (Class::Loosened, Risk::Raised),
         (Some(Value::Rank(..)), Some(Value::Rank(..))) => (Class::Tightened, Risk::Differs),
         _ => (Class::Changed, changed(section)),
@@ -136,6 +137,8 @@ fn removed(section: Section) -> Risk {
     match section {
         Section::Alters
         | Section::Ignore
+        | Section::Allow
+        | Section::Lint
         | Section::Needs
         | Section::Reason
         | Section::Probe
@@ -148,7 +151,7 @@ fn removed(section: Section) -> Risk {
 
 fn changed(section: Section) -> Risk {
     match section {
-        Section::Timeout | Section::Reason | Section::Retry => Risk::Differs,
+        Section::Timeout | Section::Reason | Section::Allow | Section::Retry => Risk::Differs,
         Section::Doc => Risk::None,
         _ => Risk::Raised,
     }

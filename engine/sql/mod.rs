@@ -2,10 +2,11 @@
 //! grammar of predicates.
 //!
 //! Start at `check` for templates, `check_probe` for probes, `Predicate::parse` for guards, gates and
-//! ensures. The parser is squawk's and is touched in `parse` only. It makes good messages; what holds
+//! ensures. The parser is squawk's and is touched in `parse` only, its linter in `lint`. It makes good messages; what holds
 //! is done by roles and by the sessions (`target`). Nothing here connects.
 
 mod grammar;
+mod lint;
 mod locate;
 mod locks;
 mod names;
@@ -20,6 +21,7 @@ mod weaker;
 mod words;
 
 pub use crate::name::quote::{ident, literal, qualified, table_ref};
+pub use lint::{LintFinding, Sent, lint, lint_rule, lint_rules};
 pub use locate::locate;
 pub use locks::{Half, Locks, Mode, locks, reading_half};
 pub use predicate::{Name, Predicate, Use};

@@ -2,7 +2,7 @@
 
 use super::scan;
 use crate::diag::{Diagnostic, Place, Source};
-use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode, SyntaxToken};
+use squawk_syntax::{Parse, SourceFile, SyntaxKind, SyntaxNode, SyntaxToken};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -49,13 +49,17 @@ pub(super) fn with_tree<T: Send>(
     text: &str,
     look: impl FnOnce(&SyntaxNode, Vec<Fault>) -> T + Send,
 ) -> Result<T, NoTree> {
-    let depth = scan::depth(text).map_err(NoTree::Deep)?;
-    let work = || {
-        let parsed = SourceFile::parse(text);
+    with_file(text, |parsed| {
         let root = parsed.syntax_node();
         let faults = parsed.errors().iter().map(|e| fault(&root, e.message(), span_of(e.range()))).collect();
         look(&root, faults)
-    };
+    })
+}
+
+/// Parses `text` and hands the whole of it to `look`, errors and all.
+pub(super) fn with_file<T: Send>(text: &str, look: impl FnOnce(&Parse<SourceFile>) -> T + Send) -> Result<T, NoTree> {
+    let depth = scan::depth(text).map_err(NoTree::Deep)?;
+    let work = || look(&SourceFile::parse(text));
     if depth <= SHALLOW {
         return Ok(work());
     }
@@ -66,7 +70,7 @@ pub(super) fn with_tree<T: Send>(
 }
 
 /// Generic over the range type, whose crate is not ours to name.
-fn span_of<R: Into<Range<usize>>>(range: R) -> Range<usize> {
+pub(super) fn span_of<R: Into<Range<usize>>>(range: R) -> Range<usize> {
     range.into()
 }
 

@@ -3,6 +3,7 @@
 //! `KINDS` is the registry: a new kind is one file and one line here. A kind parses its own keys (with spans,
 //! see `parse`), and answers a `Stage` that can be run within a `Cx`.
 
+mod allow;
 mod check;
 mod clone;
 mod commit;
@@ -20,6 +21,7 @@ mod sql;
 mod stall;
 pub mod undo;
 
+pub use allow::Allow;
 pub use commit::still_committed;
 pub use context::{Cx, Done, Progress, Sink};
 pub use fingerprint::{Looks, look};
@@ -78,6 +80,8 @@ pub struct Head {
     pub lock_timeout: Duration,
     /// Further tries after a serialization failure, deadlock or lock time-out.
     pub retry: u32,
+    /// Findings of the linter that were looked at.
+    pub allow: Vec<Allow>,
 }
 
 /// A future that a stage's run is.

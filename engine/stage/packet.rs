@@ -18,7 +18,7 @@ use crate::proof::Work;
 
 /// The kind.
 pub static KIND: Kind =
-    Kind { name: "packet", keys: &["of", "for", "done_when"], recovery: Recovery::Repeatable, parse };
+    Kind { name: "packet", keys: &["of", "for", "done_when", "allow"], recovery: Recovery::Repeatable, parse };
 
 /// Where sealed packets live, relative to the working directory.
 pub const PACKETS: &str = ".engine/packets";
@@ -37,7 +37,7 @@ pub(super) struct PacketStage {
     search_path: String,
 }
 
-fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage>> {
+fn parse(mut head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage>> {
     let place = cx.plan_stage().name.place.clone();
     if let Some(on) = &cx.plan_stage().on {
         cx.out.push(
@@ -49,6 +49,7 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let target = keys.text("for", cx.out);
     let of = keys.texts("of", cx.out).unwrap_or_default();
     let done_when = cx.done_when(&mut keys);
+    head.allow = cx.allow(&mut keys);
     keys.finish(&cx.known(&KIND), cx.out);
     if done_when.is_none() && !cx.plan_stage().body.has("done_when") {
         cx.out.push(

@@ -138,7 +138,8 @@ impl Parse<'_> {
         let source = Source::new(&shown, rendered.text.clone());
         let (statements, mut problems) = sql::check(&source, at);
         // The author edits the template: point there when rendering left its text as it is.
-        if rendered.text == rendered.template.text {
+        let as_written = rendered.text == rendered.template.text;
+        if as_written {
             for problem in &mut problems.0 {
                 if let Some(place) = &mut problem.place {
                     place.source = Arc::clone(&rendered.template);
@@ -156,6 +157,7 @@ impl Parse<'_> {
             sha256: rendered.sha256.clone(),
             text: rendered.text,
             statements,
+            as_written,
         })
     }
 

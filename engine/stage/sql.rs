@@ -34,6 +34,7 @@ pub static KIND: Kind = Kind {
         "transaction",
         "done_when",
         "ignore",
+        "allow",
     ],
     recovery: Recovery::Atomic,
     parse: keys::parse,

@@ -22,12 +22,13 @@ const FLOORS: [&[&str]; 11] = [
 ];
 
 /// Crates that only some files may name, and those files.
-const DOORS: [(&[&str], &[&str]); 10] = [
+const DOORS: [(&[&str], &[&str]); 11] = [
     (&["tokio_postgres", "deadpool_postgres", "tokio_postgres_rustls", "rustls"], &["engine/target/"]),
     (&["minijinja"], &["engine/render/"]),
     (&["petgraph"], &["engine/plan/graph.rs"]),
     (&["clap", "clap_complete"], &["engine/cli/", "engine/command/", "engine/main.rs"]),
     (&["squawk_syntax"], &["engine/sql/"]),
+    (&["squawk_linter"], &["engine/sql/lint.rs"]),
     (&["annotate_snippets"], &["engine/diag.rs"]),
     (&["indicatif"], &["engine/ui/"]),
     (&["layout_rs"], &["engine/command/graph/svg.rs"]),

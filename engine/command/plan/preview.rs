@@ -1,9 +1,10 @@
 //! What a plan would do now, as one document: `engine plan --json` prints it, `-o` keeps it.
 
 use super::estimate::{self, Estimate};
+use super::lint::Lints;
 use super::production::{self, Touches};
 use crate::clock;
-use crate::compile::Workflow;
+use crate::compile::{self, Workflow};
 use crate::diag::Source;
 use crate::digest;
 use crate::event::{Event, Failure, Identity, Judgement, Reading, Truth};
@@ -100,6 +101,9 @@ pub struct Stage {
     pub alters: Vec<String>,
     /// Its guards as they stand.
     pub guards: Vec<Judged>,
+    /// What the linter says of its SQL, as hints about production. Previews of older engines have none.
+    #[serde(default)]
+    pub lints: Lints,
 }
 
 /// Stages without an order between them.
@@ -156,12 +160,14 @@ pub async fn take(workflow: &Workflow, binding: &Binding, date: &str, pinned: Ve
         gates.insert(target.clone(), judged(checks, binding, &readings, workflow).await?);
     }
     let waves = waves(workflow);
+    let lints = compile::lints(workflow);
     let mut stages = Vec::with_capacity(workflow.stages.len());
     for index in workflow.plan.graph.order() {
         let head = workflow.stages[*index].head();
         let guards = judged(&head.guards, binding, &readings, workflow).await?;
         let estimates = estimates.get(&head.name).map_or(&[][..], Vec::as_slice);
-        stages.push(stage(workflow, *index, waves[*index], guards, estimates));
+        let stage = stage(workflow, *index, waves[*index], guards, estimates);
+        stages.push(Stage { lints: Lints::from(&lints[*index]), ..stage });
     }
     Ok(Preview {
         v: 1,
@@ -305,6 +311,7 @@ fn stage(workflow: &Workflow, index: usize, wave: usize, guards: Vec<Judged>, es
             .collect(),
         alters: work.map(|work| work.alters.clone()).unwrap_or_default(),
         guards,
+        lints: Lints::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A preview for people.
 
 use super::estimate::Estimate;
+use super::lint;
 use super::preview::{Judged, Preview, Stage, Statement};
 
 /// The whole screen.
@@ -82,13 +83,14 @@ fn of_stage(number: usize, stage: &Stage) -> String {
     for statement in &stage.statements {
         text.push_str(&of_statement(template, statement));
     }
+    text.push_str(&lint::draw(&stage.lints));
     stage.guards.iter().for_each(|guard| text.push_str(&predicate("guard", guard)));
     text
 }
 
 fn of_statement(template: &str, statement: &Statement) -> String {
     let mut text =
-        format!("       {:<8}{template}:{}   {}\n", statement.verb, statement.line, estimate(&statement.estimate));
+        format!("       {:<7} {template}:{}   {}\n", statement.verb, statement.line, estimate(&statement.estimate));
     for (table, mode) in &statement.locks {
         text.push_str(&format!("         lock    {mode} on {table}\n"));
     }

@@ -56,7 +56,8 @@ pub(super) fn script(packet: &Packet) -> Result<Script, Failure> {
     }
     statements.remove(0);
     statements.pop();
-    Ok(Script { template: "apply.sql".to_owned(), sha256: crate::digest::hex(text.as_bytes()), text, statements })
+    let sha256 = crate::digest::hex(text.as_bytes());
+    Ok(Script { template: "apply.sql".to_owned(), sha256, text, statements, as_written: true })
 }
 
 pub(super) fn bounds_of(manifest: &Manifest) -> bounds::Resolved {

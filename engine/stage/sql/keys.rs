@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Parses them; everything that is wrong with them at once.
-pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage>> {
+pub(super) fn parse(mut head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage>> {
     let target = cx.needs_clone(&head)?;
     let alone = keys.flag("transaction", cx.out).filter(|flag| !flag.value);
     let at = if alone.is_some() { Where::Alone } else { Where::Clone };
@@ -62,6 +62,7 @@ pub(super) fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Bo
         cx.out.push(found.help("remove it, or write an ensure over `before.x`"));
     }
     let ignore = ignore(cx, &mut keys);
+    head.allow = cx.allow(&mut keys);
     keys.finish(&cx.known(&KIND), cx.out);
     let source_never = target.clone_of.as_ref().and_then(|source| cx.plan.target(&source.value));
     let never =
