@@ -6,6 +6,7 @@
 //! is done by roles and by the sessions (`target`). Nothing here connects.
 
 mod grammar;
+mod known;
 mod locate;
 mod locks;
 mod names;
@@ -20,6 +21,7 @@ mod weaker;
 mod words;
 
 pub use crate::name::quote::{ident, literal, qualified, table_ref};
+pub use known::Known;
 pub use locate::locate;
 pub use locks::{Half, Locks, Mode, locks, reading_half};
 pub use predicate::{Name, Predicate, Use};
