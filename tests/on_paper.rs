@@ -168,7 +168,10 @@ fn a_graph_shows_what_became_of_each_stage() {
     let home = tempfile::tempdir().expect("a folder");
     std::fs::write(home.path().join("old.toml"), drawn("subgraph")).expect("writes");
     let new = drawn("later").replacen("no_guard = \"none\"", "no_guard = \"none\"\nretry = 2", 1);
-    std::fs::write(home.path().join("new.toml"), new).expect("writes");
+    // Another stage, not the same one under another name.
+    let other = new.replacen("[stage.later]\n", "[stage.later]\nlevel = \"counts\"\n", 1);
+    assert_ne!(other, new);
+    std::fs::write(home.path().join("new.toml"), other).expect("writes");
     let draw = |words: &[&str]| {
         let output = engine(home.path(), &[&["graph", "new.toml", "--diff", "old.toml"], words].concat());
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -195,6 +198,13 @@ fn a_graph_shows_what_became_of_each_stage() {
         svg.contains("#d0ebff") && svg.contains("stroke-dasharray") && svg.contains(">- subgraph</tspan>"),
         "{svg}"
     );
+    std::fs::write(home.path().join("new.toml"), new).expect("writes");
+    let renamed = draw(&[]);
+    for (mark, name) in [('~', "graph"), ('~', "later"), ('!', "node"), (' ', "alone")] {
+        let line = renamed.lines().find(|line| line.split_whitespace().any(|word| word == name)).expect("a stage");
+        assert!(line.starts_with(mark), "{name}: {renamed}");
+    }
+    assert!(!renamed.contains("subgraph"), "{renamed}");
     let output = engine(home.path(), &["graph", "new.toml", "--diff", "gone.toml"]);
     assert_ne!(output.status.code(), Some(0), "{}", said(&output));
     assert!(said(&output).contains("gone.toml"), "{}", said(&output));

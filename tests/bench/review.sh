@@ -103,7 +103,8 @@ cat >"$OUT" <<TEXT
 # What a review costs
 
 Written by \`make bench-review\` on $(date +%Y-%m-%d): medians of $ROUNDS rounds, $(nproc) cores, $("$engine" --version),
-load $before before it and $(cut -d ' ' -f 1-3 /proc/loadavg) after it. What else runs on the machine is in the times.
+load $before before it and $(cut -d ' ' -f 1-3 /proc/loadavg) after it, niceness $(nice). What else runs on the machine is in
+the times; least of all in the processor time, which both threads of a \`diff\` share.
 
 | \`engine diff\` of two plans of $STAGES stages, one bound edited | median | best | processor time | largest resident set | goal | verdict |
 | --- | --- | --- | --- | --- | --- | --- |
