@@ -280,16 +280,14 @@ pub fn compare(old: Side<'_>, new: Side<'_>) -> Review {
 /// The facts of both sides and what became of the text; of plans with thousands of stages in two threads.
 fn looked_at<'s>(old: &Side<'s>, new: &Side<'s>) -> (Facts<'s>, Facts<'s>, Layout) {
     let aside = || (Facts::of(old), layout::of(old.workflow, new.workflow));
-    std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, aside) {
-        Ok(thread) => {
-            let after = Facts::of(new);
-            let (before, layout) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (before, after, layout)
-        }
-        Err(_) => {
+    std::thread::scope(|scope| {
+        let Ok(thread) = std::thread::Builder::new().spawn_scoped(scope, aside) else {
             let (before, layout) = aside();
-            (before, Facts::of(new), layout)
-        }
+            return (before, Facts::of(new), layout);
+        };
+        let after = Facts::of(new);
+        let (before, layout) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (before, after, layout)
     })
 }
 

@@ -11,10 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What is known of texts, by their bytes. May be used by several threads at once.
 #[derive(Debug, Default)]
 pub struct Known {
-    scripts: Mutex<HashMap<String, Vec<(Where, Vec<Statement>)>>>,
+    scripts: Mutex<HashMap<String, Checked>>,
     predicates: Mutex<HashMap<String, Vec<Use>>>,
     unsteady: Mutex<HashMap<String, Calls>>,
 }
+
+/// Statements of a text, for each place where it may be sent.
+type Checked = Vec<(Where, Vec<Statement>)>;
 
 /// Where in a statement something is that differs from run to run, and what.
 type Calls = Vec<(Range<usize>, String)>;
