@@ -125,14 +125,18 @@ impl Files {
 
 /// A file that was meant, most likely: of the same folder and nearly the same name, or of the same name where the folder is
 /// missing or mistyped. The file of another stage is no suggestion, so a folder that is the same counts for nothing, nor
-/// does an ending, and names that differ in their digits only are names of different things.
+/// does an ending; names that begin otherwise, or differ in their digits only, are names of different things.
 fn near<'k>(path: &str, known: &'k [String]) -> Option<&'k str> {
     let parts = |path: &str| {
         path.rsplit_once('/').map_or((String::new(), path.to_owned()), |(a, b)| (a.to_owned(), b.to_owned()))
     };
     let stem = |file: &str| file.strip_suffix(".sql").unwrap_or(file).to_owned();
     let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-    let alike = |a: &str, b: &str| letters(a) != letters(b) && name::nearest(a, [b]).is_some();
+    let first = |text: &str| text.chars().next();
+    let alike = |a: &str, b: &str| {
+        let near = strsim::damerau_levenshtein(a, b) <= 1 + a.len().max(b.len()) / 8;
+        near && first(a) == first(b) && letters(a) != letters(b)
+    };
     let (folder, file) = parts(path);
     let found = known.iter().find(|other| {
         let (other_folder, other_file) = parts(other);
@@ -205,6 +209,7 @@ mod tests {
             ("a_too_g/b_read.sql", Some("a_to_g/b_read.sql")),
             ("a_seed.sql", Some("a_to_g/a_seed.sql")),
             ("a_to_g/c_weed.sql", None),
+            ("a_to_g/b_seed.sql", None),
             ("a_to_g/b_done.sql", None),
             ("a_to_g/s02.sql", None),
             ("a_to_g/only.sql", None),
