@@ -4,7 +4,7 @@
 CARGO ?= cargo
 ENGINE := target/debug/engine
 
-.PHONY: help demo test setup build fmt lint test-matrix crash-matrix kill-loop directus bench bench-stages clean
+.PHONY: help demo test setup build fmt lint test-matrix crash-matrix kill-loop directus bench bench-stages bench-review clean
 
 help:
 	@echo "make demo      the pipeline A to G on a throw-away PostgreSQL with the sample production"
@@ -14,6 +14,7 @@ help:
 	@echo "make crash-matrix  the engine killed at every place where it could be, also in the main job, and resumed"
 	@echo "make kill-loop  the main job killed at random instants, resumed, and compared; RUNS=200 SEED=the time, printed"
 	@echo "make bench-stages  what a stage costs over bare commits, a plan of 10000, a long run resumed; into docs/benchmarks-stages.md"
+	@echo "make bench-review  what engine diff of two plans of 5000 stages costs; into docs/benchmarks-review.md"
 	@echo "make bench     clones and fingerprints against those of others, into docs/benchmarks.md (installs pgcopydb)"
 	@echo "               SCALE=60 ROUNDS=5 JOBS=cores CLONE_METHOD=stream; see tests/bench/run.sh"
 	@echo "make directus  the same pipeline on a database that Directus itself created (installs directus from npm)"
@@ -57,6 +58,10 @@ bench: setup
 bench-stages: setup
 	$(CARGO) build --locked --release
 	@bash tests/bench/stages.sh target/release/engine
+
+bench-review:
+	$(CARGO) build --locked --release
+	@bash tests/bench/review.sh target/release/engine
 
 clean:
 	$(CARGO) clean

@@ -4,6 +4,9 @@
 //! Rooms above collect all of them and report them in one go; nothing here stops at the first.
 
 pub mod ci;
+mod conflict;
+
+pub use conflict::conflicts;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;

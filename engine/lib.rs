@@ -19,10 +19,11 @@
 //! | 3 | `copy`: rows in bulk, hashed where they pass |
 //! | 2 | `target`, `report`: the door to PostgreSQL, renderings of events |
 //! | 1 | `plan`, `event`, `render`, `sql`: paper, the vocabulary of what happened, templates, statements |
-//! | 0 | `name`, `digest`, `diag`, `clock`, `programs`, `crash`: words and tools |
+//! | 0 | `name`, `digest`, `diag`, `clock`, `programs`, `crash`, `aside`: words and tools |
 //!
 //! Start at `stage` to see what a stage does, at `run` to see how stages become a run.
 
+pub mod aside;
 pub mod cli;
 pub mod clock;
 pub mod command;

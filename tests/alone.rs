@@ -233,7 +233,7 @@ fn an_invalid_index_of_a_toast_table_is_dropped_or_said_to_be_left() {
             bench.psql(clone, "GRANT USAGE ON SCHEMA pg_toast TO PUBLIC");
         }
         let old = bench.session(clone, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;");
-        let mut engine = bench.start(&["resume"]);
+        let engine = bench.start(&["resume"]);
         bench.wait_until(clone, invalid, "2");
         bench.psql(clone, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'REINDEX TABLE%'");
         assert_eq!(engine.end(), Some(40));

@@ -325,3 +325,70 @@ fn variables_belong_to_the_side_that_declares_them() {
     let ended = repository.engine(&["diff", "HEAD", PLAN, "--var", "extra=1", "--var", "other=1"]);
     assert_eq!(ended.code, 10, "{}", ended.out);
 }
+
+/// A link in a commit holds the path it leads to; it is read as a checkout reads it.
+#[test]
+fn links_are_followed_as_a_checkout_follows_them_and_never_out_of_the_repository() {
+    let repository = Repository::new();
+    let link = |to: &str, at: &str| {
+        let _ = fs::remove_file(repository.path(at));
+        std::os::unix::fs::symlink(to, repository.path(at)).expect("a link");
+    };
+    fs::create_dir_all(repository.path("kept")).expect("a folder");
+    fs::rename(repository.path(PLAN), repository.path("kept/plan.toml")).expect("moves");
+    fs::rename(repository.path("templates"), repository.path("kept/sql")).expect("moves");
+    link("../kept/plan.toml", PLAN);
+    link("kept/sql", "templates");
+    repository.commit();
+    let same = repository.engine(&["diff", "HEAD~..HEAD", PLAN]);
+    assert_eq!((same.code, same.err.as_str()), (0, ""), "{}", same.out);
+    repository.edit("kept/plan.toml", "gap = 210\"", "gap >= 1\"");
+    let edited = repository.engine(&["diff", "HEAD", PLAN]);
+    assert_eq!((edited.code, edited.first()), (21, "loosened stage.a_seed.guard.gap_open".into()), "{}", edited.err);
+    repository.commit();
+    let folder = repository.engine(&["diff", "HEAD~..HEAD", "plans"]);
+    assert!(folder.code == 21 && folder.out.contains("loosened   stage.a_seed.guard.gap_open"), "{}", folder.err);
+    // A template that is a link is refused, by a commit as by the working tree.
+    fs::rename(repository.path("kept/sql/clone_a_to_g/a_seed.sql"), repository.path("kept/seed.sql")).expect("moves");
+    link("../../seed.sql", "kept/sql/clone_a_to_g/a_seed.sql");
+    repository.commit();
+    let refused = "template `clone_a_to_g/a_seed.sql`: `a_seed.sql` is a symbolic link";
+    for words in [&["diff", "HEAD~", PLAN][..], &["diff", "HEAD~..HEAD", PLAN]] {
+        let ended = repository.engine(words);
+        assert!(ended.code == 10 && ended.err.contains(refused), "{words:?}: {}", ended.err);
+    }
+    // Out of the repository.
+    let outside = tempfile::tempdir().expect("a folder");
+    fs::copy(repository.path("kept/plan.toml"), outside.path().join("x.toml")).expect("copies");
+    let far = outside.path().join("x.toml").display().to_string();
+    for target in [far.as_str(), "../../../../../../../../../../etc/hostname"] {
+        link(target, PLAN);
+        repository.commit();
+        for words in [&["diff", "HEAD~", PLAN][..], &["diff", "HEAD~..HEAD", PLAN], &["diff", "--staged", PLAN]] {
+            let ended = repository.engine(words);
+            let wanted = format!("`{PLAN}` is a symbolic link to `{target}`, outside of the repository");
+            assert!(ended.code == 2 && ended.err.contains(&wanted), "{words:?}: {}", ended.err);
+        }
+        repository.git(&["reset", "--quiet", "--hard", "HEAD~"]);
+    }
+}
+
+#[test]
+fn what_is_staged_is_compared_with_the_commit() {
+    let repository = Repository::new();
+    repository.edit(PLAN, "gap = 210\"", "gap >= 1\"");
+    repository.git(&["add", PLAN]);
+    // Edited further, and not staged: the index counts.
+    repository.edit(PLAN, "gap >= 1\"", "gap >= 0\"");
+    let staged = repository.engine(&["diff", "--staged", PLAN]);
+    assert_eq!((staged.code, staged.first()), (21, "loosened stage.a_seed.guard.gap_open".into()), "{}", staged.err);
+    assert!(staged.out.contains(&format!("{PLAN}, HEAD -> index")), "{}", staged.out);
+    assert!(staged.out.contains("gap = 210 -> gap >= 1   index:plans/clone_a_to_g.toml:"), "{}", staged.out);
+    let folder = repository.engine(&["diff", "--staged", "plans"]);
+    assert_eq!(folder.code, 21, "{}", folder.err);
+    assert_eq!(repository.engine(&["diff", "--staged", PLAN, PLAN]).code, 2);
+    assert_eq!(repository.engine(&["diff", PLAN]).code, 2);
+    repository.git(&["restore", "--staged", "--worktree", PLAN]);
+    let none = repository.engine(&["diff", "--staged", PLAN]);
+    assert_eq!((none.code, none.out.contains("no difference")), (0, true), "{}", none.err);
+}

@@ -170,7 +170,7 @@ fn toml(text: &str) -> String {
 fn compiled(bench: &Bench, plan: &str, given: Option<&str>) -> Result<String, Diagnostics> {
     let file = bench.write("plans/injection.toml", plan);
     let vars = given.map(|value| ("v".to_owned(), value.to_owned())).into_iter().collect();
-    compile::workflow(&file, &Given { vars, date: None }).map(|workflow| workflow.probes["p"].sql.clone())
+    compile::workflow(&file, &Given { vars, ..Given::default() }).map(|workflow| workflow.probes["p"].sql.clone())
 }
 
 fn has_a_place(refused: &Diagnostics, value: &str) {

@@ -168,7 +168,10 @@ fn a_graph_shows_what_became_of_each_stage() {
     let home = tempfile::tempdir().expect("a folder");
     std::fs::write(home.path().join("old.toml"), drawn("subgraph")).expect("writes");
     let new = drawn("later").replacen("no_guard = \"none\"", "no_guard = \"none\"\nretry = 2", 1);
-    std::fs::write(home.path().join("new.toml"), new).expect("writes");
+    // Another stage, not the same one under another name.
+    let other = new.replacen("[stage.later]\n", "[stage.later]\nlevel = \"counts\"\n", 1);
+    assert_ne!(other, new);
+    std::fs::write(home.path().join("new.toml"), other).expect("writes");
     let draw = |words: &[&str]| {
         let output = engine(home.path(), &[&["graph", "new.toml", "--diff", "old.toml"], words].concat());
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -195,6 +198,13 @@ fn a_graph_shows_what_became_of_each_stage() {
         svg.contains("#d0ebff") && svg.contains("stroke-dasharray") && svg.contains(">- subgraph</tspan>"),
         "{svg}"
     );
+    std::fs::write(home.path().join("new.toml"), new).expect("writes");
+    let renamed = draw(&[]);
+    for (mark, name) in [('~', "graph"), ('~', "later"), ('!', "node"), (' ', "alone")] {
+        let line = renamed.lines().find(|line| line.split_whitespace().any(|word| word == name)).expect("a stage");
+        assert!(line.starts_with(mark), "{name}: {renamed}");
+    }
+    assert!(!renamed.contains("subgraph"), "{renamed}");
     let output = engine(home.path(), &["graph", "new.toml", "--diff", "gone.toml"]);
     assert_ne!(output.status.code(), Some(0), "{}", said(&output));
     assert!(said(&output).contains("gone.toml"), "{}", said(&output));
@@ -245,4 +255,95 @@ fn problems_of_all_plans_are_one_sarif_log() {
     let output = engine(home.path(), &["check", "--json", "plans/y.toml"]);
     let line: serde_json::Value = serde_json::from_str(out(&output).lines().next().expect("a line")).expect("JSON");
     assert_eq!((output.status.code(), line["type"].as_str()), (Some(10), Some("problem")));
+}
+
+const FINGERPRINT: &str = "engine = 1\n[target.p]\nurl = \"env:P\"\naccess = \"read\"\n[stage.a]\nkind = \"fingerprint\"\non = \"p\"\nneeds = []\nno_guard = \"none\"\n";
+
+/// A repository below another folder: a good plan, a bad one, and a lock of the good one that is not fresh.
+fn checked() -> tempfile::TempDir {
+    let home = tempfile::tempdir().expect("a folder");
+    for folder in [".git", "db/plans", "db/sql/x", "elsewhere"] {
+        std::fs::create_dir_all(home.path().join(folder)).expect("a folder");
+    }
+    std::fs::write(home.path().join("db/plans/x.toml"), FINGERPRINT).expect("writes");
+    std::fs::write(home.path().join("db/plans/y.toml"), FINGERPRINT.replace("\"p\"", "\"q\"")).expect("writes");
+    std::fs::write(home.path().join("db/sql/x/old.sql"), "SELECT 1;\n").expect("writes");
+    home
+}
+
+/// Rules and paths of a SARIF log.
+fn sarif(output: &Output) -> Vec<(String, String)> {
+    let log: serde_json::Value = serde_json::from_slice(&output.stdout).expect("nothing but the log is on stdout");
+    let results = log["runs"][0]["results"].as_array().expect("results").clone();
+    let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let one = |r: &serde_json::Value| {
+        (word(&r["ruleId"]), word(&r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]))
+    };
+    results.iter().map(one).collect()
+}
+
+#[test]
+fn paths_are_those_of_the_repository_wherever_the_command_is_typed() {
+    let home = checked();
+    let absolute = home.path().join("db/plans/x.toml").display().to_string();
+    for (folder, plan) in
+        [("db", "plans/x.toml"), ("", "db/plans/x.toml"), ("elsewhere", "../db/plans/x.toml"), ("", &absolute)]
+    {
+        let folder = home.path().join(folder);
+        let output = engine(&folder, &["check", "--format", "sarif", plan]);
+        assert_eq!(sarif(&output), [("lock-stale".to_owned(), "db/plans/x.toml".to_owned())], "{}", said(&output));
+        let output = engine(&folder, &["check", "--format", "github", plan]);
+        assert!(out(&output).starts_with("::error file=db/plans/x.toml,line=1,"), "{}", out(&output));
+    }
+    // Without a repository: from the working directory.
+    std::fs::remove_dir(home.path().join(".git")).expect("removes");
+    let output = engine(&home.path().join("db"), &["check", "--format", "sarif", &absolute]);
+    assert_eq!(sarif(&output)[0].1, "plans/x.toml");
+}
+
+#[test]
+fn a_report_is_whole_where_something_cannot_be_read() {
+    let home = checked();
+    let bad = "db/plans/y.toml";
+    let words = ["check", "--format", "sarif", "--vars-file", "db/none.toml", "db/plans/x.toml"];
+    let output = engine(home.path(), &words);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert_eq!(sarif(&output), [("input-unreadable".to_owned(), "db/none.toml".to_owned())]);
+    let github = words.map(|word| if word == "sarif" { "github" } else { word });
+    let output = engine(home.path(), &github);
+    assert!(out(&output).starts_with("::error file=db/none.toml,line=1,"), "{}", out(&output));
+    // A lock's file that is a folder cannot be read; what is wrong with the plan after it is told all the same.
+    std::fs::create_dir(home.path().join("db/sql/x/predicates.sql")).expect("a folder");
+    let output = engine(home.path(), &["check", "--format", "sarif", "db/plans/x.toml", bad]);
+    let found = sarif(&output);
+    assert_eq!(found[0], ("lock-unreadable".to_owned(), "db/plans/x.toml".to_owned()), "{}", said(&output));
+    assert!(found.len() > 1 && found[1..].iter().all(|(_, path)| path == bad), "{found:?}");
+    assert_ne!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_folder_is_all_plans_in_it() {
+    let home = checked();
+    let output = engine(home.path(), &["check", "db/plans"]);
+    assert_eq!(output.status.code(), Some(11), "{}", said(&output));
+    assert!(
+        out(&output).contains("db/plans/x.toml: ok") && said(&output).contains("db/plans/y.toml:"),
+        "{}",
+        said(&output)
+    );
+    // As `diff` takes it: the folder above `plans/`.
+    assert_eq!(engine(home.path(), &["check", "db"]).status.code(), Some(11));
+    let output = engine(home.path(), &["render", "db"]);
+    assert_eq!(output.status.code(), Some(10), "{}", said(&output));
+    assert!(home.path().join("db/sql/x/SHA256SUMS").is_file() && !home.path().join("db/sql/y").exists());
+    let output = engine(home.path(), &["graph", "db"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(
+        said(&output).contains("`db` is a folder with 2 plans")
+            && said(&output).contains("engine graph db/plans/x.toml"),
+        "{}",
+        said(&output)
+    );
+    let output = engine(home.path(), &["check", "elsewhere"]);
+    assert!(output.status.code() == Some(2) && said(&output).contains("no plan in `elsewhere`"), "{}", said(&output));
 }

@@ -73,10 +73,14 @@ enum Verb {
     },
     /// What a change of plans means, riskiest first (exit 21 when the risk is raised, 20 when they differ)
     Diff {
-        /// The old plan or folder of plans; or a revision of git, `REVISION:PATH`, or `A..B`
+        /// The old plan or folder of plans; or a revision of git, `REVISION:PATH`, or `A..B`; with --staged the path
         old: String,
         /// The new one; beside a revision or `A..B` the path in it
-        new: String,
+        #[arg(required_unless_present = "staged", conflicts_with = "staged")]
+        new: Option<String>,
+        /// Compare what is staged in git with HEAD
+        #[arg(long)]
+        staged: bool,
         #[command(flatten)]
         vars: Vars,
         /// What to draw it as
@@ -393,7 +397,7 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
         }
         Verb::Fmt { plans, check, .. } => ended(command::fmt::run(&plans, check), false),
         Verb::Render { plan, check } => ended(command::render::run(&plan.into(), check, false), false),
-        Verb::Diff { old, new, vars, format, json } => {
+        Verb::Diff { old, new, staged: _, vars, format, json } => {
             let form = if json { command::diff::Form::Json } else { format };
             let vars = PlanArg { plan: PathBuf::new(), vars }.into();
             let args = command::diff::Args { old, new, vars, form, journal };

@@ -1,10 +1,14 @@
-//! `check PLAN...`: everything that can be known without a database, all problems in one go.
+//! `check PLAN...`: everything that can be known without a database, all problems in one go. A folder is all plans in it.
 
-use super::{PlanArgs, given, print, tell};
-use crate::compile::{self, Workflow};
-use crate::diag::{Diagnostic, Diagnostics, Place, ci};
+mod place;
+
+use super::{PlanArgs, folder, print, tell};
+use crate::compile::{self, Given, Workflow};
+use crate::diag::{Diagnostic, Diagnostics, Place, Source, ci};
 use crate::event::{Exit, Failure};
+use crate::ui;
 use std::io::IsTerminal;
+use std::path::Path;
 
 /// How problems are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -19,58 +23,94 @@ pub enum Form {
     Sarif,
 }
 
+/// Problems as they are told, and those a log collects.
+struct Report {
+    form: Form,
+    all: Vec<Diagnostic>,
+}
+
 /// Checks plans.
 ///
 /// # Errors
-/// A variables file that cannot be read.
+/// Something cannot be read that is no plan: a variables file, a lock. In the forms that CI systems read that is a problem
+/// of the report, and the other plans are checked.
 pub fn run(plans: &[PlanArgs], form: Form) -> Result<Exit, Failure> {
     let mut exit = Exit::Ok;
-    let mut all = Diagnostics::default();
+    let mut report = Report { form, all: Vec::new() };
     for args in plans {
-        let given = given(args)?;
-        match compile::workflow(&args.plan, &given) {
-            Err(problems) => {
-                show(&problems, form);
-                all.0.extend(problems.0);
-                exit = exit.worse(Exit::PlanInvalid);
+        match folder::spread(args) {
+            Ok(plans) => {
+                for (args, given) in &plans {
+                    let checked = one(args, given, &mut report);
+                    exit =
+                        exit.worse(checked.or_else(|failure| report.failed(&args.plan, "lock-unreadable", failure))?);
+                }
             }
-            Ok(mut workflow) => {
-                let found = compile::lint_warnings(&workflow, &compile::lints(&workflow));
-                workflow.warnings.0.extend(found.0);
-                workflow.warnings.sort();
-                show(&workflow.warnings, form);
-                let stale = if workflow.lock_dir.is_dir() {
-                    compile::stale(&workflow.lock_dir, &workflow.lock)?
-                } else {
-                    Vec::new()
-                };
-                if !stale.is_empty() {
-                    exit = exit.worse(Exit::LockStale);
-                }
-                let lock = Diagnostics(stale_lock(args, &workflow, &stale).into_iter().collect());
-                if form == Form::Github {
-                    show(&lock, form);
-                }
-                all.0.extend(workflow.warnings.0.iter().cloned().chain(lock.0));
-                told(args, &workflow, &stale, form);
+            Err(failure) => {
+                let at = args.vars_file.as_ref().unwrap_or(&args.plan);
+                exit = exit.worse(report.failed(at, "input-unreadable", failure)?);
             }
         }
     }
     if form == Form::Sarif {
-        print(&format!("{:#}\n", ci::sarif(&all.0)));
+        print(&format!("{:#}\n", ci::sarif(&report.all)));
     }
     Ok(exit)
 }
 
-fn show(problems: &Diagnostics, form: Form) {
-    match form {
-        Form::Text | Form::Json => super::draw(problems, form == Form::Json),
-        Form::Sarif => tell(&problems.draw(std::io::stderr().is_terminal())),
-        Form::Github => {
-            for problem in &problems.0 {
-                print(&format!("{}\n", ci::github(problem)));
-            }
+/// One plan.
+fn one(args: &PlanArgs, given: &Given, report: &mut Report) -> Result<Exit, Failure> {
+    let mut workflow = match compile::workflow(&args.plan, given) {
+        Ok(workflow) => workflow,
+        Err(problems) => {
+            report.show(&args.plan, &problems);
+            return Ok(Exit::PlanInvalid);
         }
+    };
+    let found = compile::lint_warnings(&workflow, &compile::lints(&workflow));
+    workflow.warnings.0.extend(found.0);
+    workflow.warnings.sort();
+    report.show(&args.plan, &workflow.warnings);
+    let has = workflow.lock_dir.is_dir();
+    let stale = if has { compile::stale(&workflow.lock_dir, &workflow.lock)? } else { Vec::new() };
+    if let Some(problem) = stale_lock(args, &workflow, &stale) {
+        report.collect(&args.plan, &problem);
+    }
+    told(args, &workflow, &stale, report.form);
+    Ok(if stale.is_empty() { Exit::Ok } else { Exit::LockStale })
+}
+
+impl Report {
+    /// Problems of a plan, drawn or printed; warnings too.
+    fn show(&mut self, plan: &Path, problems: &Diagnostics) {
+        match self.form {
+            Form::Text | Form::Json => super::draw(problems, self.form == Form::Json),
+            Form::Sarif => tell(&problems.draw(std::io::stderr().is_terminal())),
+            Form::Github => {}
+        }
+        problems.0.iter().for_each(|problem| self.collect(plan, problem));
+    }
+
+    /// A problem for machines, with its places as the repository knows them.
+    fn collect(&mut self, plan: &Path, problem: &Diagnostic) {
+        match self.form {
+            Form::Text | Form::Json => {}
+            Form::Github => print(&format!("{}\n", ci::github(&place::rooted(problem, plan)))),
+            Form::Sarif => self.all.push(place::rooted(problem, plan)),
+        }
+    }
+
+    /// Something that cannot be read. What CI systems read must be whole all the same, so there it is one problem more.
+    fn failed(&mut self, at: &Path, code: &'static str, failure: Failure) -> Result<Exit, Failure> {
+        if matches!(self.form, Form::Text | Form::Json) {
+            return Err(failure);
+        }
+        tell(&format!("{}\n", ui::draw(&failure)));
+        let place = Place::new(&Source::new(at.display().to_string(), ""), 0..0);
+        let help = failure.next.iter().map(|(what, how)| format!("{what}: {how}")).collect::<Vec<_>>().join("\n");
+        let problem = Diagnostic::new(code, failure.what, place);
+        self.collect(at, &if help.is_empty() { problem } else { problem.help(help) });
+        Ok(failure.exit)
     }
 }
 

@@ -1,22 +1,22 @@
 //! `diff OLD NEW`: what a change of plans means, riskiest first. Files, folders, or revisions that `git` knows.
 //!
-//! `sides` finds what the two words name, `git` takes files out of a revision, `past` reads the journals of earlier runs; what a
+//! `sides` finds what the two words name, `git` takes files out of a revision or the index, `listing` says which, `past` reads the journals of earlier runs; what a
 //! difference means is in `review`.
 
 mod git;
+mod listing;
 mod past;
 mod sides;
 
+use super::folder::variables;
 use super::{PlanArgs, given, print, tell};
-use crate::compile::{self, Given, Workflow};
+use crate::compile::{self, Ahead, Given, Workflow};
 use crate::diag::Diagnostics;
 use crate::event::{Exit, Failure};
-use crate::plan;
 use crate::review::{self, Paint, Review, Side};
 use sides::{Pair, Tree};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
-use std::path::Path;
 
 /// What the review is drawn as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -34,8 +34,9 @@ pub enum Form {
 pub struct Args {
     /// A file, a folder, `REVISION`, `REVISION:PATH` or `A..B`.
     pub old: String,
-    /// A file, a folder or `REVISION:PATH`; beside a revision or `A..B` the path in it.
-    pub new: String,
+    /// A file, a folder or `REVISION:PATH`; beside a revision or `A..B` the path in it. `None`: `old` is a path, and what is
+    /// staged of it is compared with `HEAD`.
+    pub new: Option<String>,
     /// Values of variables, for whichever side declares them.
     pub vars: PlanArgs,
     /// What to draw.
@@ -93,7 +94,10 @@ pub(super) fn against(old: &str, new: &PlanArgs) -> Result<Result<Compared, Exit
 /// # Errors
 /// A side that is not there, or cannot be read out of its revision.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let (old, new) = sides::resolve(&args.old, &args.new)?;
+    let (old, new) = match &args.new {
+        Some(new) => sides::resolve(&args.old, new)?,
+        None => sides::staged(&args.old)?,
+    };
     let pairs = sides::pairs(&old, &new)?;
     let mut given = given(&args.vars)?;
     // Both sides mean the same day, also at midnight.
@@ -129,11 +133,16 @@ fn one(
     alone: bool,
 ) -> Result<Result<Compared, Vec<Invalid>>, Failure> {
     let declared = [&pair.old, &pair.new].map(|path| path.as_deref().map(|path| variables(path, given)));
-    let own = |at: usize| Given { vars: only(given, &declared, at, alone), date: given.date.clone() };
+    let known = std::sync::Arc::default();
+    let own = |at: usize, ahead| {
+        let (vars, date) = (only(given, &declared, at, alone), given.date.clone());
+        // Beside each other, and most of what one says the other says too.
+        Given { vars, date, known: std::sync::Arc::clone(&known), ahead }
+    };
     let compile = |path: &Option<std::path::PathBuf>, given: Given| {
         path.as_ref().map(|path| compile::workflow(path, &given)).transpose()
     };
-    let (given_old, given_new) = (own(0), own(1));
+    let (given_old, given_new) = (own(0, Ahead::FromFirst), own(1, Ahead::FromLast));
     let (before, after) = std::thread::scope(|scope| {
         let work = || compile(&pair.old, given_old);
         let beside = std::thread::Builder::new().stack_size(8 << 20).spawn_scoped(scope, work);
@@ -207,15 +216,6 @@ fn declared_somewhere(pairs: &[Pair], given: &Given) -> Result<Vec<(String, Stri
 /// A lock that is there and is not what would run.
 fn is_stale(workflow: &Workflow) -> Result<bool, Failure> {
     Ok(workflow.lock_dir.is_dir() && !compile::stale(&workflow.lock_dir, &workflow.lock)?.is_empty())
-}
-
-/// The variables that a plan declares; of one that cannot be read none. Not asked where none is given.
-fn variables(path: &Path, given: &Given) -> Vec<String> {
-    if given.vars.is_empty() {
-        return Vec::new();
-    }
-    let plan = plan::load(path).map(|(plan, _)| plan);
-    plan.map(|plan| plan.vars.into_iter().map(|var| var.name.value).collect()).unwrap_or_default()
 }
 
 /// The values for one side: those of variables that it declares; of one pair also those that neither does, so that this is said.

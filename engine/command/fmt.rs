@@ -1,9 +1,10 @@
 //! `fmt PLAN... [--check]`: lays plan files out, or says which are not.
 
 use super::{print, tell};
+use crate::aside;
 use crate::event::{Exit, Failure};
 use crate::plan::format::{Refused, formatted};
-use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Lays out plans. A file that cannot be read, or is no TOML, is left alone, and the others are done.
@@ -61,14 +62,10 @@ pub fn show(path: &Path) -> Result<Exit, Failure> {
 fn write(path: &Path, (old, text): (&str, &str)) -> std::io::Result<()> {
     // Where a link leads to is written, not the link.
     let path = path.canonicalize()?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut aside = tempfile::Builder::new().prefix(".fmt-").tempfile_in(folder)?;
-    aside.write_all(text.as_bytes())?;
-    aside.as_file().set_permissions(std::fs::metadata(&path)?.permissions())?;
-    aside.as_file().sync_all()?;
+    let mode = std::fs::metadata(&path)?.permissions().mode();
+    let aside = aside::write(&path, text.as_bytes(), mode)?;
     if std::fs::read_to_string(&path)? != old {
         return Err(std::io::Error::other("somebody else has just written it"));
     }
-    aside.persist(&path)?;
-    Ok(())
+    aside.put()
 }

@@ -4,7 +4,7 @@ mod forms;
 mod picture;
 mod svg;
 
-use super::{PlanArgs, compiled, diff, print};
+use super::{PlanArgs, compiled, diff, folder, print};
 use crate::event::{Exit, Failure};
 use picture::Picture;
 
@@ -26,6 +26,7 @@ pub enum Form {
 /// # Errors
 /// A variables file that cannot be read; the old plan is not there.
 pub fn run(args: &PlanArgs, form: Form, old: Option<&str>) -> Result<Exit, Failure> {
+    folder::one_plan(args, "graph")?;
     let picture = match old {
         None => compiled(args, false)?.map(|workflow| Picture::of(&workflow)),
         Some(old) => diff::against(old, args)?

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod drop;
 pub mod fingerprint;
 pub mod fmt;
+mod folder;
 pub mod gc;
 pub mod graph;
 pub mod plan;
@@ -183,7 +184,7 @@ fn given(args: &PlanArgs) -> Result<Given, Failure> {
         given.retain(|(known, _)| known != name);
         given.push((name.clone(), value.clone()));
     }
-    Ok(Given { vars: given, date: args.date.clone() })
+    Ok(Given { vars: given, date: args.date.clone(), ..Given::default() })
 }
 
 /// A TOML table of names and plain values.

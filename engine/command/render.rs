@@ -1,20 +1,33 @@
-//! `render PLAN [--check]`: writes the lock under `sql/<plan>/`, or says whether it is fresh.
+//! `render PLAN [--check]`: writes the lock under `sql/<plan>/`, or says whether it is fresh. A folder is all plans in it.
 
-use super::{PlanArgs, compiled, print, tell};
-use crate::compile;
+use super::{PlanArgs, draw, folder, print, tell};
+use crate::compile::{self, Given};
 use crate::event::{Exit, Failure};
 use crate::render::lock;
 use std::path::Path;
 
-/// Renders a plan.
+/// Renders a plan, or all plans of a folder.
 ///
 /// # Errors
-/// The lock cannot be read or written.
+/// The lock cannot be read or written; a variables file cannot be read.
 pub fn run(args: &PlanArgs, only_check: bool, json: bool) -> Result<Exit, Failure> {
-    let workflow = match compiled(args, json)? {
+    let plans = folder::spread(args)?;
+    let mut exit = Exit::Ok;
+    for (args, given) in &plans {
+        exit = exit.worse(one(args, given, only_check, json)?);
+    }
+    Ok(exit)
+}
+
+fn one(args: &PlanArgs, given: &Given, only_check: bool, json: bool) -> Result<Exit, Failure> {
+    let workflow = match compile::workflow(&args.plan, given) {
         Ok(workflow) => workflow,
-        Err(exit) => return Ok(exit),
+        Err(problems) => {
+            draw(&problems, json);
+            return Ok(Exit::PlanInvalid);
+        }
     };
+    draw(&workflow.warnings, json);
     let dir = workflow.lock_dir.display().to_string();
     if only_check {
         let stale = compile::stale(&workflow.lock_dir, &workflow.lock)?;

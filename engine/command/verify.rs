@@ -105,7 +105,7 @@ async fn of_clones(state: &RunState) -> Vec<Anchor> {
         return Vec::new();
     }
     let args = as_begun(plan_path, vars, as_of);
-    let given = Given { vars: args.vars, date: args.date };
+    let given = Given { vars: args.vars, date: args.date, ..Given::default() };
     let Ok(workflow) = compile::workflow(&args.plan, &given) else {
         print(&format!("  not asked: the marker of its clone, since {plan_path} is not there any more, or wrong\n"));
         return Vec::new();

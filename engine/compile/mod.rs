@@ -3,6 +3,7 @@
 //! Everything that can be known without a database is known here, and everything that is wrong is said in one go.
 //! Start at `workflow`.
 
+mod ahead;
 mod gates;
 mod lints;
 mod lock;
@@ -12,7 +13,7 @@ mod writers;
 
 pub use lints::{Lint, StageLints, lint_warnings, lints};
 pub use lock::{lock_dir, stale};
-pub use vars::Given;
+pub use vars::{Ahead, Given};
 
 use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::digest;
@@ -23,7 +24,7 @@ use crate::plan::{self, Plan, Stage as PlanStage};
 use crate::probe::Query;
 use crate::render::lock::LockFile;
 use crate::render::{Renderer, Value};
-use crate::sql::{self, Name};
+use crate::sql::{self, Known, Name};
 use crate::stage::{self, Built, Head, KINDS, Kind, Parse, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -76,10 +77,12 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
     let databases = databases(&plan, &renderer, given, &mut out);
     let probes = probes(&plan, &renderer, &mut out);
     let gates = gates::parse(&plan, &mut out);
+    ahead::parse(&plan, &renderer, given);
 
     let mut lock = Vec::new();
     let mut built: BTreeMap<String, Built> = BTreeMap::new();
     let mut stages: Vec<Option<Box<dyn Stage>>> = (0..plan.stages.len()).map(|_| None).collect();
+    let lacks = stage::Lacks::default();
     for index in plan.graph.order() {
         let mut cx = Parse {
             plan: &plan,
@@ -87,6 +90,8 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
             renderer: &renderer,
             built: &built,
             gates: &gates,
+            known_sql: &given.known,
+            lacks: &lacks,
             out: &mut out,
             lock: &mut lock,
         };
@@ -94,9 +99,9 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
         built.insert(plan.stages[*index].name.value.clone(), stage::built(compiled.as_ref()));
         stages[*index] = Some(compiled);
     }
-    writers::unordered(&plan, &built, &mut out);
+    writers::unordered(&plan, &built, &lacks, &mut out);
     watched::unread(&plan, &stages, &mut out);
-    warn_unsteady(&built, &mut out);
+    warn_unsteady(&built, &given.known, &mut out);
     if out.has_errors() {
         return Err(plan::cap(out));
     }
@@ -254,11 +259,11 @@ fn end_reads(stages: &[Box<dyn Stage>]) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Warns where a proved stage calls something that answers differently each time.
-fn warn_unsteady(built: &BTreeMap<String, Built>, out: &mut Diagnostics) {
+fn warn_unsteady(built: &BTreeMap<String, Built>, known: &Known, out: &mut Diagnostics) {
     for one in built.values().filter(|b| !b.demands.is_empty()) {
         let Some(work) = &one.work else { continue };
         for statement in &work.forward.statements {
-            for (span, function) in sql::nondeterministic(statement) {
+            for (span, function) in known.nondeterministic(statement) {
                 let source = Source::new(&work.forward.template, work.forward.text.clone());
                 let (what, help) = if function.starts_with("LIMIT") {
                     (

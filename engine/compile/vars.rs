@@ -5,7 +5,9 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::name;
 use crate::plan::{Plan, Value, Var, VarKind};
 use crate::render;
+use crate::sql::Known;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Values from the command line, as typed.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +16,23 @@ pub struct Given {
     pub vars: Vec<(String, String)>,
     /// What `run.date` means, `YYYYMMDD`: a resumed run keeps its own. `None`: today.
     pub date: Option<String>,
+    /// SQL that is known: of plans that are compiled beside each other, both use what one has parsed.
+    pub known: Arc<Known>,
+    /// Whether the stages' SQL is parsed before anything else, and from where.
+    pub ahead: Ahead,
+}
+
+/// From where SQL is parsed ahead. Two plans that are nearly the same, compiled at the same time with one `known`, begin at
+/// both ends, so that each text is parsed once and not by both at the same moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ahead {
+    /// Nothing is: each text is parsed where it is met.
+    #[default]
+    Not,
+    /// From the first stage on.
+    FromFirst,
+    /// From the last stage backwards.
+    FromLast,
 }
 
 /// Values of all variables.

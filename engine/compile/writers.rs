@@ -2,11 +2,11 @@
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::plan::Plan;
-use crate::stage::Built;
+use crate::stage::{Built, Lacks};
 use std::collections::BTreeMap;
 
 /// Reports unordered writers of one table.
-pub fn unordered(plan: &Plan, built: &BTreeMap<String, Built>, out: &mut Diagnostics) {
+pub fn unordered(plan: &Plan, built: &BTreeMap<String, Built>, lacks: &Lacks, out: &mut Diagnostics) {
     let mut by_table: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for index in plan.graph.order() {
         let Some(one) = built.get(&plan.stages[*index].name.value) else { continue };
@@ -24,7 +24,9 @@ pub fn unordered(plan: &Plan, built: &BTreeMap<String, Built>, out: &mut Diagnos
         // In topological order it is enough that each one follows the one before it.
         for pair in writers.windows(2) {
             let (first, second) = (&plan.stages[pair[0]], &plan.stages[pair[1]]);
-            if plan.graph.upstream(pair[1], pair[0]) {
+            // Where a need is missing, that is what there is to say.
+            let unsettled = pair.iter().any(|stage| lacks.unsettled(&plan.graph, *stage));
+            if plan.graph.upstream(pair[1], pair[0]) || unsettled {
                 continue;
             }
             out.push(

@@ -1,9 +1,9 @@
 //! Whole files in a run's folder: written aside, synced, renamed, folder synced.
 
+use crate::aside;
 use crate::crash;
 use crate::event::{Exit, Failure};
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Where runs live, relative to the working directory.
@@ -22,12 +22,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         make_room(Failure::new(Exit::Io, format!("{} cannot be written: {e}", path.display())), path, &e)
     };
     std::fs::create_dir_all(dir).map_err(lost)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(lost)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(lost)?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(mode).map_err(lost)?;
+    let file = aside::write(path, bytes, aside::READABLE).map_err(lost)?;
     crash::point(|| "store/aside".to_owned());
-    file.persist(path).map_err(|e| lost(e.error))?;
+    file.put().map_err(lost)?;
     crash::point(|| "store/renamed".to_owned());
     sync_dir(dir)
 }

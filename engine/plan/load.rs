@@ -34,7 +34,10 @@ pub fn load(path: &Path) -> Result<(Plan, Diagnostics), Diagnostics> {
 /// As `load`.
 pub fn parse(path: impl Into<String>, text: impl Into<String>) -> Result<(Plan, Diagnostics), Diagnostics> {
     let source = Source::new(path, text);
-    let mut out = Diagnostics::default();
+    let mut out = Diagnostics(crate::diag::conflicts(&source));
+    if out.has_errors() {
+        return Err(report(&source, out));
+    }
     let plan = syntax(&source, &mut out).and_then(|table| {
         let nodes = tree::nodes(table, &source.text);
         rules::plan(&source, nodes, &mut out)

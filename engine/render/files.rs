@@ -46,6 +46,9 @@ impl Files {
         }
         let text = self.open(path).and_then(content).map_err(|refused| self.diagnostic(path, place, refused))?;
         let source = Source::new(self.root.join(path).display().to_string(), text);
+        if let Some(conflict) = crate::diag::conflicts(&source).into_iter().next() {
+            return Err(conflict);
+        }
         read.insert(path.to_owned(), Arc::clone(&source));
         Ok(source)
     }
@@ -88,7 +91,7 @@ impl Files {
             Refused::Encoding(why) => ("template-encoding", format!("template `{path}`: {why}")),
         };
         let known = if code == "template-missing" { self.list() } else { Vec::new() };
-        let help = match name::nearest(path, known.iter().map(String::as_str)) {
+        let help = match near(path, &known) {
             Some(near) => format!("did you mean `{near}`?"),
             None => {
                 "a template is a regular file below the templates folder: UTF-8, no byte order mark, LF, at most 4 MiB"
@@ -118,6 +121,30 @@ impl Files {
         all.sort();
         all
     }
+}
+
+/// A file that was meant, most likely: of the same folder and nearly the same name, or of the same name where the folder is
+/// missing or mistyped. The file of another stage is no suggestion, so a folder that is the same counts for nothing, nor
+/// does an ending; names that begin otherwise, or differ in their digits only, are names of different things.
+fn near<'k>(path: &str, known: &'k [String]) -> Option<&'k str> {
+    let parts = |path: &str| {
+        path.rsplit_once('/').map_or((String::new(), path.to_owned()), |(a, b)| (a.to_owned(), b.to_owned()))
+    };
+    let stem = |file: &str| file.strip_suffix(".sql").unwrap_or(file).to_owned();
+    let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    let first = |text: &str| text.chars().next();
+    let alike = |a: &str, b: &str| {
+        let near = strsim::damerau_levenshtein(a, b) <= 1 + a.len().max(b.len()) / 8;
+        near && first(a) == first(b) && letters(a) != letters(b)
+    };
+    let (folder, file) = parts(path);
+    let found = known.iter().find(|other| {
+        let (other_folder, other_file) = parts(other);
+        other_file == file && (folder.is_empty() || alike(&folder, &other_folder))
+    });
+    let beside = known.iter().filter(|other| parts(other).0 == folder && alike(&stem(&file), &stem(&parts(other).1)));
+    let best = name::nearest(path, beside.map(String::as_str));
+    found.map(String::as_str).or(best)
 }
 
 fn relative(root: &Path, path: &Path) -> Option<String> {
@@ -159,5 +186,37 @@ fn content(file: File) -> Result<String, Refused> {
             Some(at) => Err(Refused::Encoding(format!("line {} ends in CR LF or holds a CR", line(at)))),
             None => Ok(text),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::near;
+
+    #[test]
+    fn a_file_of_another_stage_is_no_suggestion() {
+        let known = [
+            "a_to_g/a_seed.sql",
+            "a_to_g/a_seed.rollback.sql",
+            "a_to_g/b_read.sql",
+            "a_to_g/s01.sql",
+            "other/only.sql",
+        ];
+        let known = known.map(str::to_owned);
+        let cases = [
+            ("a_to_g/a_sed.sql", Some("a_to_g/a_seed.sql")),
+            ("a_to_g/a_seed.rolback.sql", Some("a_to_g/a_seed.rollback.sql")),
+            ("a_too_g/b_read.sql", Some("a_to_g/b_read.sql")),
+            ("a_seed.sql", Some("a_to_g/a_seed.sql")),
+            ("a_to_g/c_weed.sql", None),
+            ("a_to_g/b_seed.sql", None),
+            ("a_to_g/b_done.sql", None),
+            ("a_to_g/s02.sql", None),
+            ("a_to_g/only.sql", None),
+            ("mine/only.sql", None),
+        ];
+        for (path, wanted) in cases {
+            assert_eq!(near(path, &known), wanted, "{path}");
+        }
     }
 }

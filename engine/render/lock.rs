@@ -2,9 +2,9 @@
 //!
 //! Pure but for `compare`, which reads, and `write`, which writes aside and renames.
 
-use crate::digest;
+use crate::{aside, digest};
 use std::collections::BTreeSet;
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 
 /// The file that lists the others.
@@ -79,10 +79,7 @@ pub fn write(dir: &Path, files: &[LockFile]) -> Result<()> {
         Err(e) => return Err(e),
     };
     for file in &expected {
-        let mut aside = tempfile::Builder::new().prefix(".lock-").permissions(readable()).tempfile_in(dir)?;
-        aside.write_all(file.text.as_bytes())?;
-        aside.as_file().sync_all()?;
-        aside.persist(dir.join(&file.name))?;
+        aside::write(&dir.join(&file.name), file.text.as_bytes(), aside::READABLE)?.put()?;
     }
     let names: BTreeSet<&str> = expected.iter().map(|f| f.name.as_str()).collect();
     let gone = old.lines().filter_map(|line| line.split_once("  ")).map(|(_, name)| name);
@@ -93,11 +90,6 @@ pub fn write(dir: &Path, files: &[LockFile]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn readable() -> std::fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::Permissions::from_mode(0o644)
 }
 
 /// The files and, last, their sums.

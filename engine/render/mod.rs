@@ -21,7 +21,7 @@ use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Longest output, in bytes.
 const LONGEST_OUTPUT: usize = 16 << 20;
@@ -37,6 +37,8 @@ const DEEPEST: usize = 50;
 pub struct Renderer {
     files: files::Files,
     vars: BTreeMap<String, Value>,
+    /// The template engines, made once: for SQL, and for what is none.
+    engines: [OnceLock<Environment<'static>>; 2],
 }
 
 /// A rendered text.
@@ -62,7 +64,7 @@ enum Bare {
 impl Renderer {
     /// Renders with `vars`, templates from below `root`.
     pub fn new(root: PathBuf, vars: BTreeMap<String, Value>) -> Self {
-        Renderer { files: files::Files::new(root), vars }
+        Renderer { files: files::Files::new(root), vars, engines: Default::default() }
     }
 
     /// Renders the template file `path`, relative to the root; `place` is where the plan names it. `extra` are
@@ -108,19 +110,32 @@ impl Renderer {
         self.files.sources()
     }
 
+    fn environment(&self, bare: Bare) -> Result<&Environment<'static>, minijinja::Error> {
+        let engine = &self.engines[usize::from(bare == Bare::Strings)];
+        if let Some(made) = engine.get() {
+            return Ok(made);
+        }
+        let made = environment(bare)?;
+        Ok(engine.get_or_init(|| made))
+    }
+
     fn render(
         &self,
         template: &Source,
         extra: &BTreeMap<String, Value>,
         bare: Bare,
     ) -> Result<String, problem::Problem> {
-        let known: BTreeMap<&str, &Value> =
-            self.vars.iter().chain(extra).map(|(name, value)| (name.as_str(), value)).collect();
-        let problem = |error: minijinja::Error| problem::Problem::of(&error, template, &known);
         if template.text.contains(inside::MARK) {
             return Err(problem::Problem::nul(template));
         }
-        let environment = environment(bare).map_err(problem)?;
+        // Most templates are SQL and nothing else.
+        if !OPENING.iter().any(|sign| template.text.contains(sign)) {
+            return Ok(template.text.clone());
+        }
+        let known: BTreeMap<&str, &Value> =
+            self.vars.iter().chain(extra).map(|(name, value)| (name.as_str(), value)).collect();
+        let problem = |error: minijinja::Error| problem::Problem::of(&error, template, &known);
+        let environment = self.environment(bare).map_err(problem)?;
         let parsed = environment.template_from_named_str(&template.path, &template.text).map_err(problem)?;
         if let Some(problem) = problem::undefined(&parsed.undeclared_variables(true), &known, template) {
             return Err(problem);
@@ -140,6 +155,9 @@ impl Renderer {
         }
     }
 }
+
+/// What begins a value, a statement or a comment of a template.
+const OPENING: [&str; 3] = ["{{", "{%", "{#"];
 
 /// The template engine with our few filters and nothing else.
 fn environment(bare: Bare) -> Result<Environment<'static>, minijinja::Error> {

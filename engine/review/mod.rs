@@ -2,8 +2,8 @@
 //! a database or the clock.
 //!
 //! `section` lists what can change, `facts` says what a plan holds, address by address, `weigh` what it means that one of
-//! them is another now, `owners` that a whole table came or went, `order` which stages lost their order, `reach` how far a
-//! change goes, `past` what a changed guard would have done to earlier runs, `sql` what became of rendered statements,
+//! them is another now, `owners` that a whole table came or went, `renamed` that a stage only has another name, `order` which stages lost their order, `reach` how far a
+//! change goes, `past` what a changed guard would have done to earlier runs, `sealed` which packets of theirs are none of the new plan, `sql` what became of rendered statements,
 //! `layout` how many lines only moved. `text`, `markdown` and `json` show the same findings. Start at `compare`.
 
 mod facts;
@@ -14,6 +14,8 @@ mod order;
 mod owners;
 mod past;
 mod reach;
+mod renamed;
+mod sealed;
 mod section;
 mod sql;
 mod text;
@@ -23,11 +25,13 @@ pub use json::json;
 pub use layout::Layout;
 pub use markdown::{comment, markdown, refused};
 pub use past::{Asked, PastRun, look_back, wants_runs};
+pub use sealed::{Opened, Outdated, PastPacket};
 pub use text::{Paint, text};
 
 use crate::compile::Workflow;
 use crate::event::Exit;
 use facts::Facts;
+use sealed::Sealing;
 use section::Section;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -62,6 +66,8 @@ pub enum Class {
     Tightened,
     /// A number or a time went down.
     Lowered,
+    /// The same stage under another name.
+    Renamed,
     /// Other words, true for the same readings; or SQL that differs in blanks and comments only.
     Reworded,
 }
@@ -77,6 +83,7 @@ impl Class {
             Class::Added => "added",
             Class::Tightened => "tightened",
             Class::Lowered => "lowered",
+            Class::Renamed => "renamed",
             Class::Reworded => "reworded",
         }
     }
@@ -142,6 +149,14 @@ pub struct Review {
     pub layout: Layout,
     /// Beside the findings: approvals that no longer cover it, a stale lock, new warnings.
     pub remarks: Vec<String>,
+    /// Packets of earlier runs that are none of the new plan.
+    pub packets: Vec<Outdated>,
+    /// What both plans would seal.
+    #[serde(skip)]
+    sealing: Sealing,
+    /// Stages that ask gates, and the targets whose gates they ask.
+    #[serde(skip)]
+    asks: Vec<(String, String)>,
 }
 
 impl Review {
@@ -221,12 +236,15 @@ fn printable(text: &str, kept: &[char]) -> String {
 
 /// Compares an old plan with a new one.
 pub fn compare(old: Side<'_>, new: Side<'_>) -> Review {
-    let (before, after) = (Facts::of(&old), Facts::of(&new));
-    let mut findings = owners::findings(&before, &after);
+    let (mut before, after, layout) = looked_at(&old, &new);
+    let names = renamed::names(&before, &after);
+    renamed::rename(&mut before, &names);
+    let mut findings = renamed::findings(&names, &before, &after);
+    findings.extend(owners::findings(&before, &after));
     findings.extend(weigh::findings(&before, &after));
     if let (Some(old), Some(new)) = (old.workflow, new.workflow) {
-        order::explain(old, new, &mut findings);
-        findings = reach::gather(old, new, findings);
+        order::explain(old, new, &names, &mut findings);
+        findings = reach::gather(old, new, &names, findings);
         reach::note(new, &mut findings);
     }
     if old.workflow.is_none() || new.workflow.is_none() {
@@ -250,8 +268,31 @@ pub fn compare(old: Side<'_>, new: Side<'_>) -> Review {
         } else {
             Vec::new()
         },
-        layout: layout::of(old.workflow, new.workflow),
+        layout,
         remarks: reach::remarks(old.workflow, new.workflow, &findings),
+        packets: Vec::new(),
+        sealing: Sealing::of(old.workflow, new.workflow, &findings),
+        asks: [old.workflow, new.workflow].into_iter().flatten().flat_map(asking).collect(),
         findings,
     }
+}
+
+/// The facts of both sides and what became of the text; of plans with thousands of stages in two threads.
+fn looked_at<'s>(old: &Side<'s>, new: &Side<'s>) -> (Facts<'s>, Facts<'s>, Layout) {
+    let aside = || (Facts::of(old), layout::of(old.workflow, new.workflow));
+    std::thread::scope(|scope| {
+        let Ok(thread) = std::thread::Builder::new().spawn_scoped(scope, aside) else {
+            let (before, layout) = aside();
+            return (before, Facts::of(new), layout);
+        };
+        let after = Facts::of(new);
+        let (before, layout) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (before, after, layout)
+    })
+}
+
+/// The stages of a plan that ask gates: packets and rollouts, each with its target.
+fn asking(workflow: &Workflow) -> Vec<(String, String)> {
+    let asks = workflow.plan.stages.iter().filter(|stage| matches!(stage.kind.value.as_str(), "packet" | "rollout"));
+    asks.filter_map(|stage| Some((stage.name.value.clone(), sealed::asks(stage)?))).collect()
 }

@@ -1,6 +1,7 @@
 //! Which stages lost their order when `needs` changed. A need that is gone raises the risk only where a pair of stages
 //! that had an order has none now.
 
+use super::renamed::Names;
 use super::section::Section;
 use super::{Class, Finding, Risk};
 use crate::compile::Workflow;
@@ -25,13 +26,13 @@ impl Lost<'_> {
 }
 
 /// Gives each need that is gone its risk, and the pairs that became unordered.
-pub(super) fn explain(old: &Workflow, new: &Workflow, findings: &mut [Finding]) {
+pub(super) fn explain(old: &Workflow, new: &Workflow, names: &Names, findings: &mut [Finding]) {
     let gone = |finding: &&mut Finding| finding.section == Section::Needs && finding.class == Class::Removed;
     let mut told: Vec<&mut Finding> = findings.iter_mut().filter(gone).collect();
     if told.is_empty() {
         return;
     }
-    let lost = unordered(old, new);
+    let lost = unordered(old, new, names);
     let of = |finding: &Finding| lost.iter().find(|lost| finding.stage.as_deref() == Some(lost.stage));
     for finding in &mut told {
         finding.notes.push(match of(finding) {
@@ -59,9 +60,10 @@ pub(super) fn explain(old: &Workflow, new: &Workflow, findings: &mut [Finding]) 
 }
 
 /// Stages of both plans that lost an order, in the order of the old file.
-fn unordered<'w>(old: &'w Workflow, new: &Workflow) -> Vec<Lost<'w>> {
+fn unordered<'w>(old: &'w Workflow, new: &Workflow, names: &'w Names) -> Vec<Lost<'w>> {
+    let now = |name: &'w String| names.get(name).unwrap_or(name).as_str();
     let both: Vec<(usize, usize, &str)> = (old.plan.stages.iter().enumerate())
-        .filter_map(|(at, stage)| Some((at, new.index(&stage.name.value)?, stage.name.value.as_str())))
+        .filter_map(|(at, stage)| Some((at, new.index(now(&stage.name.value))?, now(&stage.name.value))))
         .collect();
     let lost = |(old_at, new_at, stage): &(usize, usize, &'w str)| {
         let mut lost = Lost { stage, first: Vec::new(), count: 0 };

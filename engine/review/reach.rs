@@ -2,6 +2,7 @@
 //! and where they stand, and what people approved that no longer covers the plan.
 
 use super::facts::show_duration;
+use super::renamed::Names;
 use super::section::Section;
 use super::{Class, Finding, Risk};
 use crate::compile::Workflow;
@@ -16,18 +17,19 @@ use std::time::Duration;
 const NAMED: usize = 40;
 
 /// A changed default is one finding with the stages it reaches, not one for each of them.
-pub(super) fn gather(old: &Workflow, new: &Workflow, findings: Vec<Finding>) -> Vec<Finding> {
+pub(super) fn gather(old: &Workflow, new: &Workflow, names: &Names, findings: Vec<Finding>) -> Vec<Finding> {
     let (before, after) = (&old.plan.defaults, &new.plan.defaults);
-    let timeout = gathered("timeout", (before.timeout, after.timeout), |stage| stage.timeout, (old, new), findings);
+    let timeout =
+        gathered("timeout", (before.timeout, after.timeout), |stage| stage.timeout, (old, new, names), findings);
     let lock = (before.lock_timeout, after.lock_timeout);
-    gathered("lock_timeout", lock, |stage| stage.lock_timeout, (old, new), timeout)
+    gathered("lock_timeout", lock, |stage| stage.lock_timeout, (old, new, names), timeout)
 }
 
 fn gathered(
     key: &str,
     (before, after): (Duration, Duration),
     of: impl Fn(&Stage) -> Duration,
-    (old, new): (&Workflow, &Workflow),
+    (old, new, names): (&Workflow, &Workflow, &Names),
     findings: Vec<Finding>,
 ) -> Vec<Finding> {
     if before == after {
@@ -35,8 +37,11 @@ fn gathered(
     }
     let follows = |finding: &Finding| {
         let Some(stage) = &finding.stage else { return false };
-        let own = |workflow: &Workflow| workflow.plan.stage(stage).map(|(_, stage)| of(stage));
-        finding.address == format!("stage.{stage}.{key}") && own(old) == Some(before) && own(new) == Some(after)
+        let was = names.iter().find(|(_, now)| *now == stage).map_or(stage, |(was, _)| was);
+        let own = |workflow: &Workflow, stage: &str| workflow.plan.stage(stage).map(|(_, stage)| of(stage));
+        finding.address == format!("stage.{stage}.{key}")
+            && own(old, was) == Some(before)
+            && own(new, stage) == Some(after)
     };
     let (reached, mut kept): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(follows);
     let stages: Vec<String> = reached.iter().filter_map(|finding| finding.stage.clone()).collect();
@@ -167,26 +172,7 @@ pub(super) fn remarks(old: Option<&Workflow>, new: Option<&Workflow>, findings: 
     let mut remarks = Vec::new();
     for stage in new.plan.stages.iter().filter(|stage| stage.kind.value == "packet") {
         let carries = carried(stage);
-        let target = leaf(stage, "for").map(|target| target.line()).unwrap_or_default();
-        let touches = |finding: &&Finding| {
-            let own = finding.stage.as_deref().is_some_and(|s| carries.contains(s) || s == stage.name.value);
-            match finding.section {
-                Section::Gate | Section::Never => finding.address.starts_with(&format!("target.{target}.")),
-                Section::Probe => finding.class == Class::Changed && finding.risk == Risk::Raised,
-                Section::Setting | Section::Timeout => {
-                    own || finding.stage.is_none() && !finding.address.starts_with("target.")
-                }
-                Section::Doc
-                | Section::Reject
-                | Section::Proof
-                | Section::Allow
-                | Section::Lint
-                | Section::Retry
-                | Section::Needs => false,
-                _ => own,
-            }
-        };
-        let count = findings.iter().filter(touches).count();
+        let count = findings.iter().filter(|finding| reaching(stage, finding)).count();
         if count > 0 {
             remarks.push(format!(
                 "approvals: {} what `{}` seals: a packet that was approved before is not this plan's",
@@ -208,8 +194,29 @@ pub(super) fn remarks(old: Option<&Workflow>, new: Option<&Workflow>, findings: 
     remarks
 }
 
+/// Does a finding change what a packet of this stage would do?
+pub(super) fn reaching(stage: &Stage, finding: &Finding) -> bool {
+    let target = || leaf(stage, "for").map(|target| target.line()).unwrap_or_default();
+    let own = finding.stage.as_deref().is_some_and(|s| s == stage.name.value || carried(stage).contains(s));
+    match finding.section {
+        Section::Gate | Section::Never => finding.address.starts_with(&format!("target.{}.", target())),
+        Section::Probe => finding.class == Class::Changed && finding.risk == Risk::Raised,
+        Section::Setting | Section::Timeout => {
+            own || finding.stage.is_none() && !finding.address.starts_with("target.")
+        }
+        Section::Doc
+        | Section::Reject
+        | Section::Proof
+        | Section::Allow
+        | Section::Lint
+        | Section::Retry
+        | Section::Needs => false,
+        _ => own,
+    }
+}
+
 /// The stages that a packet carries.
-fn carried(stage: &Stage) -> BTreeSet<String> {
+pub(super) fn carried(stage: &Stage) -> BTreeSet<String> {
     match leaf(stage, "of") {
         Some(LeafValue::List(stages)) => stages.into_iter().collect(),
         _ => BTreeSet::new(),
@@ -217,6 +224,6 @@ fn carried(stage: &Stage) -> BTreeSet<String> {
 }
 
 /// What a key of a stage's kind says.
-fn leaf(stage: &Stage, key: &str) -> Option<LeafValue> {
+pub(super) fn leaf(stage: &Stage, key: &str) -> Option<LeafValue> {
     stage.body.leaves().into_iter().find(|leaf| leaf.path == [key]).map(|leaf| leaf.value)
 }

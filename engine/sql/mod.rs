@@ -6,6 +6,7 @@
 //! is done by roles and by the sessions (`target`). Nothing here connects.
 
 mod grammar;
+mod known;
 mod lint;
 mod locate;
 mod locks;
@@ -21,6 +22,7 @@ mod weaker;
 mod words;
 
 pub use crate::name::quote::{ident, literal, qualified, table_ref};
+pub use known::Known;
 pub use lint::{LintFinding, Sent, lint, lint_rule, lint_rules};
 pub use locate::locate;
 pub use locks::{Half, Locks, Mode, locks, reading_half};

@@ -123,6 +123,13 @@ impl Predicate {
         Ok(Predicate { text: body.to_owned(), uses: read.uses, place: at(0..body.len()) })
     }
 
+    /// A text in which nothing is wrong, and whose uses are known.
+    pub(super) fn known(text: &str, place: &Place, uses: Vec<Use>) -> Self {
+        let (lead, body) = (text.len() - text.trim_start().len(), text.trim());
+        let place = locate(place, text, lead..lead + body.len());
+        Predicate { text: body.to_owned(), uses, place }
+    }
+
     /// The text with every name replaced by what `expression` says, each in parentheses.
     pub fn sql(&self, expression: impl Fn(&Name) -> String) -> String {
         let mut out = String::with_capacity(self.text.len() * 2);

@@ -104,11 +104,15 @@ pub(super) fn nodes(root: &SyntaxNode) -> Vec<SyntaxNode> {
 }
 
 fn statement(node: &SyntaxNode, text: &str) -> Option<Statement> {
-    let words = || tokens(node).filter(|t| !is_trivia(t.kind()));
-    let last_is_end = words().last().is_some_and(|t| t.kind() == SyntaxKind::SEMICOLON);
-    let count = words().count() - usize::from(last_is_end);
-    let start = token_span(&words().next()?).start;
-    let end = token_span(&words().nth(count.checked_sub(1)?)?).end;
+    let mut words = tokens(node).filter(|t| !is_trivia(t.kind()));
+    let first = words.next().filter(|word| word.kind() != SyntaxKind::SEMICOLON)?;
+    let start = token_span(&first).start;
+    // The last word, and the one before it: a semicolon at the end is none of the statement's.
+    let (mut before, mut last) = (first.clone(), first);
+    for word in words {
+        before = std::mem::replace(&mut last, word);
+    }
+    let end = token_span(if last.kind() == SyntaxKind::SEMICOLON { &before } else { &last }).end;
     Some(Statement { text: text[start..end].to_owned(), span: start..end, verb: verb(node.kind()), kind: kind(node) })
 }
 

@@ -246,11 +246,28 @@ fn alternatives(text: &str) -> Option<Vec<Vec<Condition>>> {
         members(&expression, "or", &mut |alternative| {
             let mut all = Vec::new();
             members(alternative, "and", &mut |one| all.extend(conditions(one)));
+            pin(&mut all);
             found.push(all);
         });
         Some(found)
     };
     with_tree(&format!("{LEAD}{text}"), |root, _| read(root)).ok().flatten()
+}
+
+/// What is at least and at most the same number is that number: `a BETWEEN 0 AND 0` says `a = 0`.
+fn pin(all: &mut Vec<Condition>) {
+    let pinned = all.iter().find_map(|one| match one {
+        Condition::Test(left, Test::Least(from, true)) => {
+            let most = Condition::Test(left.clone(), Test::Most(from.clone(), true));
+            all.contains(&most).then(|| (one.clone(), most, left.clone(), from.clone()))
+        }
+        _ => None,
+    });
+    if let Some((least, most, left, number)) = pinned {
+        all.retain(|one| *one != least && *one != most);
+        all.push(Condition::Test(left, Test::Among(vec![Constant::Number(number)])));
+        pin(all);
+    }
 }
 
 /// The parser takes the `OR` behind `a BETWEEN 1 AND 2 OR ...` for a part of the upper end, which PostgreSQL does not.

@@ -10,6 +10,7 @@ mod commit;
 mod context;
 mod fingerprint;
 mod jobs;
+mod lacks;
 pub mod packet;
 mod parse;
 mod readings;
@@ -25,6 +26,7 @@ pub use allow::Allow;
 pub use commit::still_committed;
 pub use context::{Cx, Done, Progress, Sink};
 pub use fingerprint::{Looks, look};
+pub use lacks::Lacks;
 pub use parse::{Built, Parse, Scope, built};
 pub use readings::{gates, read_probes};
 

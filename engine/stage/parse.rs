@@ -1,5 +1,6 @@
 //! What a kind needs to parse its keys: scripts, bounds, predicates, rejects; every problem with its place.
 
+use super::lacks::Lacks;
 use super::{Head, Kind, Stage};
 use crate::diag::{Diagnostic, Diagnostics, Place, Source};
 use crate::guard::Check;
@@ -9,7 +10,7 @@ use crate::plan::{NamedText, Plan, Spot, Target, Value};
 use crate::proof::{Bound, Script, Work, reject};
 use crate::render::lock::LockFile;
 use crate::render::{self, Renderer};
-use crate::sql::{self, Name, Predicate};
+use crate::sql::{self, Known, Name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,6 +39,10 @@ pub struct Parse<'p> {
     pub built: &'p BTreeMap<String, Built>,
     /// Gates of all targets, parsed.
     pub gates: &'p BTreeMap<String, Vec<Check>>,
+    /// SQL that was parsed before.
+    pub known_sql: &'p Known,
+    /// What stages lack upstream, as far as it was said.
+    pub lacks: &'p Lacks,
     /// Where problems go.
     pub out: &'p mut Diagnostics,
     /// Renderings, for the lock.
@@ -136,7 +141,7 @@ impl Parse<'_> {
         };
         let shown = format!("sql/{}/{lock_name}", self.plan.name);
         let source = Source::new(&shown, rendered.text.clone());
-        let (statements, mut problems) = sql::check(&source, at);
+        let (statements, mut problems) = self.known_sql.check(&source, at);
         // The author edits the template: point there when rendering left its text as it is.
         let as_written = rendered.text == rendered.template.text;
         if as_written {
@@ -213,7 +218,7 @@ impl Parse<'_> {
 
     /// Parses a predicate and resolves its names.
     pub fn check(&mut self, text: &NamedText, scope: Scope<'_>) -> Option<Check> {
-        let predicate = match Predicate::parse(&text.text.value, &text.text.place) {
+        let predicate = match self.known_sql.predicate(&text.text.value, &text.text.place) {
             Ok(predicate) => predicate,
             Err(problems) => {
                 self.out.0.extend(problems.0);
@@ -265,31 +270,6 @@ impl Parse<'_> {
         }
     }
 
-    fn wrong_stage(&self, stage: &str, place: &Place) -> Option<Diagnostic> {
-        let Some((index, _)) = self.plan.stage(stage) else {
-            let near = name::nearest(stage, self.plan.stages.iter().map(|s| s.name.value.as_str()));
-            let help = near.map_or_else(|| "write `STAGE.probe`".to_owned(), |near| format!("did you mean `{near}`?"));
-            return Some(
-                Diagnostic::new("unknown-name", format!("there is no stage `{stage}`"), place.clone())
-                    .label("here")
-                    .help(help),
-            );
-        };
-        if self.plan.graph.upstream(self.stage, index) {
-            return None;
-        }
-        let own = &self.plan_stage().name.value;
-        Some(
-            Diagnostic::new(
-                "stage-not-upstream",
-                format!("`{stage}` is not among the needs of `{own}`"),
-                place.clone(),
-            )
-            .label("not ended when this is asked")
-            .help(format!("add \"{stage}\" to `needs`, directly or through another stage")),
-        )
-    }
-
     fn wrong_probe(&self, probe: &str, place: &Place) -> Option<Diagnostic> {
         let Some(known) = self.plan.probe(probe) else {
             let near = name::nearest(probe, self.plan.probes.iter().map(|p| p.name.value.as_str()));
@@ -301,6 +281,9 @@ impl Parse<'_> {
                     .help(help),
             );
         };
+        if self.says_itself(&known.on.value) {
+            return None;
+        }
         let help = self.not_made(&known.on.value)?;
         Some(
             Diagnostic::new(
@@ -311,21 +294,6 @@ impl Parse<'_> {
             .label("cannot be read here")
             .help(help),
         )
-    }
-
-    /// What to write when a target is a clone that no stage upstream makes.
-    fn not_made(&self, on: &str) -> Option<String> {
-        self.plan.target(on)?.clone_of.as_ref()?;
-        let maker = self
-            .plan
-            .stages
-            .iter()
-            .position(|s| s.kind.value == "clone" && s.on.as_ref().is_some_and(|target| target.value == on));
-        match maker {
-            Some(maker) if self.plan.graph.upstream(self.stage, maker) => None,
-            Some(maker) => Some(format!("add \"{}\" to `needs`", self.plan.stages[maker].name.value)),
-            None => Some(format!("add a stage of kind `clone` on `{on}`")),
-        }
     }
 
     /// `[stage.x.reject.NAME]`.

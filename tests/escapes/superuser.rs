@@ -27,19 +27,19 @@ const ONLY_THE_ROLE: &[OnlyTheRole] = &[
         named: "COPY ... TO PROGRAM",
         says: "COPY (SELECT 1) TO PROGRAM 'cat > {dir}/program'",
         got: "SELECT pg_read_file('{dir}/program') = E'1\\n'",
-        undo: "COPY (SELECT 1) TO PROGRAM 'rm {dir}/program'",
+        undo: "COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; rm {dir}/program'",
     },
     OnlyTheRole {
         named: "COPY ... TO a file",
         says: "COPY (SELECT 'escaped') TO '{dir}/file'",
         got: "SELECT pg_read_file('{dir}/file') = E'escaped\\n'",
-        undo: "COPY (SELECT 1) TO PROGRAM 'rm {dir}/file'",
+        undo: "COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; rm {dir}/file'",
     },
     OnlyTheRole {
         named: "lo_export",
         says: "SELECT lo_export(4710, '{dir}/object')",
         got: "SELECT pg_read_file('{dir}/object') = 'bait'",
-        undo: "COPY (SELECT 1) TO PROGRAM 'rm {dir}/object'",
+        undo: "COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; rm {dir}/object'",
     },
     OnlyTheRole {
         named: "pg_read_file",

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Rooms by floor. A room may use rooms on lower floors; the table in `engine/lib.rs` says the same to people.
 const FLOORS: [&[&str]; 11] = [
-    &["name", "digest", "diag", "clock", "programs", "crash"],
+    &["name", "digest", "diag", "clock", "programs", "crash", "aside"],
     &["plan", "event", "render", "sql"],
     &["target", "report"],
     &["copy"],

@@ -1,6 +1,7 @@
-//! Files of a revision, read through the `git` command: the plans, the templates beside them and the locks. The working
-//! tree, the index and the repository stay as they are.
+//! Files of a revision or of the index, read through the `git` command: the plans, the templates beside them and the locks.
+//! The working tree, the index and the repository stay as they are.
 
+use super::listing::{Listing, Outside};
 use crate::event::{Exit, Failure};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,14 +30,11 @@ impl Taken {
     }
 }
 
+/// What the index is called where a revision would stand.
+const INDEX: &str = "index";
+
 /// A folder of its own, so that what lies beside the temporary one is never taken for the plan's.
 const TREE: &str = "tree";
-
-/// A file of a revision.
-struct Blob {
-    id: String,
-    path: String,
-}
 
 impl Repository {
     /// Finds it; the path itself need not be there any more.
@@ -84,23 +82,65 @@ impl Repository {
     /// Takes the plan (or the folder's plans), `templates/` and `sql/` out of a revision; answers where the path is then.
     ///
     /// # Errors
-    /// The revision is not known (2), or its files cannot be read or put aside (1).
+    /// The revision is not known, or a link leads out of the repository (2); its files cannot be read or put aside (1).
     pub(super) fn take(&self, revision: &str) -> Result<(PathBuf, Taken), Failure> {
         let commit = self.commit(revision)?;
-        let blobs = self.blobs(&commit, revision)?;
-        let wanted: Vec<&Blob> = self.wanted(&blobs);
+        let listing = git(&self.top, &["ls-tree", "-r", "-z", "--full-tree", &commit], None);
+        self.put_aside(revision, &listing.map_err(|f| unread(f, revision))?)
+    }
+
+    /// The same out of the index: what the next commit would hold.
+    ///
+    /// # Errors
+    /// As `take`; the path has a conflict in the index (2).
+    pub(super) fn take_staged(&self) -> Result<(PathBuf, Taken), Failure> {
+        let listing = git(&self.top, &["ls-files", "--stage", "-z"], None).map_err(|f| unread(f, INDEX))?;
+        self.put_aside(INDEX, &listing)
+    }
+
+    fn put_aside(&self, revision: &str, listing: &[u8]) -> Result<(PathBuf, Taken), Failure> {
+        let mut tree = Listing::read(&String::from_utf8_lossy(listing));
+        if tree.unmerged.iter().any(|path| *path == self.path || path.starts_with(&format!("{}/", self.path))) {
+            return Err(failed(Exit::Usage, format!("`{}` has a merge conflict in the index", self.path))
+                .next("resolve", "it, and `git add` it"));
+        }
+        let links: Vec<String> = tree.links().map(|entry| entry.id.clone()).collect();
+        tree.lead(self.contents(&links, revision)?);
+        let wanted = tree.wanted(&self.path).map_err(|out| out.failure(revision))?;
         let aside = |e: std::io::Error| failed(Exit::Io, format!("the files of `{revision}` cannot be put aside: {e}"));
         let folder = tempfile::Builder::new().prefix("engine-diff-").tempdir().map_err(aside)?;
         let taken = Taken { folder, revision: revision.to_owned() };
         let root = taken.root();
         std::fs::create_dir(&root).map_err(aside)?;
-        for (blob, bytes) in wanted.iter().zip(self.contents(&wanted, revision)?) {
-            let file = root.join(&blob.path);
+        let (links, files): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|entry| entry.target.is_some());
+        let ids: Vec<String> = files.iter().map(|entry| entry.id.clone()).collect();
+        for (entry, bytes) in files.iter().zip(self.contents(&ids, revision)?) {
+            let file = root.join(&entry.path);
             std::fs::create_dir_all(file.parent().unwrap_or(&root)).map_err(aside)?;
             std::fs::write(&file, bytes).map_err(aside)?;
         }
+        for link in links {
+            let file = root.join(&link.path);
+            std::fs::create_dir_all(file.parent().unwrap_or(&root)).map_err(aside)?;
+            std::os::unix::fs::symlink(link.target.as_deref().unwrap_or_default(), &file).map_err(aside)?;
+        }
         let path = if self.path.is_empty() { root } else { root.join(&self.path) };
         Ok((path, taken))
+    }
+
+    /// Refuses a path of the working tree whose links lead out of the repository, as `take` does of a revision.
+    ///
+    /// # Errors
+    /// They do (2).
+    pub(super) fn demand_inside(&self) -> Result<(), Failure> {
+        let file = self.top.join(&self.path);
+        match (file.canonicalize(), self.top.canonicalize()) {
+            (Ok(real), Ok(top)) if !real.starts_with(&top) => {
+                let target = std::fs::read_link(&file).unwrap_or(real).display().to_string();
+                Err(Outside { path: self.path.clone(), target }.failure("the working tree"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn commit(&self, revision: &str) -> Result<String, Failure> {
@@ -114,50 +154,12 @@ impl Repository {
         Ok(String::from_utf8_lossy(&id).trim().to_owned())
     }
 
-    /// All regular files of a commit. Symbolic links are no templates and no plans.
-    fn blobs(&self, commit: &str, revision: &str) -> Result<Vec<Blob>, Failure> {
-        let listing =
-            git(&self.top, &["ls-tree", "-r", "-z", "--full-tree", commit], None).map_err(|f| unread(f, revision))?;
-        let text = String::from_utf8_lossy(&listing);
-        let blob = |entry: &str| {
-            let (head, path) = entry.split_once('\t')?;
-            let words: Vec<&str> = head.split(' ').collect();
-            let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-            let regular = words.first().is_some_and(|mode| mode.starts_with("100"));
-            (regular && inside).then(|| Blob { id: words.get(2).unwrap_or(&"").to_string(), path: path.to_owned() })
-        };
-        Ok(text.split('\0').filter_map(blob).collect())
-    }
-
-    /// What a comparison reads of them.
-    fn wanted<'b>(&self, blobs: &'b [Blob]) -> Vec<&'b Blob> {
-        let below = |folder: &str, path: &str| path.strip_prefix(folder).map(str::to_owned);
-        let is_file = blobs.iter().any(|blob| blob.path == self.path);
-        let own = if self.path.is_empty() { String::new() } else { format!("{}/", self.path) };
-        let plan = |path: &str| match below(&own, path) {
-            _ if is_file => path == self.path,
-            Some(rest) => super::sides::is_toml(path) && !rest.strip_prefix("plans/").unwrap_or(&rest).contains('/'),
-            None => false,
-        };
-        // As `compile` looks for them: beside the plan, or one folder up.
-        let folder = if is_file { parent(&self.path) } else { own.clone() };
-        let roots = [folder.clone(), parent(folder.trim_end_matches('/'))];
-        let beside = |path: &str| {
-            roots.iter().any(|root| {
-                below(root, path).is_some_and(|rest| {
-                    rest.starts_with("templates/") || rest.starts_with("sql/") && rest.matches('/').count() == 2
-                })
-            })
-        };
-        blobs.iter().filter(|blob| plan(&blob.path) || beside(&blob.path)).collect()
-    }
-
     /// Their bytes, by one process.
-    fn contents(&self, blobs: &[&Blob], revision: &str) -> Result<Vec<Vec<u8>>, Failure> {
+    fn contents(&self, blobs: &[String], revision: &str) -> Result<Vec<Vec<u8>>, Failure> {
         if blobs.is_empty() {
             return Ok(Vec::new());
         }
-        let ids: String = blobs.iter().map(|blob| format!("{}\n", blob.id)).collect();
+        let ids: String = blobs.iter().map(|id| format!("{id}\n")).collect();
         let answer = git(&self.top, &["cat-file", "--batch"], Some(&ids)).map_err(|f| unread(f, revision))?;
         let broken = || failed(Exit::Io, format!("git cat-file answered something unknown for `{revision}`"));
         let (mut at, mut contents) = (0, Vec::with_capacity(blobs.len()));
@@ -171,11 +173,6 @@ impl Repository {
         }
         Ok(contents)
     }
-}
-
-/// The folder of a path with `/` behind it; empty at the top.
-fn parent(path: &str) -> String {
-    path.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default()
 }
 
 /// Without `.` and `..`.
@@ -220,7 +217,7 @@ fn git(folder: &Path, words: &[&str], input: Option<&str>) -> Result<Vec<u8>, Fa
     ))
 }
 
-fn failed(exit: Exit, what: String) -> Failure {
+pub(super) fn failed(exit: Exit, what: String) -> Failure {
     Failure::new(exit, what).changed("nothing was changed")
 }
 

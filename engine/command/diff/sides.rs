@@ -1,6 +1,7 @@
 //! What the two words of `diff` name: a tree of files each, and in them the plans that are compared.
 
 use super::git::{self, Repository};
+use crate::command::folder::{is_toml, plans};
 use crate::event::{Exit, Failure};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -41,14 +42,6 @@ impl Tree {
     }
 }
 
-/// The ending of plans.
-const TOML: &str = "toml";
-
-/// Is it called like a plan?
-pub(super) fn is_toml(path: &str) -> bool {
-    Path::new(path).extension().is_some_and(|ending| ending == TOML)
-}
-
 /// What a word names.
 #[derive(Clone, Copy)]
 enum Word<'w> {
@@ -73,9 +66,11 @@ fn word(text: &str) -> Word<'_> {
 /// A word names nothing (2), or `git` cannot answer (1).
 pub(super) fn resolve(old: &str, new: &str) -> Result<(Tree, Tree), Failure> {
     match (word(old), word(new)) {
-        (Word::Other(range), _) if range.contains("..") && !is_toml(range) => between(range, new),
+        (Word::Other(range), _) if range.contains("..") && !is_toml(Path::new(range)) => between(range, new),
         (Word::Other(revision), Word::Path(path) | Word::Other(path)) => {
-            let old = blob(revision, path).map_err(|failure| not_there(failure, revision))?;
+            let repository = Repository::around(Path::new(path)).map_err(|failure| not_there(failure, revision))?;
+            let old = repository.take(revision).map_err(|failure| not_there(failure, revision))?.into();
+            repository.demand_inside()?;
             Ok((old, Tree { path: path.into(), taken: None }))
         }
         (old, new) => Ok((tree(old)?, tree(new)?)),
@@ -109,8 +104,13 @@ fn named(revision: &str, path: &str) -> Result<Tree, Failure> {
         .next("see", format!("git ls-tree -r --name-only {revision}")))
 }
 
-fn blob(revision: &str, path: &str) -> Result<Tree, Failure> {
-    Ok(Repository::around(Path::new(path))?.take(revision)?.into())
+/// What the next commit would change of a path: `HEAD` and the index.
+///
+/// # Errors
+/// There is no repository or no commit, or no such path in either (2); `git` cannot answer (1).
+pub(super) fn staged(path: &str) -> Result<(Tree, Tree), Failure> {
+    let repository = Repository::around(Path::new(path))?;
+    Ok((repository.take("HEAD")?.into(), repository.take_staged()?.into()))
 }
 
 impl From<(PathBuf, git::Taken)> for Tree {
@@ -136,7 +136,7 @@ fn nothing(text: &str) -> Failure {
 
 /// The first word was neither a file nor, as it turned out, a revision.
 fn not_there(failure: Failure, text: &str) -> Failure {
-    if failure.exit == Exit::Usage && is_toml(text) { nothing(text) } else { failure }
+    if failure.exit == Exit::Usage && is_toml(Path::new(text)) { nothing(text) } else { failure }
 }
 
 /// Plans of both sides: one pair for two files, pairs by name for two folders.
@@ -174,12 +174,4 @@ pub(super) fn pairs(old: &Tree, new: &Tree) -> Result<Vec<Pair>, Failure> {
             .next("write", "a folder with *.toml, or with plans/"));
     }
     Ok(pairs)
-}
-
-/// `*.toml` of a folder's `plans/`, or of the folder itself.
-fn plans(folder: &Path) -> Vec<PathBuf> {
-    let inner = folder.join("plans");
-    let folder = if inner.is_dir() { &inner } else { folder };
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(|path| path.is_file() && path.extension().is_some_and(|ending| ending == TOML)).collect()
 }

@@ -1,7 +1,7 @@
 //! What is drawn, whatever it is drawn as: stages and needs, and what became of each.
 
 use crate::compile::Workflow;
-use crate::review::{Review, Risk};
+use crate::review::{Class, Review, Risk};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of a stage or a need.
@@ -81,7 +81,7 @@ pub(super) struct Picture {
 impl Picture {
     /// A plan as it is.
     pub(super) fn of(workflow: &Workflow) -> Picture {
-        Picture::between(None, Some(workflow), &BTreeMap::new(), false)
+        Picture::between(None, Some(workflow), &BTreeMap::new(), None)
     }
 
     /// A plan beside what it was.
@@ -96,16 +96,23 @@ impl Picture {
         }
         let stageless = review.findings.iter().filter(|finding| finding.stage.is_none() && finding.risk != Risk::None);
         let beside = stageless.fold((0, false), |(count, risky), f| (count + 1, risky || f.risk == Risk::Raised));
-        Picture { beside, ..Picture::between(before, after, &risks, true) }
+        let renamed = review.findings.iter().filter(|finding| finding.class == Class::Renamed);
+        let names: BTreeMap<&str, &str> =
+            renamed.filter_map(|f| Some((f.old.as_deref()?, f.new.as_deref()?))).collect();
+        Picture { beside, ..Picture::between(before, after, &risks, Some(&names)) }
     }
 
     fn between(
         before: Option<&Workflow>,
         after: Option<&Workflow>,
         risks: &BTreeMap<&str, Risk>,
-        compared: bool,
+        names: Option<&BTreeMap<&str, &str>>,
     ) -> Picture {
+        let compared = names.is_some();
+        // What only has another name is there on both sides.
+        let now = |name| names.and_then(|names| names.get(name)).copied().unwrap_or(name);
         let (old, new) = (before.map(stages).unwrap_or_default(), after.map(stages).unwrap_or_default());
+        let old: Vec<(&str, String)> = old.into_iter().map(|(name, does)| (now(name), does)).collect();
         let was: BTreeSet<&str> = old.iter().map(|(name, _)| *name).collect();
         let is: BTreeSet<&str> = new.iter().map(|(name, _)| *name).collect();
         let kept = |name: &str| match risks.get(name) {
@@ -122,6 +129,7 @@ impl Picture {
         let nodes: Vec<Node> = there.chain(gone).collect();
         let at: BTreeMap<&str, usize> = nodes.iter().enumerate().map(|(at, node)| (node.name.as_str(), at)).collect();
         let (had, has) = (before.map(needs).unwrap_or_default(), after.map(needs).unwrap_or_default());
+        let had: BTreeSet<(&str, &str)> = had.into_iter().map(|(from, to)| (now(from), now(to))).collect();
         let mut edges: Vec<(usize, usize, Mark)> = has
             .union(&had)
             .map(|(from, to)| {

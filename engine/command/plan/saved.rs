@@ -1,13 +1,13 @@
 //! A preview that is kept, and held against what would run later: `plan -o FILE`, `apply FILE`.
 
 use super::preview::{self, Preview};
+use crate::aside::{self, Aside};
 use crate::command::PlanArgs;
 use crate::compile::Workflow;
 use crate::digest;
 use crate::event::{Exit, Failure, Identity};
 use crate::run;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::Path;
 
 /// What a file begins with; the digest follows, then the preview itself.
@@ -25,12 +25,7 @@ pub(super) fn write(path: &Path, preview: &Preview) -> Result<(), Failure> {
     let lost = |error: std::io::Error| {
         Failure::new(Exit::Io, format!("{} cannot be written: {error}", path.display())).changed("nothing was changed")
     };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Mode 0600 from the start.
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(lost)?;
-    file.write_all(whole.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(lost)?;
-    file.persist(path).map_err(|error| lost(error.error))?;
-    Ok(())
+    aside::write(path, whole.as_bytes(), aside::PRIVATE).and_then(Aside::put).map_err(lost)
 }
 
 /// Reads a kept preview; `None`: this is something else, a plan most likely. No TOML begins with a brace.
