@@ -112,17 +112,9 @@ work_off() {
 plan() {
     local folder=$work/$2
     mkdir -p "$folder/plans"
-    cat >"$folder/plans/bench.toml" <<TOML
-engine = 1
-plan.name = "bench"
-[target.production]
-url = "env:BENCH_PRODUCTION_URL"
-access = "read"
-[target.clone]
-clone_of = "production"
-database = "$TARGET"
-url = "env:BENCH_CLONE_URL"
-maker_url = "env:BENCH_MAKER_URL"
+    {
+        targets "$TARGET"
+        cat <<TOML
 ${3:-}
 [stage.clone]
 kind = "clone"
@@ -132,6 +124,7 @@ no_guard = "a benchmark"
 method = "$CLONE_METHOD"
 jobs = $JOBS
 TOML
+    } >"$folder/plans/bench.toml"
 }
 
 apply() {

@@ -17,7 +17,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export TIMED_LOG=$work/log TIMED_CPU=1
 
-die() { echo "bench: $*" >&2; exit 1; }
+. tests/bench/common.sh
 
 # A plan of form $1 in folder $2: a clone, and stages in a chain; the bound of the middle one is $3.
 #   plain   one INSERT of one template that all share
@@ -28,17 +28,8 @@ plan() {
     echo 'INSERT INTO public.n (v) VALUES (1);' >"$2/templates/bench/one.sql"
     echo 'DELETE FROM public.n WHERE v = 1;' >"$2/templates/bench/back.sql"
     {
+        targets bench_target
         cat <<TOML
-engine = 1
-plan.name = "bench"
-[target.production]
-url = "env:BENCH_PRODUCTION_URL"
-access = "read"
-[target.clone]
-clone_of = "production"
-database = "bench_target"
-url = "env:BENCH_CLONE_URL"
-maker_url = "env:BENCH_MAKER_URL"
 [probe.rows]
 on = "clone"
 sql = "SELECT count(*) AS rows FROM public.n"
@@ -71,9 +62,6 @@ TOML
         }'
     } >"$2/plans/bench.toml"
 }
-
-median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-verdict() { awk -v is="$1" -v goal="$2" 'BEGIN { print is <= goal ? "reached" : "not reached" }'; }
 
 # A row of the table: form $1, called $2.
 row() {

@@ -24,8 +24,7 @@ only=${MEASURES:-}
 logs=$PWD/target/bench
 results=$logs/results.tsv
 
-die() { echo "bench: $*" >&2; exit 1; }
-
+. tests/bench/common.sh
 . tests/bench/server.sh
 . tests/bench/databases.sh
 . tests/bench/measures.sh

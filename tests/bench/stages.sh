@@ -18,8 +18,7 @@ OUT=${OUT:-docs/benchmarks-stages.md}
 tools=$PWD/tests/bench
 logs=$PWD/target/bench-stages
 
-die() { echo "bench: $*" >&2; exit 1; }
-
+. tests/bench/common.sh
 . tests/bench/server.sh
 
 # A plan in folder $1: a clone, and $2 stages in a chain that each insert one row.
@@ -27,17 +26,8 @@ plan() {
     mkdir -p "$1/plans" "$1/templates/bench"
     echo 'INSERT INTO public.n (v) VALUES (1);' >"$1/templates/bench/one.sql"
     {
+        targets bench_target
         cat <<TOML
-engine = 1
-plan.name = "bench"
-[target.production]
-url = "env:BENCH_PRODUCTION_URL"
-access = "read"
-[target.clone]
-clone_of = "production"
-database = "bench_target"
-url = "env:BENCH_CLONE_URL"
-maker_url = "env:BENCH_MAKER_URL"
 [stage.clone]
 kind = "clone"
 on = "clone"
@@ -89,8 +79,6 @@ print(f"{sorted(took)[100] * 1000:.2f}")
 PY
 }
 
-median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-
 rm -rf "$logs"
 mkdir -p "$logs"
 find_programs
@@ -139,7 +127,6 @@ sync=$(median <"$work/sync")
 chain=$(median <"$work/chain") bare=$(median <"$work/bare")
 check=$(median <"$work/check") rss=$(awk '{ print $2 }' "$work/check" | median)
 resume=$(median <"$work/resume") resume_rss=$(awk '{ print $2 }' "$work/resume" | median)
-verdict() { awk -v is="$1" -v goal="$2" 'BEGIN { print is == "" ? "not measured" : is <= goal ? "reached" : "not reached" }'; }
 mkdir -p "$(dirname "$OUT")"
 cat >"$OUT" <<TEXT
 # What a stage costs
