@@ -36,7 +36,7 @@ lint:
 	$(CARGO) clippy --locked --all-targets --features crash-points -- -D warnings
 
 test: setup fmt lint
-	$(CARGO) test --locked --features crash-points
+	$(CARGO) test --locked --features crash-points --no-fail-fast
 
 test-matrix:
 	@CARGO='$(CARGO)' sh tests/matrix/run.sh
