@@ -166,6 +166,61 @@ fn every_snapshot_has_its_pair() {
     assert!(orphans.is_empty(), "snapshots without a pair: {orphans:?}");
 }
 
+/// Stages, rejects, cases and targets may be called like keys: nothing is hidden by it, in any pair.
+#[test]
+fn names_that_are_keys_hide_nothing() {
+    let keys = |dir: &Path| {
+        let plan = fs::read_to_string(dir.join(PLAN)).expect("the plan");
+        let renames = [
+            ("stage.seed", "stage.refuse"),
+            ("\"seed\"", "\"refuse\""),
+            ("reject.owner", "reject.rollback"),
+            ("refuse.unknown", "refuse.traffic"),
+            ("refuse.twice", "refuse.sql"),
+            ("target.production", "target.refuse"),
+            ("\"production\"", "\"refuse\""),
+        ];
+        let plan = renames.iter().fold(plan, |plan, (name, key)| plan.replace(name, key));
+        fs::write(dir.join(PLAN), plan).expect("the plan");
+    };
+    for pair in pairs() {
+        let plain = (side(&[]), side(&pair.edits));
+        let said = compared((plain.0.path(), &compiled(plain.0.path())), (plain.1.path(), &compiled(plain.1.path())));
+        keys(plain.0.path());
+        keys(plain.1.path());
+        let now = compared((plain.0.path(), &compiled(plain.0.path())), (plain.1.path(), &compiled(plain.1.path())));
+        let count = |review: &Review| (review.exit().code(), review.findings.len());
+        assert_eq!(count(&said), count(&now), "{}: {:#?}", pair.name, now.findings);
+    }
+}
+
+/// What two stages that need each other not write, a packet runs in the order of the file: that is told when it changes.
+#[test]
+fn a_packet_in_another_order_is_told() {
+    let stage = |name: &str| {
+        format!(
+            "[stage.{name}]\non = \"clone\"\nneeds = [\"look\"]\nno_guard = \"none\"\nfile = \"base/tidy.sql\"\n\
+             no_rollback = \"nothing is lost\"\nwrites.{name} = 1\n"
+        )
+    };
+    let both = |first: &str, second: &str| {
+        let dir = side(&[]);
+        let plan = fs::read_to_string(dir.path().join(PLAN)).expect("the plan");
+        let plan = plan.replace("expires = \"7d\"", "expires = \"7d\"\nparallel = true");
+        let plan = plan.replace("[stage.seal]", &format!("{}{}[stage.seal]", stage(first), stage(second)));
+        let plan = plan.replace("of = [\"seed\"]", "of = [\"seed\", \"x\", \"y\"]");
+        let plan = plan.replace("needs = [\"tidy\"]", "needs = [\"tidy\", \"x\", \"y\"]");
+        fs::write(dir.path().join(PLAN), plan).expect("the plan");
+        dir
+    };
+    let (old, new) = (both("x", "y"), both("y", "x"));
+    let review = compared((old.path(), &compiled(old.path())), (new.path(), &compiled(new.path())));
+    assert_eq!(told(&review), "21 changed stage.seal.of");
+    let found = &review.findings[0];
+    assert_eq!((found.old.as_deref(), found.new.as_deref()), (Some("seed, x, y"), Some("seed, y, x")));
+    assert!(review.remarks.iter().any(|remark| remark.contains("approvals")), "{:?}", review.remarks);
+}
+
 /// Every pair of edits at once: whatever two plans are, what is said of them obeys the laws.
 #[test]
 fn two_changes_at_once_are_both_told() {

@@ -146,12 +146,18 @@ fn what_is_no_plan_is_an_invalid_plan() {
     std::fs::write(bench.home().join("plans/garbage.toml"), garbage).expect("a file");
     bench.write("plans/empty.toml", "");
     std::fs::create_dir(bench.home().join("plans/folder.toml")).expect("a folder");
-    for (plan, said) in [("garbage", "UTF-8"), ("empty", "engine"), ("folder", "directory"), ("absent", "absent.toml")]
-    {
+    for (plan, said) in [("garbage", "UTF-8"), ("empty", "engine"), ("absent", "absent.toml")] {
         let plan = format!("plans/{plan}.toml");
         for verb in ["check", "apply", "plan", "render"] {
             bench.engine(&[verb, &plan]).expect(10).says(&[&plan, said]);
         }
+    }
+    // To those that take folders it is one without a plan.
+    let folder = "plans/folder.toml";
+    for (verb, code, said) in
+        [("check", 2, "no plan in"), ("render", 2, "no plan in"), ("apply", 10, "directory"), ("plan", 10, "directory")]
+    {
+        bench.engine(&[verb, folder]).expect(code).says(&[folder, said]);
     }
     nothing_was_made(&bench);
 }

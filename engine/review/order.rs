@@ -1,6 +1,7 @@
 //! Which stages lost their order when `needs` changed. A need that is gone raises the risk only where a pair of stages
-//! that had an order has none now.
+//! that had an order has none now, or the other one. And in which order a packet runs what it carries.
 
+use super::reach::carried;
 use super::renamed::Names;
 use super::section::Section;
 use super::{Class, Finding, Risk};
@@ -12,16 +13,38 @@ const NAMED: usize = 20;
 /// A stage and those it followed and follows no longer.
 struct Lost<'w> {
     stage: &'w str,
-    /// The first of them, in the order of the file.
+    /// Without any order now.
+    free: Several<'w>,
+    /// They follow it now.
+    turned: Several<'w>,
+}
+
+/// The first few of many stages, in the order of the file.
+#[derive(Default)]
+struct Several<'w> {
     first: Vec<&'w str>,
     count: usize,
 }
 
-impl Lost<'_> {
-    fn line(&self) -> String {
+impl<'w> Several<'w> {
+    fn add(&mut self, stage: &'w str) {
+        self.count += 1;
+        self.first.extend((self.count <= NAMED).then_some(stage));
+    }
+
+    fn words(&self) -> String {
         let mut words: Vec<String> = self.first.iter().map(|stage| format!("`{stage}`")).collect();
         words.extend((self.count > NAMED).then(|| format!("{} more", self.count - NAMED)));
-        format!("`{}` may now start before {} ended", self.stage, words.join(", "))
+        words.join(", ")
+    }
+}
+
+impl Lost<'_> {
+    fn lines(&self) -> Vec<String> {
+        let line = |stages: &Several<'_>, words: String| (stages.count > 0).then_some(words);
+        let turned = line(&self.turned, format!("`{}` now runs before {}", self.stage, self.turned.words()));
+        let free = line(&self.free, format!("`{}` may now start before {} ended", self.stage, self.free.words()));
+        turned.into_iter().chain(free).collect()
     }
 }
 
@@ -35,10 +58,10 @@ pub(super) fn explain(old: &Workflow, new: &Workflow, names: &Names, findings: &
     let lost = unordered(old, new, names);
     let of = |finding: &Finding| lost.iter().find(|lost| finding.stage.as_deref() == Some(lost.stage));
     for finding in &mut told {
-        finding.notes.push(match of(finding) {
-            Some(lost) => lost.line(),
-            None => "every pair of stages that had an order still has it".to_owned(),
-        });
+        match of(finding) {
+            Some(lost) => finding.notes.extend(lost.lines()),
+            None => finding.notes.push("every pair of stages that had an order still has it".to_owned()),
+        }
         if of(finding).is_some() {
             finding.risk = Risk::Raised;
         }
@@ -53,7 +76,7 @@ pub(super) fn explain(old: &Workflow, new: &Workflow, names: &Names, findings: &
     };
     if let (Some(first), false) = (first, further.is_empty()) {
         first.risk = Risk::Raised;
-        first.notes.extend(further.iter().take(NAMED).map(|lost| lost.line()));
+        first.notes.extend(further.iter().take(NAMED).flat_map(|lost| lost.lines()));
         let more = further.len().saturating_sub(NAMED);
         first.notes.extend((more > 0).then(|| format!("and {more} more stages lost an order")));
     }
@@ -66,17 +89,60 @@ fn unordered<'w>(old: &'w Workflow, new: &Workflow, names: &'w Names) -> Vec<Los
         .filter_map(|(at, stage)| Some((at, new.index(now(&stage.name.value))?, now(&stage.name.value))))
         .collect();
     let lost = |(old_at, new_at, stage): &(usize, usize, &'w str)| {
-        let mut lost = Lost { stage, first: Vec::new(), count: 0 };
+        let mut lost = Lost { stage, free: Several::default(), turned: Several::default() };
         for (old_other, new_other, other) in &both {
-            let unordered = old.plan.graph.upstream(*old_at, *old_other)
-                && !new.plan.graph.upstream(*new_at, *new_other)
-                && !new.plan.graph.upstream(*new_other, *new_at);
-            if unordered {
-                lost.count += 1;
-                lost.first.extend((lost.count <= NAMED).then_some(*other));
+            if !old.plan.graph.upstream(*old_at, *old_other) || new.plan.graph.upstream(*new_at, *new_other) {
+                continue;
+            }
+            if new.plan.graph.upstream(*new_other, *new_at) {
+                lost.turned.add(other);
+            } else {
+                lost.free.add(other);
             }
         }
         lost
     };
-    both.iter().map(lost).filter(|lost| lost.count > 0).collect()
+    both.iter().map(lost).filter(|lost| lost.free.count + lost.turned.count > 0).collect()
+}
+
+/// Packets that would run in another order what they carried before: by needs, or because stages without an order among
+/// them run in that of the file.
+pub(super) fn packets(old: &Workflow, new: &Workflow, names: &Names, findings: &mut Vec<Finding>) {
+    let now = |name: &str| names.get(name).map_or(name, String::as_str).to_owned();
+    for packet in new.plan.stages.iter().filter(|stage| stage.kind.value == "packet") {
+        let name = &packet.name.value;
+        let Some(was) = old.plan.stages.iter().find(|stage| now(&stage.name.value) == *name) else { continue };
+        let (before, after) = (carried(was), carried(packet));
+        let before: Vec<String> = in_order(old, |stage| before.contains(stage)).iter().map(|s| now(s)).collect();
+        let after = in_order(new, |stage| after.contains(stage));
+        let both = |these: &[String], others: &[String]| -> Vec<String> {
+            these.iter().filter(|stage| others.contains(stage)).cloned().collect()
+        };
+        let (old_order, new_order) = (both(&before, &after), both(&after, &before));
+        if old_order == new_order {
+            continue;
+        }
+        findings.push(Finding {
+            risk: Risk::Raised,
+            class: Class::Changed,
+            what: "order in the packet",
+            address: format!("stage.{name}.of"),
+            stage: Some(name.clone()),
+            old: Some(old_order.join(", ")),
+            new: Some(new_order.join(", ")),
+            old_place: Some(was.name.place.shown()),
+            new_place: Some(packet.name.place.shown()),
+            notes: vec!["what has no order by its needs runs in that of the file".to_owned()],
+            diff: None,
+            section: Section::Sql,
+            rank: Section::Sql,
+        });
+    }
+}
+
+/// Stages in the order in which they run.
+fn in_order(workflow: &Workflow, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let stages = &workflow.plan.stages;
+    let names = workflow.plan.graph.order().iter().map(|at| &stages[*at].name.value);
+    names.filter(|name| wanted(name)).cloned().collect()
 }

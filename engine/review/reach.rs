@@ -65,13 +65,22 @@ fn gathered(
     kept
 }
 
+/// Is it a probe or a variable that means something else now? A bound that is gone lets more through, and a default that is
+/// new is taken where somebody was asked.
+fn touched(finding: &Finding) -> bool {
+    let key = finding.address.split('.').nth(2).unwrap_or_default();
+    match (finding.section, finding.class) {
+        (Section::Probe | Section::Var, Class::Changed) => true,
+        (Section::Var, Class::Removed) => matches!(key, "min" | "max"),
+        (Section::Var, Class::Added) => key == "default",
+        _ => false,
+    }
+}
+
 /// Says who reads a probe or a variable that changed. What nobody reads raises no risk.
 pub(super) fn note(new: &Workflow, findings: &mut [Finding]) {
-    let touched = |finding: &&mut Finding| {
-        matches!(finding.section, Section::Probe | Section::Var) && finding.class == Class::Changed
-    };
     let mut readers: Option<BTreeMap<String, BTreeSet<String>>> = None;
-    for finding in findings.iter_mut().filter(touched) {
+    for finding in findings.iter_mut().filter(|finding| touched(finding)) {
         let readers = readers.get_or_insert_with(|| read_by(new));
         let owner = finding.address.split('.').take(2).collect::<Vec<_>>().join(".");
         let mut who: BTreeSet<String> = readers.get(&owner).cloned().unwrap_or_default();
@@ -82,9 +91,10 @@ pub(super) fn note(new: &Workflow, findings: &mut [Finding]) {
             finding.risk = Risk::Differs;
             finding.notes.push("nothing reads it".to_owned());
         } else {
+            finding.risk = Risk::Raised;
             if finding.section == Section::Probe {
-                let read = |what: &str| who.iter().any(|address| address.contains(what));
-                let ranks = [(".gate.", Section::Gate), (".guard.", Section::Guard), (".ensure.", Section::Ensure)];
+                let read = |what: &str| who.iter().any(|address| address.split('.').nth(2) == Some(what));
+                let ranks = [("gate", Section::Gate), ("guard", Section::Guard), ("ensure", Section::Ensure)];
                 let highest = ranks.into_iter().find(|(what, _)| read(what));
                 finding.rank = highest.map_or(finding.rank, |(_, rank)| rank);
             }
@@ -122,27 +132,33 @@ fn read_by(workflow: &Workflow) -> BTreeMap<String, BTreeSet<String>> {
         add(&format!("stage.{name}.ensure"), stage.ensures());
         add(&format!("stage.{name}"), stage.other_checks());
     }
+    for work in workflow.stages.iter().filter_map(|stage| stage.work()) {
+        for probe in &work.monotonic {
+            let reader = format!("stage.{}.monotonic", work.stage);
+            readers.entry(format!("probe.{probe}")).or_default().insert(reader);
+        }
+    }
     readers
 }
 
-/// Probes, targets, keys of kinds and templates whose text names a variable.
+/// Probes, targets, keys of kinds and templates whose text names a variable, or reads it as a setting.
 fn standing(workflow: &Workflow, var: &str) -> Vec<String> {
     let plan = &workflow.plan;
-    let probes = plan.probes.iter().filter(|probe| in_braces(&probe.sql.value, var));
+    let setting = format!("engine.var.{var}");
+    let names = |text: &str| in_braces(text, var) || text.contains(&setting);
+    let probes = plan.probes.iter().filter(|probe| names(&probe.sql.value));
     let mut found: Vec<String> = probes.map(|probe| format!("probe.{}.sql", probe.name.value)).collect();
-    let named = plan.targets.iter().filter(|t| t.database.as_ref().is_some_and(|d| in_braces(&d.value, var)));
+    let named = plan.targets.iter().filter(|t| t.database.as_ref().is_some_and(|d| names(&d.value)));
     found.extend(named.map(|target| format!("target.{}.database", target.name.value)));
     for stage in &plan.stages {
         let said = stage.body.leaves().into_iter().filter(|leaf| match &leaf.value {
-            LeafValue::Text(text) => in_braces(text, var),
+            LeafValue::Text(text) => names(text),
             _ => false,
         });
         found.extend(said.map(|leaf| format!("stage.{}.{}", stage.name.value, leaf.shown)));
     }
     let templates = workflow.files.iter().filter(|(name, _)| name.starts_with("templates/"));
-    found.extend(
-        templates.filter(|(_, bytes)| in_braces(&String::from_utf8_lossy(bytes), var)).map(|(name, _)| name.clone()),
-    );
+    found.extend(templates.filter(|(_, bytes)| names(&String::from_utf8_lossy(bytes))).map(|(name, _)| name.clone()));
     found
 }
 

@@ -63,9 +63,15 @@ fn said_elsewhere(address: &str, before: &Facts<'_>, after: &Facts<'_>) -> bool 
     if both(address) {
         return false;
     }
-    let key = address.strip_suffix(".sql").filter(|key| key.ends_with(".rollback") || key.ends_with(".traffic"));
-    let case = address.contains(".refuse.").then(|| address.rsplit_once('.')).flatten();
-    key.is_some() || case.is_some_and(|(case, _)| !both(&format!("{case}.error")))
+    // By place, not by word: stages, rejects and tables may be called like keys.
+    let parts: Vec<&str> = address.split('.').collect();
+    match parts.as_slice() {
+        ["stage", _, "rollback" | "traffic", "sql"] => true,
+        ["stage", stage, "reject", reject, "refuse", case, _] => {
+            !both(&format!("stage.{stage}.reject.{reject}.refuse.{case}.error"))
+        }
+        _ => false,
+    }
 }
 
 /// The table. `None`: no meaning changed.

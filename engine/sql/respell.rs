@@ -11,7 +11,7 @@ pub fn plain_words(text: &str) -> String {
 /// Words and signs of a tree, joined by single blanks where a blank can matter.
 ///
 /// A blank between two signs can (`- -1`, `! =`), and so can one between two words; beside a bracket none does.
-/// Two strings are one when a line ends between them, so that the line end is kept.
+/// Two strings are one when a line ends between them, so that the line end is kept. And `u & 'y'` is not the string `u&'y'`.
 pub(super) fn words_of(node: &SyntaxNode) -> String {
     let mut out = String::new();
     let (mut last, mut blank, mut line) = (Side::Start, false, false);
@@ -23,7 +23,9 @@ pub(super) fn words_of(node: &SyntaxNode) -> String {
             continue;
         }
         let side = Side::of(token.kind(), text);
-        if blank && side == last && side != Side::Bracket {
+        if text == "&" && last == Side::Word && out.ends_with('u') {
+            out.push(' ');
+        } else if blank && side == last && side != Side::Bracket {
             out.push(if line && side == Side::Text { '\n' } else { ' ' });
         } else if blank && matches!((last, side), (Side::Word, Side::Text) | (Side::Text, Side::Word)) {
             out.push(' ');
@@ -85,6 +87,8 @@ mod tests {
             ("a <> \"X\"", "a <> \"x\""),
             ("a ! = 1", "a != 1"),
             ("a - -1", "a --1"),
+            ("a = u & 'y'", "a = u&'y'"),
+            ("a = u &'y'", "a = U&'y'"),
             ("SELECT 'a'\n'b'", "SELECT 'a' 'b'"),
             ("a b", "ab"),
             ("f('a --b')", "f('a')"),

@@ -7,6 +7,7 @@ use super::parse::{is_trivia, tokens, with_tree};
 use super::respell::{plain_words, words_of};
 use squawk_syntax::{SyntaxKind, SyntaxNode};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// How a new predicate stands to the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +36,28 @@ pub fn weigh(old: &str, new: &str) -> Weight {
     let covers = |wide: &[Vec<Condition>], narrow: &[Vec<Condition>]| {
         narrow.iter().all(|narrow| wide.iter().any(|wide| wide.iter().all(|one| follows(narrow, one))))
     };
+    // What is read and has no reading stops the stage, wherever it stands, and what is not understood here may fail: who
+    // leaves one out lets more start.
+    let (before, after) = (read(&old), read(&new));
     match (covers(&new, &old), covers(&old, &new)) {
+        (_, true) if !before.is_subset(&after) => Weight::Undecided,
+        (true, true) if before != after => Weight::Tightened,
         (true, true) => Weight::Equal,
         (true, false) => Weight::Loosened,
         (false, true) => Weight::Tightened,
         (false, false) => Weight::Undecided,
     }
+}
+
+/// What is compared with constants, and conditions of another form.
+fn read(alternatives: &[Vec<Condition>]) -> BTreeSet<&str> {
+    let conditions = alternatives.iter().flatten();
+    conditions
+        .map(|one| match one {
+            Condition::Test(left, _) => left.as_str(),
+            Condition::Whole(words) => words.as_str(),
+        })
+        .collect()
 }
 
 /// Would the predicate pass with these readings, each the text of a value? `None`: that cannot be told here.
