@@ -263,6 +263,34 @@ fn folders_are_paired_by_name_and_a_plan_on_one_side_is_new_or_gone() {
     schema::valid(&serde_json::from_str(&json.out).expect("one document"));
 }
 
+/// Nothing in a folder that is called like a plan is passed over in silence.
+#[test]
+fn what_is_no_plan_in_a_folder_and_what_lies_below_it_is_said() {
+    let repository = Repository::new();
+    fs::create_dir(repository.path("plans/sub")).expect("a folder");
+    fs::copy(repository.path("plans/hello.toml"), repository.path("plans/sub/other.toml")).expect("a plan");
+    let note = |words: &[&str], said: &str| {
+        let ended = repository.engine(words);
+        assert!(ended.code == 0 && ended.err.contains(said), "{words:?}: {}", ended.err);
+    };
+    note(&["check", "plans"], "note: subfolders are not looked at: `plans/sub/other.toml`");
+    note(&["diff", "HEAD", "plans"], "note: subfolders are not looked at: `plans/sub/other.toml`");
+    repository.commit();
+    note(&["diff", "HEAD~1..HEAD", "plans"], "note: subfolders are not looked at: `HEAD:plans/sub/other.toml`");
+    // An editor's mark is no plan.
+    std::os::unix::fs::symlink("me@here.1", repository.path("plans/.#hello.toml")).expect("a link");
+    note(&["check", "plans"], "subfolders");
+    std::os::unix::fs::symlink("nowhere.toml", repository.path("plans/z.toml")).expect("a link");
+    let check = repository.engine(&["check", "plans"]);
+    assert!(check.code == 10 && check.err.contains("there is no file `plans/z.toml`"), "{}", check.err);
+    assert_eq!(check.out.lines().count(), 4, "{}", check.out);
+    let diff = repository.engine(&["diff", "HEAD", "plans"]);
+    assert!(diff.code == 10 && diff.err.contains("the new side does not compile: plans/z.toml"), "{}", diff.err);
+    repository.commit();
+    let diff = repository.engine(&["diff", "HEAD~1..HEAD", "plans"]);
+    assert!(diff.code == 10 && diff.err.contains("there is no file `HEAD:plans/z.toml`"), "{}", diff.err);
+}
+
 #[test]
 fn a_side_that_does_not_compile_is_named_with_all_that_is_wrong() {
     let repository = Repository::new();
@@ -391,4 +419,27 @@ fn what_is_staged_is_compared_with_the_commit() {
     repository.git(&["restore", "--staged", "--worktree", PLAN]);
     let none = repository.engine(&["diff", "--staged", PLAN]);
     assert_eq!((none.code, none.out.contains("no difference")), (0, true), "{}", none.err);
+}
+
+/// A merge conflict leaves neither side in the index; a template's is as bad as a plan's.
+#[test]
+fn a_conflict_is_named_where_it_is() {
+    for file in ["plans/hello.toml", "templates/clone_a_to_g/a_seed.sql"] {
+        let repository = Repository::new();
+        repository.git(&["checkout", "--quiet", "-b", "other"]);
+        let text = fs::read_to_string(repository.path(file)).expect("a file");
+        fs::write(repository.path(file), format!("-- one\n{text}")).expect("a file");
+        repository.commit();
+        repository.git(&["checkout", "--quiet", "main"]);
+        fs::write(repository.path(file), format!("-- two\n{text}")).expect("a file");
+        repository.commit();
+        let merge = Command::new("git")
+            .current_dir(repository.path("."))
+            .args(["-c", "user.name=a", "-c", "user.email=a", "merge", "other"])
+            .output();
+        assert!(!merge.expect("git").status.success(), "{file}: no conflict");
+        let ended = repository.engine(&["diff", "--staged", "plans"]);
+        let said = format!("`{file}` has a merge conflict in the index");
+        assert!(ended.code == 2 && ended.err.contains(&said), "{file}: {} {}", ended.code, ended.err);
+    }
 }

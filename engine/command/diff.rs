@@ -8,7 +8,7 @@ mod listing;
 mod past;
 mod sides;
 
-use super::folder::variables;
+use super::folder::{tell_below, variables};
 use super::{PlanArgs, given, print, tell};
 use crate::compile::{self, Ahead, Given, Workflow};
 use crate::diag::Diagnostics;
@@ -99,6 +99,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         None => sides::staged(&args.old)?,
     };
     let pairs = sides::pairs(&old, &new)?;
+    tell_below(&sides::below(&old, &new));
     let mut given = given(&args.vars)?;
     // Both sides mean the same day, also at midnight.
     given.date.get_or_insert_with(crate::clock::today);

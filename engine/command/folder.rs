@@ -1,6 +1,6 @@
 //! A folder that stands for the plans in it: `check plans/`, `render .`, and both sides of `diff`.
 
-use super::{PlanArgs, given};
+use super::{PlanArgs, given, tell};
 use crate::compile::Given;
 use crate::event::{Exit, Failure};
 use crate::plan;
@@ -14,14 +14,60 @@ pub(super) fn is_toml(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == TOML)
 }
 
-/// `*.toml` of a folder's `plans/`, or of the folder itself, by name.
-pub(super) fn plans(folder: &Path) -> Vec<PathBuf> {
-    let inner = folder.join("plans");
-    let folder = if inner.is_dir() { &inner } else { folder };
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut plans: Vec<PathBuf> = entries.filter(|path| path.is_file() && is_toml(path)).collect();
+/// `*.toml` of a folder's `plans/`, or of the folder itself, by name; of a folder that is not there none. What is called like a
+/// plan and cannot be read, a broken link say, is among them: who reads it says what is wrong.
+///
+/// # Errors
+/// The folder cannot be read (1).
+pub(super) fn plans(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let folder = held(folder);
+    let unread = |e: std::io::Error| {
+        Failure::new(Exit::Io, format!("the folder `{}` cannot be read: {e}", folder.display()))
+            .changed("nothing was changed")
+            .next("look", "at its owner and mode")
+    };
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let entries: Vec<_> = std::fs::read_dir(&folder).and_then(Iterator::collect).map_err(unread)?;
+    let paths = entries.into_iter().filter(|entry| !is_mark(&entry.file_name())).map(|entry| entry.path());
+    let mut plans: Vec<PathBuf> = paths.filter(|path| is_toml(path) && !path.is_dir()).collect();
+    plans.sort();
+    Ok(plans)
+}
+
+/// What lies one folder below and is called like a plan, by name. Nobody looks at it.
+pub(super) fn below(folder: &Path) -> Vec<PathBuf> {
+    let inside = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let others = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(may_hold_plans);
+    let folders = inside(&held(folder)).filter(others).filter(|path| path.is_dir());
+    let mut plans: Vec<PathBuf> = folders.flat_map(|path| inside(&path).filter(|path| is_toml(path))).collect();
     plans.sort();
     plans
+}
+
+/// Could somebody mean the plans in a folder of this name to be looked at?
+pub(super) fn may_hold_plans(name: &str) -> bool {
+    !name.starts_with('.') && !["templates", "sql"].contains(&name)
+}
+
+/// Says that plans in subfolders were not looked at, if there are any.
+pub(super) fn tell_below(plans: &[String]) {
+    if let [first, others @ ..] = plans {
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        tell(&format!("note: subfolders are not looked at: `{first}`{more}; name the folder itself\n"));
+    }
+}
+
+/// Where the plans of a folder lie.
+fn held(folder: &Path) -> PathBuf {
+    let inner = folder.join("plans");
+    if inner.is_dir() { inner } else { folder.to_owned() }
+}
+
+/// The link to nowhere by which an editor marks a file that is being edited.
+fn is_mark(name: &std::ffi::OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with(".#"))
 }
 
 /// The variables that a plan declares; of one that cannot be read none. Not asked where none is given.
@@ -42,7 +88,8 @@ pub(super) fn spread(args: &PlanArgs) -> Result<Vec<(PlanArgs, Given)>, Failure>
     if !args.plan.is_dir() {
         return Ok(vec![(args.clone(), given)]);
     }
-    let plans = plans(&args.plan);
+    let plans = plans(&args.plan)?;
+    tell_below(&below(&args.plan).iter().map(|path| path.display().to_string()).collect::<Vec<_>>());
     if plans.is_empty() {
         return Err(Failure::new(Exit::Usage, format!("no plan in `{}`", args.plan.display()))
             .changed("nothing was changed")
@@ -68,7 +115,7 @@ pub(super) fn one_plan(args: &PlanArgs, verb: &str) -> Result<(), Failure> {
     if !args.plan.is_dir() {
         return Ok(());
     }
-    let plans = plans(&args.plan);
+    let plans = plans(&args.plan)?;
     let what = format!("`{}` is a folder with {} plans: `{verb}` takes one", args.plan.display(), plans.len());
     let failure = Failure::new(Exit::Usage, what).changed("nothing was changed");
     Err(match plans.first() {

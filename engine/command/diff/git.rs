@@ -100,13 +100,14 @@ impl Repository {
 
     fn put_aside(&self, revision: &str, listing: &[u8]) -> Result<(PathBuf, Taken), Failure> {
         let mut tree = Listing::read(&String::from_utf8_lossy(listing));
-        if tree.unmerged.iter().any(|path| *path == self.path || path.starts_with(&format!("{}/", self.path))) {
-            return Err(failed(Exit::Usage, format!("`{}` has a merge conflict in the index", self.path))
-                .next("resolve", "it, and `git add` it"));
-        }
         let links: Vec<String> = tree.links().map(|entry| entry.id.clone()).collect();
         tree.lead(self.contents(&links, revision)?);
         let wanted = tree.wanted(&self.path).map_err(|out| out.failure(revision))?;
+        // Of a plan, a template or a lock: the next commit holds neither side of it.
+        if let Some(entry) = wanted.iter().find(|entry| entry.unmerged) {
+            return Err(failed(Exit::Usage, format!("`{}` has a merge conflict in the index", entry.path))
+                .next("resolve", "it, and `git add` it"));
+        }
         let aside = |e: std::io::Error| failed(Exit::Io, format!("the files of `{revision}` cannot be put aside: {e}"));
         let folder = tempfile::Builder::new().prefix("engine-diff-").tempdir().map_err(aside)?;
         let taken = Taken { folder, revision: revision.to_owned() };

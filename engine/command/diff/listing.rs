@@ -2,9 +2,9 @@
 //! would follow it, and never out of the repository.
 
 use super::git::failed;
-use crate::command::folder::is_toml;
+use crate::command::folder::{is_toml, may_hold_plans};
 use crate::event::{Exit, Failure};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 /// Links on the way to one file; more are a circle.
@@ -17,6 +17,8 @@ pub(super) struct Entry {
     pub(super) path: String,
     /// Where a link leads, as git keeps it; `None` of a file.
     pub(super) target: Option<String>,
+    /// It has a merge conflict, and no content of its own.
+    pub(super) unmerged: bool,
 }
 
 /// A link whose target is no path of the repository.
@@ -39,8 +41,6 @@ impl Outside {
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     entries: BTreeMap<String, Entry>,
-    /// Paths that have a conflict.
-    pub(super) unmerged: BTreeSet<String>,
 }
 
 impl Listing {
@@ -59,10 +59,8 @@ impl Listing {
                 _ if mode.starts_with("100") => None,
                 _ => continue,
             };
-            if stage != "0" {
-                listing.unmerged.insert(path.to_owned());
-            } else if inside {
-                let entry = Entry { id: id.to_owned(), path: path.to_owned(), target };
+            if inside {
+                let entry = Entry { id: id.to_owned(), path: path.to_owned(), target, unmerged: stage != "0" };
                 listing.entries.insert(path.to_owned(), entry);
             }
         }
@@ -145,9 +143,10 @@ impl Listing {
     }
 }
 
-/// A plan that lies in the folder itself.
+/// A plan that lies in the folder itself, or one folder below, of which it is said that it is not looked at.
 fn is_plan(rest: &str) -> bool {
-    is_toml(Path::new(rest)) && !rest.contains('/')
+    let near = rest.split_once('/').is_none_or(|(folder, name)| may_hold_plans(folder) && !name.contains('/'));
+    is_toml(Path::new(rest)) && near
 }
 
 /// Where a link of this folder leads, from the top; `None`: out of the repository.

@@ -1,7 +1,7 @@
 //! What the two words of `diff` name: a tree of files each, and in them the plans that are compared.
 
 use super::git::{self, Repository};
-use crate::command::folder::{is_toml, plans};
+use crate::command::folder::{self, is_toml};
 use crate::event::{Exit, Failure};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,15 @@ impl Tree {
             Some(rest) if !from.is_empty() => format!("{to}{rest}"),
             _ => text,
         }
+    }
+
+    /// The plans of the folder that it is.
+    fn plans(&self) -> Result<Vec<PathBuf>, Failure> {
+        let (from, to) = self.prefix();
+        folder::plans(&self.path).map_err(|failure| match from.is_empty() {
+            true => failure,
+            false => Failure { what: failure.what.replace(&from, &to), ..failure },
+        })
     }
 
     /// What its paths begin with, and what is shown instead; both empty for files of this folder.
@@ -139,6 +148,15 @@ fn not_there(failure: Failure, text: &str) -> Failure {
     if failure.exit == Exit::Usage && is_toml(Path::new(text)) { nothing(text) } else { failure }
 }
 
+/// What is called like a plan in a subfolder of either side, and is not compared, as people know it.
+pub(super) fn below(old: &Tree, new: &Tree) -> Vec<String> {
+    let (before, after) = (folder::below(&old.path), folder::below(&new.path));
+    let rest = |tree: &Tree, path: &Path| path.strip_prefix(&tree.path).map(Path::to_owned).ok();
+    let known: BTreeSet<_> = after.iter().map(|path| rest(new, path)).collect();
+    let gone = before.iter().filter(|path| !known.contains(&rest(old, path))).map(|path| old.shown(path));
+    after.iter().map(|path| new.shown(path)).chain(gone).collect()
+}
+
 /// Plans of both sides: one pair for two files, pairs by name for two folders.
 ///
 /// # Errors
@@ -161,7 +179,7 @@ pub(super) fn pairs(old: &Tree, new: &Tree) -> Result<Vec<Pair>, Failure> {
             .changed("nothing was changed")
             .next("write", "two plans, or two folders with plans"));
     }
-    let (before, after) = (plans(&old.path), plans(&new.path));
+    let (before, after) = (old.plans()?, new.plans()?);
     let names: BTreeSet<&std::ffi::OsStr> = before.iter().chain(&after).filter_map(|path| path.file_name()).collect();
     let find =
         |all: &[PathBuf], name: &std::ffi::OsStr| all.iter().find(|path| path.file_name() == Some(name)).cloned();
