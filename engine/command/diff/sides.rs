@@ -36,9 +36,8 @@ impl Tree {
     /// The plans of the folder that it is.
     fn plans(&self) -> Result<Vec<PathBuf>, Failure> {
         let (from, to) = self.prefix();
-        folder::plans(&self.path).map_err(|failure| match from.is_empty() {
-            true => failure,
-            false => Failure { what: failure.what.replace(&from, &to), ..failure },
+        folder::plans(&self.path).map_err(|failure| {
+            if from.is_empty() { failure } else { Failure { what: failure.what.replace(&from, &to), ..failure } }
         })
     }
 
