@@ -60,7 +60,7 @@ pub(super) fn explain(old: &Workflow, new: &Workflow, names: &Names, findings: &
     for finding in &mut told {
         match of(finding) {
             Some(lost) => finding.notes.extend(lost.lines()),
-            None => finding.notes.push("every pair of stages that had an order still has it".to_owned()),
+            None => finding.notes.push("this stage lost no order".to_owned()),
         }
         if of(finding).is_some() {
             finding.risk = Risk::Raised;
