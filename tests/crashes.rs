@@ -157,10 +157,11 @@ fn crashed(subject: &Subject, at: &str, number: usize, whole: &End) -> Result<()
     if subject.clone {
         bench.engine(&["drop", &bench.run_id()]);
     }
-    if bench.is_shared() {
-        bench.drop_journal();
+    if wrong.is_empty() {
+        bench.clear();
+        return Ok(());
     }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    Err(wrong.join("\n"))
 }
 
 /// Where databases are made and dropped, transactions end and packets appear; and where a bug was found.
@@ -222,7 +223,11 @@ fn matrix(subject: &Subject) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     picked.get(number).map(|at| (number, at))
                 } {
+                    if number > 0 && number.is_multiple_of(100) {
+                        println!("{}: {number} of {}", subject.name, picked.len());
+                    }
                     if let Err(why) = crashed(subject, at, number, &whole) {
+                        println!("{}: wrong at {at}", subject.name);
                         wrong.lock().expect("a list").push(format!("{at}: {why}"));
                     }
                 }

@@ -263,6 +263,25 @@ fn folders_are_paired_by_name_and_a_plan_on_one_side_is_new_or_gone() {
     schema::valid(&serde_json::from_str(&json.out).expect("one document"));
 }
 
+/// Who moves a plan to another file changes nothing of what it means; the name in it says that it is the same.
+#[test]
+fn a_plan_in_another_file_is_compared_with_itself() {
+    let repository = Repository::new();
+    repository.git(&["mv", PLAN, "plans/advance.toml"]);
+    let moved = repository.engine(&["diff", "HEAD", "plans"]);
+    assert_eq!((moved.code, moved.out.lines().count()), (0, 1), "{}{}", moved.out, moved.err);
+    assert!(moved.out.contains("clone_a_to_g"), "{}", moved.out);
+    repository.edit("plans/advance.toml", "gap = 210\"", "gap >= 1\"");
+    let edited = repository.engine(&["diff", "HEAD", "plans"]);
+    assert_eq!((edited.code, edited.first()), (21, "loosened stage.a_seed.guard.gap_open".into()), "{}", edited.out);
+    assert!(edited.out.contains("HEAD:plans/clone_a_to_g.toml -> plans/advance.toml"), "{}", edited.out);
+    assert!(!edited.out.contains("a new plan") && !edited.out.contains("which is gone"), "{}", edited.out);
+    // Two that say so: nobody knows which.
+    fs::copy(repository.path("plans/advance.toml"), repository.path("plans/also.toml")).expect("a plan");
+    let two = repository.engine(&["diff", "HEAD", "plans"]);
+    assert!(two.out.matches("a new plan").count() == 2 && two.out.contains("which is gone"), "{}", two.out);
+}
+
 /// Nothing in a folder that is called like a plan is passed over in silence.
 #[test]
 fn what_is_no_plan_in_a_folder_and_what_lies_below_it_is_said() {
@@ -329,6 +348,15 @@ fn what_is_not_there_is_said_with_what_to_type() {
     refused(&["diff", "HEAD..HEAD", "plans/no.toml"], 2, "there is no plan `HEAD:plans/no.toml`");
     refused(&["diff", PLAN, "plans"], 2, "one is a file, one a folder");
     refused(&["diff", "HEAD..HEAD", "templates"], 2, "no plan in `HEAD:templates`");
+    // Nobody knows whether the folder or the revision is meant.
+    fs::create_dir_all(repository.path("work")).expect("a folder");
+    repository.git(&["branch", "work"]);
+    refused(&["diff", "work", "plans"], 2, "`work` is a folder, and a revision of git");
+    refused(&["diff", "work", "plans"], 2, "./work for the folder, or work^0 for the revision");
+    let revision = repository.engine(&["diff", "work^0", "plans"]);
+    assert_eq!((revision.code, revision.err.as_str()), (0, ""), "{}", revision.out);
+    let folder = repository.engine(&["diff", "./work", "plans"]);
+    assert!(folder.code == 21 && folder.out.contains("a new plan"), "{}{}", folder.out, folder.err);
     // Without git, files can still be compared.
     let nothing = tempfile::tempdir().expect("a folder");
     let path = [("PATH", nothing.path().to_str().expect("UTF-8"))];
@@ -352,6 +380,19 @@ fn variables_belong_to_the_side_that_declares_them() {
     assert_eq!((ended.code, ended.first().as_str()), (20, "added var.extra"), "{}", ended.err);
     let ended = repository.engine(&["diff", "HEAD", PLAN, "--var", "extra=1", "--var", "other=1"]);
     assert_eq!(ended.code, 10, "{}", ended.out);
+    // What is said is what was typed.
+    fs::write(repository.path("vars.toml"), "nope = 1\n").expect("a file");
+    for (words, code, said) in [
+        (&["check", "plans"][..], 2, "`nope` of --vars-file vars.toml: no plan of `plans` declares it"),
+        (&["diff", "HEAD", "plans"], 2, "`nope` of --vars-file vars.toml: no plan on either side declares it"),
+        (&["check", "plans/hello.toml"], 10, "`nope` was given a value by --vars-file vars.toml"),
+        (&["check", "plans/hello.toml"], 10, "this plan has no variables"),
+    ] {
+        let ended = repository.engine(&[words, &["--vars-file", "vars.toml"]].concat());
+        assert!(ended.code == code && ended.err.contains(said), "{words:?}: {} {}", ended.code, ended.err);
+    }
+    let ended = repository.engine(&["check", "plans", "--vars-file", "vars.toml", "--var", "nope=2"]);
+    assert!(ended.code == 2 && ended.err.contains("--var nope: no plan"), "{}", ended.err);
 }
 
 /// A link in a commit holds the path it leads to; it is read as a checkout reads it.
@@ -419,6 +460,16 @@ fn what_is_staged_is_compared_with_the_commit() {
     repository.git(&["restore", "--staged", "--worktree", PLAN]);
     let none = repository.engine(&["diff", "--staged", PLAN]);
     assert_eq!((none.code, none.out.contains("no difference")), (0, true), "{}", none.err);
+    // What is only to be added some day is not in the next commit; an empty plan that was added is.
+    fs::copy(repository.path("plans/hello.toml"), repository.path("plans/hello2.toml")).expect("a plan");
+    repository.git(&["add", "--intent-to-add", "plans/hello2.toml"]);
+    let none = repository.engine(&["diff", "--staged", "plans"]);
+    assert_eq!((none.code, none.out.contains("hello2")), (0, false), "{}", none.err);
+    fs::write(repository.path("plans/empty.toml"), "").expect("a plan");
+    repository.git(&["add", "plans/empty.toml"]);
+    let empty = repository.engine(&["diff", "--staged", "plans"]);
+    assert!(empty.code == 10 && empty.err.contains("index:plans/empty.toml"), "{}", empty.err);
+    assert!(!empty.err.contains("hello2"), "{}", empty.err);
 }
 
 /// A merge conflict leaves neither side in the index; a template's is as bad as a plan's.

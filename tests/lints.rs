@@ -135,7 +135,20 @@ fn risky_statements_are_found_and_can_be_allowed() {
 #[test]
 fn a_finding_points_into_the_template_or_into_what_is_rendered() {
     let two = "{# two tables #}{% for table in ['t', 'u'] %}\nDROP TABLE {{ table | ident }};{% endfor %}\n";
-    assert_eq!(Folder::of("", two).warnings(), ["ban-drop-table sql/x/a.sql:2", "ban-drop-table sql/x/a.sql:3"]);
+    let looped = Folder::of("", two);
+    // No lock yet: people see what is rendered, machines a line that is there.
+    let text = said(&looped.engine(&["check", "x.toml"]));
+    assert!(text.contains("--> sql/x/a.sql:2:1"), "{text}");
+    let plan = std::fs::read_to_string(looped.0.path().join("x.toml")).expect("a plan");
+    let line = plan.lines().position(|line| line == "file = \"a.sql\"").expect("a line") + 1;
+    assert_eq!(looped.warnings(), [(); 2].map(|()| format!("ban-drop-table x.toml:{line}")));
+    let text = said(&looped.engine(&["check", "--format", "github", "x.toml"]));
+    assert!(text.contains(&format!("file=x.toml,line={line},")) && !text.contains("file=sql"), "{text}");
+    assert!(text.contains("line 3 of what is rendered"), "{text}");
+    let text = said(&looped.engine(&["check", "--format", "sarif", "x.toml"]));
+    assert!(!text.contains("\"uri\": \"sql/"), "{text}");
+    assert!(looped.engine(&["render", "x.toml"]).status.success());
+    assert_eq!(looped.warnings(), ["ban-drop-table sql/x/a.sql:2", "ban-drop-table sql/x/a.sql:3"]);
 
     let folder = Folder::of("", "DROP TABLE t;\n");
     let text = said(&folder.engine(&["check", "x.toml"]));

@@ -228,5 +228,14 @@ fn what_no_text_shows_is_said_to_be_unknown() {
         let locks = locks(&statement(sql));
         assert_eq!(locks.unknown, [why], "{sql}");
     }
-    assert!(locks(&statement("SELECT count(*), max(id) FROM t")).unknown.is_empty());
+    for sql in [
+        "SELECT count(*), max(id) FROM t",
+        "INSERT INTO t SELECT id FROM u WHERE NOT EXISTS (SELECT FROM t AS o WHERE o.id = u.uid)",
+        "SELECT extract(year FROM made), trim(name) FROM t",
+    ] {
+        assert_eq!(locks(&statement(sql)).unknown, [""; 0], "{sql}");
+    }
+    // A function inside of one is called all the same.
+    let inside = locks(&statement("SELECT 1 FROM t WHERE EXISTS (SELECT refund(id) FROM u)"));
+    assert_eq!(inside.unknown, ["what `refund` does"]);
 }

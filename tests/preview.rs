@@ -138,9 +138,9 @@ fn a_kept_preview_runs_exactly_or_says_what_moved() {
     moved(&bench, &["template templates/mini/fill.sql: was changed", "rendered fill.sql: it differs"]);
     bench.write(template, &sql);
     bench.write(MINI, &format!("# said later\n{plan}"));
-    moved(&bench, &["plan mini.toml: was changed"]);
+    moved(&bench, &["plan plans/mini.toml: was changed"]);
     bench.write(MINI, &plan.replace("[defaults]", "[var.more]\ntype = \"int\"\ndefault = 3\n[defaults]"));
-    moved(&bench, &["plan mini.toml: was changed", "variable `more`: is new"]);
+    moved(&bench, &["plan plans/mini.toml: was changed", "variable `more`: is new"]);
     bench.write(MINI, "engine = 1\n[stage");
     moved(&bench, &["plan plans/mini.toml: it was valid, and is not"]);
     bench.write(MINI, &plan);

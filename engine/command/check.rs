@@ -63,14 +63,17 @@ fn one(args: &PlanArgs, given: &Given, report: &mut Report) -> Result<Exit, Fail
     let mut workflow = match compile::workflow(&args.plan, given) {
         Ok(workflow) => workflow,
         Err(problems) => {
-            report.show(&args.plan, &problems);
+            report.draw(&problems);
+            report.hand_over(&args.plan, &problems);
             return Ok(Exit::PlanInvalid);
         }
     };
     let found = compile::lint_warnings(&workflow, &compile::lints(&workflow));
     workflow.warnings.0.extend(found.0);
     workflow.warnings.sort();
-    report.show(&args.plan, &workflow.warnings);
+    let found = Diagnostics(workflow.warnings.0.iter().map(|one| place::there(one, &workflow)).collect());
+    report.draw(&workflow.warnings);
+    report.hand_over(&args.plan, &found);
     let has = workflow.lock_dir.is_dir();
     let stale = if has { compile::stale(&workflow.lock_dir, &workflow.lock)? } else { Vec::new() };
     if let Some(problem) = stale_lock(args, &workflow, &stale) {
@@ -81,12 +84,17 @@ fn one(args: &PlanArgs, given: &Given, report: &mut Report) -> Result<Exit, Fail
 }
 
 impl Report {
-    /// Problems of a plan, drawn or printed; warnings too.
-    fn show(&mut self, plan: &Path, problems: &Diagnostics) {
-        match self.form {
-            Form::Text | Form::Json => super::draw(problems, self.form == Form::Json),
-            Form::Sarif => tell(&problems.draw(std::io::stderr().is_terminal())),
-            Form::Github => {}
+    /// Problems of a plan for people; warnings too.
+    fn draw(&self, problems: &Diagnostics) {
+        if self.form != Form::Github {
+            tell(&problems.draw(std::io::stderr().is_terminal()));
+        }
+    }
+
+    /// The same for machines, which look for their places.
+    fn hand_over(&mut self, plan: &Path, problems: &Diagnostics) {
+        if self.form == Form::Json {
+            problems.json_lines().iter().for_each(|line| print(&format!("{line}\n")));
         }
         problems.0.iter().for_each(|problem| self.collect(plan, problem));
     }

@@ -138,7 +138,8 @@ fn one(
     let own = |at: usize, ahead| {
         let (vars, date) = (only(given, &declared, at, alone), given.date.clone());
         // Beside each other, and most of what one says the other says too.
-        Given { vars, date, known: std::sync::Arc::clone(&known), ahead }
+        let filed = given.filed.clone();
+        Given { vars, filed, date, known: std::sync::Arc::clone(&known), ahead }
     };
     let compile = |path: &Option<std::path::PathBuf>, given: Given| {
         path.as_ref().map(|path| compile::workflow(path, &given)).transpose()
@@ -207,7 +208,7 @@ fn declared_somewhere(pairs: &[Pair], given: &Given) -> Result<Vec<(String, Stri
     let known: BTreeSet<String> = plans.flat_map(|path| variables(path, given)).collect();
     match given.vars.iter().find(|(name, _)| !known.contains(name)) {
         Some((name, _)) if pairs.len() > 1 => {
-            Err(Failure::new(Exit::Usage, format!("--var {name}: no plan on either side declares it"))
+            Err(Failure::new(Exit::Usage, format!("{}: no plan on either side declares it", given.said(name)))
                 .changed("nothing was changed"))
         }
         _ => Ok(given.vars.clone()),

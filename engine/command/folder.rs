@@ -97,7 +97,7 @@ pub(super) fn spread(args: &PlanArgs) -> Result<Vec<(PlanArgs, Given)>, Failure>
     }
     let declared: Vec<Vec<String>> = plans.iter().map(|path| variables(path, &given)).collect();
     if let Some((name, _)) = given.vars.iter().find(|(name, _)| !declared.iter().any(|known| known.contains(name))) {
-        let what = format!("--var {name}: no plan of `{}` declares it", args.plan.display());
+        let what = format!("{}: no plan of `{}` declares it", given.said(name), args.plan.display());
         return Err(Failure::new(Exit::Usage, what).changed("nothing was changed"));
     }
     let one = |(plan, declared): (PathBuf, Vec<String>)| {

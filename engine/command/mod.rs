@@ -29,6 +29,7 @@ use crate::event::{Event, Exit, Failure};
 use crate::journal::{History, Home, Place};
 use crate::run;
 use crate::ui;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -180,11 +181,14 @@ fn given(args: &PlanArgs) -> Result<Given, Failure> {
     if let Some(path) = &args.vars_file {
         given.extend(vars_file(path)?);
     }
+    let file = args.vars_file.as_ref().map(|path| format!("--vars-file {}", path.display())).unwrap_or_default();
+    let mut filed: BTreeMap<String, String> = given.iter().map(|(name, _)| (name.clone(), file.clone())).collect();
     for (name, value) in &args.vars {
         given.retain(|(known, _)| known != name);
+        filed.remove(name);
         given.push((name.clone(), value.clone()));
     }
-    Ok(Given { vars: given, date: args.date.clone(), ..Given::default() })
+    Ok(Given { vars: given, filed, date: args.date.clone(), ..Given::default() })
 }
 
 /// A TOML table of names and plain values.

@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub struct Given {
     /// Names and texts; the last one of a name counts.
     pub vars: Vec<(String, String)>,
+    /// Those of them that came from a variables file: what was typed for it, `--vars-file PATH`, by name.
+    pub filed: BTreeMap<String, String>,
     /// What `run.date` means, `YYYYMMDD`: a resumed run keeps its own. `None`: today.
     pub date: Option<String>,
     /// SQL that is known: of plans that are compiled beside each other, both use what one has parsed.
@@ -35,28 +37,31 @@ pub enum Ahead {
     FromLast,
 }
 
+impl Given {
+    /// How a value was given, as it was typed: `--var NAME`, or `NAME of --vars-file PATH`.
+    pub fn said(&self, name: &str) -> String {
+        self.filed.get(name).map_or_else(|| format!("--var {name}"), |file| format!("`{name}` of {file}"))
+    }
+}
+
+/// What to do about a name that is no variable of the plan.
+fn known_names(plan: &Plan, key: &str) -> String {
+    let names: Vec<&str> = plan.vars.iter().map(|var| var.name.value.as_str()).collect();
+    match name::nearest(key, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => "this plan has no variables".to_owned(),
+        None => format!("this plan's variables are: {}", names.join(", ")),
+    }
+}
+
 /// Values of all variables.
 pub fn resolve(plan: &Plan, given: &Given, out: &mut Diagnostics) -> BTreeMap<String, Value> {
     let mut values: BTreeMap<String, Value> = BTreeMap::new();
     for (key, text) in &given.vars {
         let Some(var) = plan.var(key) else {
-            let near = name::nearest(key, plan.vars.iter().map(|v| v.name.value.as_str()));
-            let help = near.map_or_else(
-                || {
-                    format!(
-                        "this plan's variables are: {}",
-                        plan.vars.iter().map(|v| v.name.value.as_str()).collect::<Vec<_>>().join(", ")
-                    )
-                },
-                |near| format!("did you mean `{near}`?"),
-            );
-            out.push(
-                Diagnostic::nowhere(
-                    "unknown-variable",
-                    format!("`{key}` was given a value, and this plan has no such variable"),
-                )
-                .help(help),
-            );
+            let by = given.filed.get(key).map(|file| format!(" by {file}")).unwrap_or_default();
+            let message = format!("`{key}` was given a value{by}, and this plan has no such variable");
+            out.push(Diagnostic::nowhere("unknown-variable", message).help(known_names(plan, key)));
             continue;
         };
         match var.parse(text) {

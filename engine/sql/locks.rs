@@ -8,7 +8,7 @@ mod half;
 
 pub use half::{Half, reading_half};
 
-use super::parse::{folded, is_trivia, tokens, with_tree};
+use super::parse::{called, folded, is_trivia, tokens, with_tree};
 use super::split::{Kind, Statement, kind, nodes};
 use super::words;
 use squawk_syntax::{SyntaxKind, SyntaxNode};
@@ -229,16 +229,11 @@ fn queries(node: &SyntaxNode, locks: &mut Locks) {
             }
         }
     }
-    let calls = node.descendants().filter(|n| n.kind() == K::CALL_EXPR).filter_map(|n| callee(&n));
+    let calls = node.descendants().filter_map(|n| called(&n)).map(|(name, _)| name);
     let others: BTreeSet<String> = calls.filter(|f| !words::locks_nothing(f)).collect();
     for function in &others {
         locks.not_known(format!("what `{function}` does"));
     }
-}
-
-fn callee(node: &SyntaxNode) -> Option<String> {
-    let callee = node.children().next()?;
-    callee.descendants().filter(|n| n.kind() == SyntaxKind::NAME_REF).last().map(|n| name(&n))
 }
 
 fn last(dotted: &str) -> String {

@@ -102,6 +102,20 @@ pub(super) fn folded(text: &str) -> String {
     }
 }
 
+/// The function a node calls: its name, folded and without schema, and the bytes of the name.
+pub(super) fn called(node: &SyntaxNode) -> Option<(String, Range<usize>)> {
+    if node.kind() != SyntaxKind::CALL_EXPR {
+        return None;
+    }
+    let callee = node.children().next()?;
+    // EXISTS, EXTRACT, TRIM: words of the grammar, not names; the names in them are columns.
+    if format!("{:?}", callee.kind()).ends_with("_FN") {
+        return None;
+    }
+    let last = callee.descendants().filter(|n| n.kind() == SyntaxKind::NAME_REF).last()?;
+    Some((folded(&last.text().to_string()), span(&callee)))
+}
+
 /// The parser's error in our words, stretched to the word it stands at.
 fn fault(root: &SyntaxNode, message: &str, span: Range<usize>) -> Fault {
     let token = tokens(root).filter(|t| !is_trivia(t.kind())).find(|t| token_span(t).end > span.start);

@@ -3,7 +3,7 @@
 //! Good messages before anything runs. The boundary itself is elsewhere: the role, the session's frame,
 //! and the check of its identity after every statement.
 
-use super::parse::{folded, is_trivia, span, token_span, tokens, with_tree};
+use super::parse::{called, folded, is_trivia, span, token_span, tokens, with_tree};
 use super::split::{Kind, Statement, kind, nodes};
 use super::words;
 use crate::diag::{Diagnostic, Diagnostics, Place, Source};
@@ -302,16 +302,6 @@ fn call(node: &SyntaxNode) -> Option<Refusal> {
     let why = words::reaches_outside(&name)?;
     let help = "a probe only reads, and what a stage does must be undone by ROLLBACK; this is neither";
     Some(refusal("sql-outside-function", format!("`{name}` is refused: {why}"), place, help))
-}
-
-/// The function a node calls: its name, folded and without schema, and the bytes of the name.
-fn called(node: &SyntaxNode) -> Option<(String, Range<usize>)> {
-    if node.kind() != SyntaxKind::CALL_EXPR {
-        return None;
-    }
-    let callee = node.children().next()?;
-    let last = callee.descendants().filter(|n| n.kind() == SyntaxKind::NAME_REF).last()?;
-    Some((folded(&last.text().to_string()), span(&callee)))
 }
 
 /// On a target that is only read: anything that does not read.

@@ -214,6 +214,16 @@ impl Bench {
         let asked = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = :'name'";
         psql.run("postgres", "sql", asked).unwrap_or_else(|failure| fail(&failure)) == "1"
     }
+
+    /// Drops its databases, for tests that make many of them: a server's disk is not theirs alone.
+    pub fn clear(self) {
+        let journal = self.team.as_ref().map(|(server, database)| (*server, database.as_str()));
+        let own = [(self.source, self.production.as_str()), (self.server, self.clone.as_str())];
+        for (server, database) in own.into_iter().chain(journal) {
+            let drop = format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)");
+            server.psql("postgres", &drop).unwrap_or_else(|failure| fail(&failure));
+        }
+    }
 }
 
 /// Names of a production and its clone that no other bench has.

@@ -51,14 +51,6 @@ impl Bench {
         self.in_journal(&format!("SET session_replication_role = replica; {sql}"));
     }
 
-    /// Removes the journal's database.
-    pub fn drop_journal(&self) {
-        let (server, database) = self.team.as_ref().expect("a shared journal");
-        server
-            .psql("postgres", &format!("DROP DATABASE {database} WITH (FORCE)"))
-            .unwrap_or_else(|failure| fail(&failure));
-    }
-
     /// Waits until a run has its first line.
     #[track_caller]
     pub fn wait_for_a_run(&self) {

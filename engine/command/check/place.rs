@@ -1,9 +1,32 @@
 //! Paths as a pull request knows them: from the top of the repository, wherever the command was typed and however the plan
 //! was named. Where there is no repository, from the working directory.
 
-use crate::compile::root_of;
+use crate::compile::{Workflow, root_of};
 use crate::diag::{Diagnostic, Place, Source};
 use std::path::{Component, Path, PathBuf};
+
+/// The same problem at a place that is there: where a rendering was not written yet, at the line of the plan that names the
+/// stage's template.
+pub(super) fn there(problem: &Diagnostic, workflow: &Workflow) -> Diagnostic {
+    let found = problem.place.as_ref().and_then(|place| Some((place, stands_in(place, workflow)?)));
+    let Some((place, stand_in)) = found else { return problem.clone() };
+    let line = place.source.line(place.span.start);
+    let label = format!("{}, line {line} of what is rendered", problem.label);
+    Diagnostic { place: Some(stand_in), label, ..problem.clone() }
+}
+
+/// The line of the plan for a rendering that no lock holds.
+fn stands_in(place: &Place, workflow: &Workflow) -> Option<Place> {
+    let rest = place.source.path.strip_prefix(&format!("sql/{}/", workflow.plan.name))?;
+    if workflow.lock_dir.join(rest).exists() {
+        return None;
+    }
+    let name = rest.strip_suffix(".sql")?;
+    let (name, key) = name.strip_suffix(".rollback").map_or((name, "file"), |name| (name, "rollback"));
+    let stage = workflow.plan.stages.iter().find(|stage| stage.name.value == name)?;
+    let leaf = stage.body.leaves().into_iter().find(|leaf| leaf.path == [key]);
+    Some(leaf.map_or_else(|| stage.name.place.clone(), |leaf| leaf.place))
+}
 
 /// The same problem, with its places as paths of the repository. `plan`: the file that was checked, whose root renderings
 /// are named from.

@@ -3,6 +3,7 @@
 
 use super::listing::{Listing, Outside};
 use crate::event::{Exit, Failure};
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -33,6 +34,10 @@ impl Taken {
 /// What the index is called where a revision would stand.
 const INDEX: &str = "index";
 
+/// Ids of the empty file, in both forms that git has.
+const EMPTY: [&str; 2] =
+    ["e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813"];
+
 /// A folder of its own, so that what lies beside the temporary one is never taken for the plan's.
 const TREE: &str = "tree";
 
@@ -62,6 +67,18 @@ impl Repository {
         Repository { path: plain(Path::new(path)).to_string_lossy().into_owned(), ..self }
     }
 
+    /// Is there a revision of that name?
+    ///
+    /// # Errors
+    /// `git` cannot answer (1).
+    pub(super) fn knows(&self, revision: &str) -> Result<bool, Failure> {
+        match self.commit(revision) {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.exit == Exit::Usage => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Where two revisions parted.
     ///
     /// # Errors
@@ -86,7 +103,7 @@ impl Repository {
     pub(super) fn take(&self, revision: &str) -> Result<(PathBuf, Taken), Failure> {
         let commit = self.commit(revision)?;
         let listing = git(&self.top, &["ls-tree", "-r", "-z", "--full-tree", &commit], None);
-        self.put_aside(revision, &listing.map_err(|f| unread(f, revision))?)
+        self.put_aside(revision, Listing::read(&String::from_utf8_lossy(&listing.map_err(|f| unread(f, revision))?)))
     }
 
     /// The same out of the index: what the next commit would hold.
@@ -95,11 +112,34 @@ impl Repository {
     /// As `take`; the path has a conflict in the index (2).
     pub(super) fn take_staged(&self) -> Result<(PathBuf, Taken), Failure> {
         let listing = git(&self.top, &["ls-files", "--stage", "-z"], None).map_err(|f| unread(f, INDEX))?;
-        self.put_aside(INDEX, &listing)
+        let intended = self.intended(&listing)?;
+        let mut tree = Listing::read(&String::from_utf8_lossy(&listing));
+        tree.leave_out(&intended);
+        self.put_aside(INDEX, tree)
     }
 
-    fn put_aside(&self, revision: &str, listing: &[u8]) -> Result<(PathBuf, Taken), Failure> {
-        let mut tree = Listing::read(&String::from_utf8_lossy(listing));
+    /// Paths of which `git add --intent-to-add` noted the name only: the index holds them as empty, the next commit will not.
+    fn intended(&self, listing: &[u8]) -> Result<BTreeSet<String>, Failure> {
+        let listing = String::from_utf8_lossy(listing);
+        if !EMPTY.iter().any(|id| listing.contains(id)) {
+            return Ok(BTreeSet::new());
+        }
+        // The index does not say so itself; it is what the comparison with the commit hangs on.
+        let compared = |how: &str| {
+            let words = ["diff-index", "--cached", "--name-status", "--no-renames", "-z", how, "HEAD"];
+            git(&self.top, &words, None).map_err(|f| unread(f, INDEX))
+        };
+        let pairs = |bytes: Vec<u8>| -> BTreeSet<(String, String)> {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let words: Vec<&str> = text.split('\0').collect();
+            words.chunks_exact(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect()
+        };
+        let visible = pairs(compared("--ita-visible-in-index")?);
+        let invisible = pairs(compared("--ita-invisible-in-index")?);
+        Ok(visible.difference(&invisible).map(|(_, path)| path.clone()).collect())
+    }
+
+    fn put_aside(&self, revision: &str, mut tree: Listing) -> Result<(PathBuf, Taken), Failure> {
         let links: Vec<String> = tree.links().map(|entry| entry.id.clone()).collect();
         tree.lead(self.contents(&links, revision)?);
         let wanted = tree.wanted(&self.path).map_err(|out| out.failure(revision))?;

@@ -4,7 +4,7 @@
 use super::git::failed;
 use crate::command::folder::{is_toml, may_hold_plans};
 use crate::event::{Exit, Failure};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 /// Links on the way to one file; more are a circle.
@@ -65,6 +65,11 @@ impl Listing {
             }
         }
         listing
+    }
+
+    /// Forgets these paths.
+    pub(super) fn leave_out(&mut self, paths: &BTreeSet<String>) {
+        self.entries.retain(|path, _| !paths.contains(path));
     }
 
     /// The links, in an order of their own.

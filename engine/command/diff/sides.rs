@@ -3,6 +3,7 @@
 use super::git::{self, Repository};
 use crate::command::folder::{self, is_toml};
 use crate::event::{Exit, Failure};
+use crate::plan;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +75,7 @@ fn word(text: &str) -> Word<'_> {
 /// A word names nothing (2), or `git` cannot answer (1).
 pub(super) fn resolve(old: &str, new: &str) -> Result<(Tree, Tree), Failure> {
     match (word(old), word(new)) {
+        (Word::Path(folder), _) if is_revision_too(folder)? => Err(two_things(folder)),
         (Word::Other(range), _) if range.contains("..") && !is_toml(Path::new(range)) => between(range, new),
         (Word::Other(revision), Word::Path(path) | Word::Other(path)) => {
             let repository = Repository::around(Path::new(path)).map_err(|failure| not_there(failure, revision))?;
@@ -83,6 +85,23 @@ pub(super) fn resolve(old: &str, new: &str) -> Result<(Tree, Tree), Failure> {
         }
         (old, new) => Ok((tree(old)?, tree(new)?)),
     }
+}
+
+/// Is a folder called like a revision? git asks which of them is meant, too: a folder without plans would be taken for a
+/// side where there was none yet.
+fn is_revision_too(text: &str) -> Result<bool, Failure> {
+    if !Path::new(text).is_dir() || text.starts_with('.') || text.ends_with('/') {
+        return Ok(false);
+    }
+    // Outside of a repository a word is no revision.
+    let Ok(repository) = Repository::around(Path::new(".")) else { return Ok(false) };
+    repository.knows(text)
+}
+
+fn two_things(text: &str) -> Failure {
+    Failure::new(Exit::Usage, format!("`{text}` is a folder, and a revision of git"))
+        .changed("nothing was changed")
+        .next("write", format!("./{text} for the folder, or {text}^0 for the revision"))
 }
 
 /// `A..B` and `A...B`, where a missing end is `HEAD`; three dots mean from where the two parted.
@@ -184,6 +203,7 @@ pub(super) fn pairs(old: &Tree, new: &Tree) -> Result<Vec<Pair>, Failure> {
         |all: &[PathBuf], name: &std::ffi::OsStr| all.iter().find(|path| path.file_name() == Some(name)).cloned();
     let pairs: Vec<Pair> =
         names.into_iter().map(|name| Pair { old: find(&before, name), new: find(&after, name) }).collect();
+    let pairs = moved_together(pairs);
     if pairs.is_empty() {
         let what = format!("no plan in `{}`, none in `{}`", old.shown(&old.path), new.shown(&new.path));
         return Err(Failure::new(Exit::Usage, what)
@@ -191,4 +211,31 @@ pub(super) fn pairs(old: &Tree, new: &Tree) -> Result<Vec<Pair>, Failure> {
             .next("write", "a folder with *.toml, or with plans/"));
     }
     Ok(pairs)
+}
+
+/// A file that is gone and one that is new, where both say that they are the same plan, and no other does: it was renamed.
+fn moved_together(pairs: Vec<Pair>) -> Vec<Pair> {
+    let named = |path: &Option<PathBuf>| plan::load(path.as_deref()?).ok().map(|(plan, _)| plan.name);
+    let (gone, rest): (Vec<Pair>, Vec<Pair>) = pairs.into_iter().partition(|pair| pair.new.is_none());
+    let (mut added, mut pairs): (Vec<Pair>, Vec<Pair>) = rest.into_iter().partition(|pair| pair.old.is_none());
+    if !added.is_empty() && !gone.is_empty() {
+        let before: Vec<Option<String>> = gone.iter().map(|pair| named(&pair.old)).collect();
+        let after: Vec<Option<String>> = added.iter().map(|pair| named(&pair.new)).collect();
+        let only =
+            |names: &[Option<String>], name: &Option<String>| names.iter().filter(|one| *one == name).count() == 1;
+        for (old, name) in before.iter().enumerate().filter(|(_, name)| name.is_some() && only(&before, name)) {
+            if let Some(new) = after.iter().position(|one| one == name).filter(|_| only(&after, name)) {
+                added[new].old.clone_from(&gone[old].old);
+            }
+        }
+    }
+    let taken: BTreeSet<_> = added.iter().filter_map(|pair| pair.old.clone()).collect();
+    pairs.extend(gone.into_iter().filter(|pair| pair.old.as_ref().is_none_or(|old| !taken.contains(old))));
+    pairs.extend(added);
+    pairs.sort_by(|a, b| name_of(a).cmp(&name_of(b)));
+    pairs
+}
+
+fn name_of(pair: &Pair) -> Option<&std::ffi::OsStr> {
+    pair.new.as_ref().or(pair.old.as_ref()).and_then(|path| path.file_name())
 }

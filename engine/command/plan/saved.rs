@@ -127,7 +127,7 @@ fn inputs(workflow: &Workflow, preview: &Preview) -> Vec<String> {
         };
         moved.push(match name.strip_prefix("var.") {
             Some(variable) => format!("variable `{variable}`: {how}"),
-            None if Some(name) == plan.as_ref() => format!("plan {name}: {how}"),
+            None if Some(name) == plan.as_ref() => format!("plan {}: {how}", preview.path),
             None => format!("template {name}: {how}"),
         });
     }
