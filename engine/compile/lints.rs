@@ -6,7 +6,6 @@
 
 use super::Workflow;
 use crate::diag::{Diagnostic, Diagnostics, Place, Source};
-use crate::plan::keys::LeafValue;
 use crate::proof::{Script, Work};
 use crate::sql::{self, LintFinding, Sent};
 use crate::stage::Allow;
@@ -140,12 +139,7 @@ fn all(scripts: Vec<(&str, Sent)>) -> Known<'_> {
 fn packets(workflow: &Workflow, works: &[Option<Arc<Work>>]) -> BTreeMap<usize, Packet> {
     let mut packets = BTreeMap::new();
     for (index, stage) in workflow.plan.stages.iter().enumerate().filter(|(_, s)| s.kind.value == "packet") {
-        let leaves = stage.body.leaves();
-        let Some(LeafValue::List(of)) = leaves.iter().find(|leaf| leaf.path == ["of"]).map(|leaf| &leaf.value) else {
-            continue;
-        };
-        let carried = |index: &&usize| of.contains(&workflow.plan.stages[**index].name.value);
-        let of: Vec<usize> = workflow.plan.graph.order().iter().filter(carried).copied().collect();
+        let of = workflow.plan.carried(stage);
         let (mut text, mut starts) = (String::new(), Vec::new());
         for (stage, work) in of.iter().filter_map(|stage| Some((*stage, works[*stage].as_ref()?))) {
             starts.push((text.len(), stage));

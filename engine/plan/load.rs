@@ -93,9 +93,15 @@ fn alone(code: &'static str, message: String, help: &str) -> Diagnostics {
 fn read(path: &Path, shown: &str) -> Result<String, Diagnostics> {
     let unreadable = |why: &str, help: &str| alone("plan-unreadable", format!("`{shown}` {why}"), help);
     let cannot = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => {
-            alone("plan-not-found", format!("there is no file `{shown}`"), "name a plan, as in `plans/hello.toml`")
-        }
+        std::io::ErrorKind::NotFound => match std::fs::read_link(path) {
+            Ok(to) => {
+                let message = format!("`{shown}` is a symbolic link to `{}`, and nothing is there", to.display());
+                alone("plan-not-found", message, "put the plan there, or name another one")
+            }
+            Err(_) => {
+                alone("plan-not-found", format!("there is no file `{shown}`"), "name a plan, as in `plans/hello.toml`")
+            }
+        },
         _ => unreadable(&format!("cannot be read: {e}"), "look at its owner and mode"),
     };
     let kind = std::fs::metadata(path).map_err(cannot)?;

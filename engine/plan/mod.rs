@@ -22,7 +22,7 @@ mod value;
 pub use load::{SHOWN, cap, load, parse};
 
 use crate::diag::{Place, Source};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,6 +98,12 @@ impl Plan {
     /// A variable.
     pub fn var(&self, name: &str) -> Option<&Var> {
         self.vars.get(*self.index.vars.get(name)?)
+    }
+
+    /// Indexes of the stages that a packet carries, in the order in which it runs them: by needs, else that of the file.
+    pub fn carried(&self, packet: &Stage) -> Vec<usize> {
+        let of: HashSet<String> = packet.of().into_iter().collect();
+        self.graph.order().iter().filter(|at| of.contains(&self.stages[**at].name.value)).copied().collect()
     }
 }
 
@@ -330,4 +336,19 @@ pub struct Stage {
     pub retry: u32,
     /// The keys of its kind, not yet looked at.
     pub body: keys::Keys,
+}
+
+impl Stage {
+    /// What a key of its kind says.
+    pub fn leaf(&self, key: &str) -> Option<keys::LeafValue> {
+        self.body.leaves().into_iter().find(|leaf| leaf.path == [key]).map(|leaf| leaf.value)
+    }
+
+    /// Of a packet: names of the stages that it carries, as they are listed.
+    pub fn of(&self) -> Vec<String> {
+        match self.leaf("of") {
+            Some(keys::LeafValue::List(stages)) => stages,
+            _ => Vec::new(),
+        }
+    }
 }

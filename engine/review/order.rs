@@ -1,11 +1,11 @@
 //! Which stages lost their order when `needs` changed. A need that is gone raises the risk only where a pair of stages
 //! that had an order has none now, or the other one. And in which order a packet runs what it carries.
 
-use super::reach::carried;
 use super::renamed::Names;
 use super::section::Section;
 use super::{Class, Finding, Risk};
 use crate::compile::Workflow;
+use crate::plan::Stage;
 
 /// Stages that a line names before it counts the others.
 const NAMED: usize = 20;
@@ -112,9 +112,11 @@ pub(super) fn packets(old: &Workflow, new: &Workflow, names: &Names, findings: &
     for packet in new.plan.stages.iter().filter(|stage| stage.kind.value == "packet") {
         let name = &packet.name.value;
         let Some(was) = old.plan.stages.iter().find(|stage| now(&stage.name.value) == *name) else { continue };
-        let (before, after) = (carried(was), carried(packet));
-        let before: Vec<String> = in_order(old, |stage| before.contains(stage)).iter().map(|s| now(s)).collect();
-        let after = in_order(new, |stage| after.contains(stage));
+        let names_of = |side: &Workflow, packet: &Stage| -> Vec<String> {
+            side.plan.carried(packet).into_iter().map(|at| side.plan.stages[at].name.value.clone()).collect()
+        };
+        let before: Vec<String> = names_of(old, was).iter().map(|stage| now(stage)).collect();
+        let after = names_of(new, packet);
         let both = |these: &[String], others: &[String]| -> Vec<String> {
             these.iter().filter(|stage| others.contains(stage)).cloned().collect()
         };
@@ -138,11 +140,4 @@ pub(super) fn packets(old: &Workflow, new: &Workflow, names: &Names, findings: &
             rank: Section::Sql,
         });
     }
-}
-
-/// Stages in the order in which they run.
-fn in_order(workflow: &Workflow, wanted: impl Fn(&str) -> bool) -> Vec<String> {
-    let stages = &workflow.plan.stages;
-    let names = workflow.plan.graph.order().iter().map(|at| &stages[*at].name.value);
-    names.filter(|name| wanted(name)).cloned().collect()
 }

@@ -187,7 +187,7 @@ pub(super) fn remarks(old: Option<&Workflow>, new: Option<&Workflow>, findings: 
     let (Some(old), Some(new)) = (old, new) else { return Vec::new() };
     let mut remarks = Vec::new();
     for stage in new.plan.stages.iter().filter(|stage| stage.kind.value == "packet") {
-        let carries = carried(stage);
+        let carries = stage.of();
         let count = findings.iter().filter(|finding| reaching(stage, finding)).count();
         if count > 0 {
             remarks.push(format!(
@@ -199,7 +199,7 @@ pub(super) fn remarks(old: Option<&Workflow>, new: Option<&Workflow>, findings: 
         let left_out = findings.iter().filter(|f| f.section == Section::Stage && f.class == Class::Added);
         for added in left_out.filter_map(|finding| finding.stage.as_deref()) {
             let writes = new.index(added).is_some_and(|at| new.stages[at].work().is_some());
-            if writes && !carries.contains(added) {
+            if writes && !carries.iter().any(|one| one == added) {
                 remarks.push(format!("packet `{}` does not carry the new stage `{added}`", stage.name.value));
             }
         }
@@ -212,8 +212,8 @@ pub(super) fn remarks(old: Option<&Workflow>, new: Option<&Workflow>, findings: 
 
 /// Does a finding change what a packet of this stage would do?
 pub(super) fn reaching(stage: &Stage, finding: &Finding) -> bool {
-    let target = || leaf(stage, "for").map(|target| target.line()).unwrap_or_default();
-    let own = finding.stage.as_deref().is_some_and(|s| s == stage.name.value || carried(stage).contains(s));
+    let target = || stage.leaf("for").map(|target| target.line()).unwrap_or_default();
+    let own = finding.stage.as_deref().is_some_and(|s| s == stage.name.value || stage.of().iter().any(|one| one == s));
     match finding.section {
         Section::Gate | Section::Never => finding.address.starts_with(&format!("target.{}.", target())),
         Section::Probe => finding.class == Class::Changed && finding.risk == Risk::Raised,
@@ -229,17 +229,4 @@ pub(super) fn reaching(stage: &Stage, finding: &Finding) -> bool {
         | Section::Needs => false,
         _ => own,
     }
-}
-
-/// The stages that a packet carries.
-pub(super) fn carried(stage: &Stage) -> BTreeSet<String> {
-    match leaf(stage, "of") {
-        Some(LeafValue::List(stages)) => stages.into_iter().collect(),
-        _ => BTreeSet::new(),
-    }
-}
-
-/// What a key of a stage's kind says.
-pub(super) fn leaf(stage: &Stage, key: &str) -> Option<LeafValue> {
-    stage.body.leaves().into_iter().find(|leaf| leaf.path == [key]).map(|leaf| leaf.value)
 }

@@ -2,7 +2,7 @@
 //! their gates, so that nobody rolls out what was approved for another plan.
 
 use super::Finding;
-use super::reach::{carried, leaf, reaching};
+use super::reach::reaching;
 use crate::compile::Workflow;
 use crate::digest::short;
 use serde::Serialize;
@@ -75,7 +75,7 @@ impl Sealing {
             let name = &stage.name.value;
             let now = new.and_then(|new| new.plan.stage(name)).filter(|(_, now)| now.kind.value == "packet");
             let reached = now.map_or(1, |(_, now)| findings.iter().filter(|finding| reaching(now, finding)).count());
-            let carries = carried(stage);
+            let carries = stage.of();
             let digests = old.briefs.iter().filter(|brief| carries.contains(&brief.name));
             let carried = digests.map(|brief| (brief.name.clone(), brief.digest.clone())).collect();
             Sealer { stage: name.clone(), reached, carried }
@@ -162,7 +162,7 @@ fn files(inputs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 /// The target a packet is for, or a rollout is on.
 pub(super) fn asks(stage: &crate::plan::Stage) -> Option<String> {
     match stage.kind.value.as_str() {
-        "packet" => leaf(stage, "for").map(|target| target.line()),
+        "packet" => stage.leaf("for").map(|target| target.line()),
         _ => stage.on.as_ref().map(|on| on.value.clone()),
     }
 }

@@ -99,9 +99,8 @@ fn parse(mut head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn S
                 .help("write `of = [\"STAGE\", ...]`"),
         );
     }
-    let order = cx.plan.graph.order();
-    let rank = |name: &str| order.iter().position(|i| cx.plan.stages[*i].name.value == name);
-    carried.sort_by_key(|(_, built)| rank(&built.head.name));
+    let order = cx.plan.carried(cx.plan_stage());
+    carried.sort_by_key(|(_, built)| order.iter().position(|at| cx.plan.stages[*at].name.value == built.head.name));
     let carried = carried.into_iter().map(|(_, built)| built).collect();
     let upstream =
         cx.plan.graph.all_upstream(cx.stage).into_iter().map(|i| cx.plan.stages[i].name.value.clone()).collect();

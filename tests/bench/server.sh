@@ -31,6 +31,10 @@ start_server() {
     [ "$(id -u)" -ne 0 ] || chown "$account_name" "$home"
     (cd / && as_server "$programs/initdb" -D "$home/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8) \
         >"$logs/initdb" 2>&1 || die "initdb failed, see $logs/initdb"
+    run_server
+}
+
+run_server() {
     (cd / && as_server "$programs/postgres" -D "$home/data" "${SETTINGS[@]}" -c unix_socket_directories="$home") \
         >"$logs/server" 2>&1 &
     server=$!
@@ -43,11 +47,13 @@ start_server() {
     die "the server does not start, see $logs/server"
 }
 
+end_server() {
+    kill -INT "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+}
+
 stop_server() {
-    if [ -n "${server:-}" ]; then
-        kill -INT "$server" 2>/dev/null || true
-        wait "$server" 2>/dev/null || true
-    fi
+    [ -z "${server:-}" ] || end_server
     rm -rf "$home"
 }
 
