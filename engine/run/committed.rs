@@ -1,7 +1,7 @@
 //! A run that is taken up again builds upon what it committed: every server is asked whether that is still there.
 
 use crate::compile::Workflow;
-use crate::event::{Failure, RunState, StageState, Status};
+use crate::event::{Failure, Intent, RunState, StageState, Status};
 use crate::stage;
 use crate::target::{Targets, Writer};
 use std::collections::BTreeMap;
@@ -39,10 +39,10 @@ async fn all_there(writer: &Writer, stages: &[(&str, &StageState)]) -> Result<bo
     if held.is_empty() {
         return Ok(true);
     }
-    let server = writer.identity().await?.system_identifier;
+    let now = writer.identity().await?;
+    let same = |(_, system, timeline, _): &&Intent| *system == now.system_identifier && *timeline == now.timeline;
     let xids: Vec<String> = held.iter().map(|(xid, ..)| xid.clone()).collect();
-    Ok(held.iter().all(|(_, system_identifier, ..)| *system_identifier == server)
-        && writer.all_committed(&xids).await?)
+    Ok(held.iter().all(same) && writer.all_committed(&xids).await?)
 }
 
 /// Whoever writes that target; nobody does as long as a clone is not made.

@@ -211,16 +211,20 @@ pub async fn recover_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, state: 
 }
 
 /// Demands that what the journal calls committed is so: a server that was restored from a backup, or failed over to one
-/// that lagged, does not have it. One too old to be known is fine. If others have taken its number since, nobody can tell.
+/// that lagged, does not have it. One too old to be known is fine. On another timeline its number may be somebody else's by
+/// now. If others have taken it since on the same one, nobody can tell.
 ///
 /// # Errors
 /// The server says otherwise (exit 50), or cannot be asked.
 pub async fn still_committed(stage: &str, writer: &Writer, state: &StageState) -> Result<(), Failure> {
-    let Some((xid, system_identifier, ..)) = &state.held else { return Ok(()) };
-    let said = if writer.identity().await?.system_identifier == *system_identifier {
-        writer.xact_status(xid).await?
-    } else {
+    let Some((xid, system_identifier, timeline, _)) = &state.held else { return Ok(()) };
+    let now = writer.identity().await?;
+    let said = if now.system_identifier != *system_identifier {
         Some("another server".to_owned())
+    } else if now.timeline != *timeline {
+        return Err(another_timeline(stage, xid, (*timeline, now.timeline)));
+    } else {
+        writer.xact_status(xid).await?
     };
     match said.as_deref() {
         Some("committed") | None => Ok(()),
@@ -233,6 +237,16 @@ pub async fn still_committed(stage: &str, writer: &Writer, state: &StageState) -
                 .next("or", "where it was a clone, start anew: engine drop RUN, engine apply PLAN"))
         }
     }
+}
+
+fn another_timeline(stage: &str, xid: &str, (then, now): (i32, i32)) -> Failure {
+    let what = format!("stage `{stage}` was committed, and whether its server still has it is not known");
+    Failure::new(Exit::Stuck, what)
+        .fact(format!("transaction {xid} of timeline {then}; the server is on timeline {now} now"))
+        .fact("it was restored from a backup, or it took over for another one: that number may be another transaction's")
+        .changed("nothing was changed")
+        .next("look", "compare the tables the stage writes with its bound, by hand")
+        .next("or", "where it was a clone, start anew: engine drop RUN, engine apply PLAN")
 }
 
 async fn ask(what: &str, writer: &Writer, backend: Option<&(i32, String)>, xid: &str) -> Result<bool, Failure> {

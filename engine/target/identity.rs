@@ -5,8 +5,12 @@ use crate::event::{Exit, Failure, Identity, Marker};
 use deadpool_postgres::Object;
 use serde::{Deserialize, Serialize};
 
-/// The comment is read from its table: `shobj_description` plans a query of its own each time.
-pub(super) const IDENTITY: &str = "SELECT s.system_identifier::pg_catalog.text, c.timeline_id, \
+/// The comment is read from its table: `shobj_description` plans a query of its own each time. The timeline is that of the WAL
+/// that is written now: the control file has that of the last checkpoint, which a server that was just promoted may have
+/// made on the old one. A standby writes none.
+pub(super) const IDENTITY: &str = "SELECT s.system_identifier::pg_catalog.text, \
+    CASE WHEN pg_catalog.pg_is_in_recovery() THEN c.timeline_id ELSE pg_catalog.concat('x', \
+    pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8))::pg_catalog.bit(32)::pg_catalog.int4 END, \
     pg_catalog.current_database()::pg_catalog.text, d.oid::pg_catalog.int8, pg_catalog.current_setting('server_version'), \
     pg_catalog.current_setting('server_version_num')::pg_catalog.int4, pg_catalog.pg_postmaster_start_time()::pg_catalog.text, \
     session_user::pg_catalog.text, current_user::pg_catalog.text, pg_catalog.pg_is_in_recovery(), \

@@ -36,6 +36,9 @@ const UPDATES: &str = "UPDATE t SET v = 'first' WHERE id = 2;\nUPDATE t SET v = 
 /// More than a file may have when the disk is called full; a file of WAL has 16 MB.
 const BIG: &str = "INSERT INTO big SELECT repeat('x', 1000000) FROM generate_series(1, 24)";
 
+/// At its begin: its transaction has no id yet, so that somebody else can get that one.
+pub const FIRST: Spot = Spot::Statement("generate_series(1, 3)");
+
 /// In the middle of the stage: one row is locked, the next statement is on its way.
 pub const MIDDLE: Spot = Spot::Statement("'second'");
 

@@ -1,6 +1,6 @@
 //! What happens to a stage on a clone.
 
-use crate::bed::{Bed, MIDDLE, limit_files};
+use crate::bed::{Bed, FIRST, MIDDLE, limit_files};
 use crate::case::{Act, Case, Left, PLAIN, RESUME, Then};
 use crate::support::{Does, Session, Spot};
 use std::process::Command;
@@ -11,7 +11,7 @@ pub const RESTART: Then = Then { first: "server started, 30 transactions of othe
 /// What the engine says when it knows that nothing was committed.
 pub const NOTHING: &[&str] = &["nothing of `a` was committed", "engine resume"];
 
-pub const CASES: [Case; 26] = [
+pub const CASES: [Case; 28] = [
     Case {
         fault: "one byte at a time",
         how: "every byte of every connection of the run goes alone, both ways",
@@ -277,7 +277,53 @@ pub const CASES: [Case; 26] = [
         attempts: 1,
         ..PLAIN
     },
+    Case {
+        fault: "failed over to a standby that lagged",
+        how: "the run has ended; a standby that has its data of before the stage is promoted, and made no checkpoint yet",
+        act: Act::Held(FIRST, keep_the_data),
+        left: Left::Whole,
+        then: FAILED_OVER,
+        attempts: 1,
+        ..PLAIN
+    },
+    Case {
+        fault: "failed over before COMMIT",
+        how: "server stopped `immediate` and engine killed while COMMIT is on its way; a standby that has its data is promoted, \
+              and made no checkpoint yet",
+        act: Act::Held(Spot::Commit, keep_the_data_and_crash),
+        exit: 137,
+        then: FAILED_OVER_WITHIN,
+        attempts: 1,
+        ..PLAIN
+    },
 ];
+
+/// Nobody can tell what became of what was committed on the old timeline: the run ends there, and a new one begins.
+const FAILED_OVER: &[Then] = &[
+    Then {
+        first: "standby promoted, 30 transactions of others",
+        repair: fail_over,
+        exit: 50,
+        says: &["stage `a` was committed, and whether its server still has it is not known", TIMELINES, "start anew"],
+        ..RESUME
+    },
+    Then { repair: checkpoints_again, word: "drop", ..RESUME },
+    Then { word: "apply", ..RESUME },
+];
+
+const FAILED_OVER_WITHIN: &[Then] = &[
+    Then {
+        first: "standby promoted, 30 transactions of others",
+        repair: fail_over,
+        exit: 50,
+        says: &["whether stage `a` was committed is not known", "restored or failed over since"],
+        ..RESUME
+    },
+    Then { repair: checkpoints_again, word: "drop", ..RESUME },
+    Then { word: "apply", ..RESUME },
+];
+
+const TIMELINES: &str = "the server is on timeline";
 
 /// The backend that has the stage's transaction open.
 pub fn terminate(bed: &mut Bed) {
@@ -409,6 +455,38 @@ fn put_the_data_back(bed: &mut Bed) {
     std::fs::rename(format!("{data}.kept"), &data).expect("what was kept of it");
     std::fs::remove_file(format!("{data}/postmaster.pid")).expect("it was at work");
     bed.start();
+}
+
+fn keep_the_data_and_crash(bed: &mut Bed) {
+    keep_the_data(bed);
+    crash_both(bed);
+}
+
+/// Puts the data back as that of a standby, and promotes it. Its checkpointer is stopped before: for minutes, on a server with
+/// much to write, the control file still says the old timeline.
+fn fail_over(bed: &mut Bed) {
+    let data = bed.own.data().join("data");
+    if bed.up {
+        bed.crash();
+    }
+    std::fs::remove_dir_all(&data).expect("the data of a server of ours");
+    std::fs::rename(data.with_extension("kept"), &data).expect("what was kept of it");
+    std::fs::remove_file(data.join("postmaster.pid")).expect("it was at work");
+    std::fs::write(data.join("standby.signal"), "").expect("a signal");
+    bed.start();
+    signal_the_checkpointer(bed, "STOP");
+    assert_eq!(bed.bench.psql("postgres", "SELECT pg_promote()"), "t");
+    let take = "SELECT pg_current_xact_id();\n".repeat(30);
+    bed.bench.psql("postgres", &take);
+}
+
+fn checkpoints_again(bed: &mut Bed) {
+    signal_the_checkpointer(bed, "CONT");
+}
+
+fn signal_the_checkpointer(bed: &Bed, signal: &str) {
+    let pid = bed.bench.psql("postgres", "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
+    assert!(Command::new("kill").args(["-s", signal, &pid]).status().expect("kill").success());
 }
 
 fn agree(bed: &mut Bed) {

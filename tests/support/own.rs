@@ -45,6 +45,11 @@ impl OwnServer {
         self.server
     }
 
+    /// Its folder; the cluster is in `data` below.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Ends it by a signal and waits until it is gone; its data stays.
     pub fn kill(&self, signal: &str) {
         let Some(id) = self.server.process_id() else { return };
