@@ -312,7 +312,11 @@ fn what_is_no_plan_in_a_folder_and_what_lies_below_it_is_said() {
     assert!(diff.code == 10 && diff.err.contains("the new side does not compile: plans/z.toml"), "{}", diff.err);
     repository.commit();
     let diff = repository.engine(&["diff", "HEAD~1..HEAD", "plans"]);
-    assert!(diff.code == 10 && diff.err.contains("`HEAD:plans/z.toml` is a symbolic link to `nowhere.toml`"), "{}", diff.err);
+    assert!(
+        diff.code == 10 && diff.err.contains("`HEAD:plans/z.toml` is a symbolic link to `nowhere.toml`"),
+        "{}",
+        diff.err
+    );
 }
 
 #[test]

@@ -7,22 +7,24 @@ use engine::journal::{Chain, parse};
 use std::sync::OnceLock;
 use support::{Bench, to_the_packet};
 
-/// A run to its packet, with a stage that commits and proves.
+/// A run to its packet, with a stage that commits and proves. For tests that leave its files alone.
 fn bench() -> &'static Bench {
     static BENCH: OnceLock<Bench> = OnceLock::new();
-    BENCH.get_or_init(|| {
-        let bench = Bench::mini("abuse", "");
-        let a = bench.mini_stage(
-            "a",
-            "\"base\"",
-            "writes.u = 1\nprove = [\"reversible\"]",
-            "INSERT INTO u VALUES (1, 'a')",
-            Some("DELETE FROM u"),
-        );
-        bench.mini_plan(&format!("{a}{}", to_the_packet("\"a\"", "\"a\"", "oks = 77")));
-        bench.mini_apply(&[]).expect(0);
-        bench
-    })
+    BENCH.get_or_init(|| made("abuse"))
+}
+
+fn made(name: &str) -> Bench {
+    let bench = Bench::mini(name, "");
+    let a = bench.mini_stage(
+        "a",
+        "\"base\"",
+        "writes.u = 1\nprove = [\"reversible\"]",
+        "INSERT INTO u VALUES (1, 'a')",
+        Some("DELETE FROM u"),
+    );
+    bench.mini_plan(&format!("{a}{}", to_the_packet("\"a\"", "\"a\"", "oks = 77")));
+    bench.mini_apply(&[]).expect(0);
+    bench
 }
 
 fn bytes(bench: &Bench) -> Vec<u8> {
@@ -143,7 +145,7 @@ fn a_cut_at_every_length_is_a_torn_line_or_none() {
 /// The verbs, each way once and at the places that matter: the first, the last, and one in the middle.
 #[test]
 fn the_verbs_refuse_it_and_say_where() {
-    let bench = bench();
+    let bench = &made("abuse_verbs");
     let (file, run) = (bench.of_run("journal.jsonl"), bench.run_id());
     let bytes = bytes(bench);
     let lines = lines(&bytes);
@@ -202,6 +204,11 @@ fn the_verbs_refuse_it_and_say_where() {
     refuse(&anew, &["TAMPERED", &place], &["resume"]);
     refuse(&anew, &["TAMPERED", "is not the one that was anchored"], &["verify"]);
 
+    // A digit is no newer format.
+    let mut digit = bytes.clone();
+    digit[lines[..middle].iter().map(|line| line.len()).sum::<usize>() + 5] = b'2';
+    refuse(&digit, &["TAMPERED", &format!("line {}: format 2 is not known", middle + 1)], &all);
+
     std::fs::remove_file(bench.home().join(&file)).expect("a journal");
     for verb in all {
         bench.engine(&[verb, &run]).expect(62).says(&["is gone", "line 1: there is none", "never repaired"]);
@@ -244,6 +251,35 @@ fn the_verbs_refuse_it_and_say_where() {
     // Without the clone the packet's anchor is left, and what it does not hold is said.
     bench.engine(&["drop", &run]).expect(0);
     bench.engine(&["verify", &run]).expect(0).says(&["not asked: there is no clone", "by the packet "]);
+}
+
+/// Lines that a newer engine wrote, in a chain that fits, are no forgery: what they say is not known here.
+#[test]
+fn a_newer_format_is_told_as_one() {
+    let bench = &made("abuse_format");
+    let (file, run) = (bench.of_run("journal.jsonl"), bench.run_id());
+    let bytes = bytes(bench);
+    let text = String::from_utf8(bytes.clone()).expect("UTF-8");
+    let count = text.lines().count();
+    // The first line that is of it; and of events that this engine has no word for.
+    for first in [0, 3, count - 1] {
+        let newer = |(index, line): (usize, &str)| {
+            let line = if index < first { line.to_owned() } else { line.replacen("\"v\":1", "\"v\":2", 1) };
+            let unknown = index >= first && index > 0;
+            if unknown { line.replacen("\"type\":\"", "\"type\":\"un", 1) } else { line }
+        };
+        let text: Vec<String> = text.lines().enumerate().map(newer).collect();
+        let spoilt = chained(&text.join("\n"));
+        std::fs::write(bench.home().join(&file), &spoilt).expect("a journal");
+        for verb in ["verify", "resume", "status"] {
+            let said = bench.engine(&[verb, &run]).expect(62);
+            let said = said.says(&["is of format 2, and this engine reads format 1", "nothing was changed"]);
+            let said = said.says(&[&format!("line {}: format 2 is not known", first + 1), "the engine that wrote it"]);
+            assert!(!said.all().contains("TAMPERED"), "{}", said.all());
+        }
+        assert!(std::fs::read(bench.home().join(&file)).expect("a journal") == spoilt, "it was changed");
+    }
+    std::fs::write(bench.home().join(&file), &bytes).expect("a journal");
 }
 
 /// The same events in a chain of a forger's own.

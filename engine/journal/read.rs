@@ -2,6 +2,7 @@
 
 use super::{FILE, link};
 use crate::event::{Event, Exit, Failure, Line};
+use serde::Deserialize;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -63,8 +64,13 @@ impl History {
     /// Takes the whole lines of `bytes`, which come next.
     fn follow(&mut self, chain: &mut Chain, bytes: &[u8]) -> Result<(), Trouble> {
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        for raw in bytes[..whole].split_inclusive(|b| *b == b'\n') {
-            self.lines.push(chain.take(&raw[..raw.len() - 1])?);
+        let mut rest = bytes[..whole].split_inclusive(|b| *b == b'\n').map(|raw| &raw[..raw.len() - 1]).peekable();
+        while let Some(raw) = rest.next() {
+            let line = chain.take(raw).map_err(|trouble| match (trouble.format, rest.peek()) {
+                (Some(_), Some(next)) if !follows(next, raw) => Trouble { format: None, ..trouble },
+                _ => trouble,
+            })?;
+            self.lines.push(line);
             self.hashes.push(chain.head.clone());
         }
         self.head.clone_from(&chain.head);
@@ -75,9 +81,31 @@ impl History {
 }
 
 fn tampered(path: &Path, trouble: &Trouble) -> Failure {
-    Failure::new(Exit::InputsChanged, format!("the journal {} was TAMPERED with", path.display()))
-        .fact(format!("line {}: {}", trouble.line, trouble.what))
-        .changed("nothing was changed; a journal is never repaired")
+    trouble.failure(&format!("the journal {}", path.display()))
+}
+
+impl Trouble {
+    /// What does not fit at a line, from 1.
+    pub fn at(line: u64, what: impl Into<String>) -> Trouble {
+        Trouble { line, what: what.into(), format: None }
+    }
+
+    /// For people: `journal` is what they call it.
+    pub fn failure(&self, journal: &str) -> Failure {
+        let place = format!("line {}: {}", self.line, self.what);
+        match self.format {
+            Some(format) => Failure::new(
+                Exit::InputsChanged,
+                format!("{journal} is of format {format}, and this engine reads format {FORMAT}"),
+            )
+            .fact(place)
+            .changed("nothing was changed")
+            .next("use", "the engine that wrote it, or a newer one"),
+            None => Failure::new(Exit::InputsChanged, format!("{journal} was TAMPERED with"))
+                .fact(place)
+                .changed("nothing was changed; a journal is never repaired"),
+        }
+    }
 }
 
 /// A journal that cannot be relied on.
@@ -87,6 +115,18 @@ pub struct Trouble {
     pub line: u64,
     /// What does not fit.
     pub what: String,
+    /// The line is whole, and of a format that this engine does not know.
+    pub format: Option<u32>,
+}
+
+/// The format of lines that this engine writes, and the only one it reads.
+const FORMAT: u32 = 1;
+
+/// What lines of every format have.
+#[derive(Deserialize)]
+struct Frame {
+    v: u32,
+    prev: String,
 }
 
 /// Reads the journal of a run's folder.
@@ -104,6 +144,12 @@ pub fn read(dir: &Path) -> Result<History, Failure> {
             .changed("nothing was changed; a journal is never repaired"));
     }
     Ok(history)
+}
+
+/// Does a line name the one before it? Both may be of a format that is not known.
+fn follows(next: &[u8], raw: &[u8]) -> bool {
+    let frame = |bytes| serde_json::from_slice::<Frame>(bytes).ok();
+    matches!((frame(raw), frame(next)), (Some(raw_frame), Some(next)) if link(&raw_frame.prev, raw) == next.prev)
 }
 
 /// The chain as far as it was followed.
@@ -124,14 +170,16 @@ impl Chain {
     /// # Errors
     /// It does not follow.
     pub fn take(&mut self, raw: &[u8]) -> Result<Line, Trouble> {
-        let at = |what: String| Trouble { line: self.seq + 1, what };
+        let at = |what: String| Trouble::at(self.seq + 1, what);
         if raw.is_empty() {
             return Err(at("an empty line".into()));
         }
-        let line: Line = serde_json::from_slice(raw).map_err(|e| at(format!("is no event: {e}")))?;
-        if line.v != 1 {
-            return Err(at(format!("format {} is not known to this engine", line.v)));
+        if let Some(frame) = serde_json::from_slice::<Frame>(raw).ok().filter(|frame| frame.v != FORMAT) {
+            // Only one that fits is somebody else's: whoever changes a digit breaks the chain.
+            let format = Some(frame.v).filter(|_| self.seq == 0 || frame.prev == self.head);
+            return Err(Trouble { format, ..at(format!("format {} is not known to this engine", frame.v)) });
         }
+        let line: Line = serde_json::from_slice(raw).map_err(|e| at(format!("is no event: {e}")))?;
         if self.seq == 0 {
             match &line.event {
                 Event::RunStarted { genesis, .. } if *genesis == line.prev => self.head.clone_from(genesis),

@@ -296,11 +296,7 @@ impl Rows {
     /// The server's, or a line does not fit the chain (exit 62: TAMPERED, nothing is repaired).
     pub fn read(&self) -> Result<History, Failure> {
         let kept: Vec<Kept> = self.rows()?.iter().map(Kept::of).collect();
-        history(&kept).map_err(|trouble| {
-            Failure::new(Exit::InputsChanged, format!("the journal of {} was TAMPERED with", self.place()))
-                .fact(format!("line {}: {}", trouble.line, trouble.what))
-                .changed("nothing was changed; a journal is never repaired")
-        })
+        history(&kept).map_err(|trouble| trouble.failure(&format!("the journal of {}", self.place())))
     }
 
     fn rows(&self) -> Result<Vec<Row>, Failure> {
@@ -414,7 +410,7 @@ impl Kept {
 fn history(kept: &[Kept]) -> Result<History, Trouble> {
     let mut bytes = Vec::new();
     for (index, row) in kept.iter().enumerate() {
-        let at = |what: String| Err(Trouble { line: index as u64 + 1, what });
+        let at = |what: String| Err(Trouble::at(index as u64 + 1, what));
         if i64::try_from(index) != Ok(row.seq) {
             return at(format!("is missing: the next row is numbered {}", row.seq));
         }
@@ -426,7 +422,7 @@ fn history(kept: &[Kept]) -> Result<History, Trouble> {
     }
     let history = parse(&bytes)?;
     for (index, row) in kept.iter().enumerate() {
-        let at = |what: &str| Err(Trouble { line: index as u64 + 1, what: what.to_owned() });
+        let at = |what: &str| Err(Trouble::at(index as u64 + 1, what));
         if row.prev != history.lines[index].prev {
             return at("its column `prev` is not what its bytes say");
         }

@@ -140,6 +140,7 @@ pub(super) async fn take_up(
     accepted.extend(place.same_server(how.accept_changes)?);
     place.bring()?;
     let Binding { targets, events } = bind(&workflow).await?;
+    super::rebound::demand(&targets, &run, history)?;
     refuse_as_journal(&options.home, &targets).await?;
     let locks = hold(&targets, &run).await?;
     super::anchors::demand(&targets, &run, history).await?;

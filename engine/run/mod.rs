@@ -9,6 +9,7 @@ mod committed;
 mod dispose;
 mod drive;
 mod life;
+mod rebound;
 mod rollback;
 mod schedule;
 mod sensitive;

@@ -243,7 +243,9 @@ fn another_timeline(stage: &str, xid: &str, (then, now): (i32, i32)) -> Failure 
     let what = format!("stage `{stage}` was committed, and whether its server still has it is not known");
     Failure::new(Exit::Stuck, what)
         .fact(format!("transaction {xid} of timeline {then}; the server is on timeline {now} now"))
-        .fact("it was restored from a backup, or it took over for another one: that number may be another transaction's")
+        .fact(
+            "it was restored from a backup, or it took over for another one: that number may be another transaction's",
+        )
         .changed("nothing was changed")
         .next("look", "compare the tables the stage writes with its bound, by hand")
         .next("or", "where it was a clone, start anew: engine drop RUN, engine apply PLAN")

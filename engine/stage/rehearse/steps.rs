@@ -209,9 +209,14 @@ impl Steps<'_> {
                 return Err(failure);
             }
         };
+        let what = format!("COMMIT of {purpose} of `{}` in the rehearsal", work.stage);
         match tx.commit(xid.as_deref()).await {
             CommitOutcome::Committed => Ok(()),
-            other => Err(Failure::new(Exit::ProofFailed, format!("COMMIT of `{}` on the copy: {other:?}", work.stage))),
+            CommitOutcome::Aborted(why) => Err(rolled_back(&what, why)),
+            // The copy is dropped and made anew by the next rehearsal: what became of it there proves nothing, and harms nobody.
+            CommitOutcome::Unknown(why) => {
+                Err(Failure { exit: Exit::Temporary, what: format!("{what} has no answer: {}", why.what), ..why })
+            }
         }
     }
 
@@ -224,6 +229,18 @@ impl Steps<'_> {
 
     pub(super) fn compare(&self, wanted: &Fingerprint, found: &Fingerprint, label: &str) -> Result<(), Failure> {
         compare(self.cx, &self.stage.head.name, (wanted, found), label)
+    }
+}
+
+/// A COMMIT that the server answered by a rollback: what failed was the plan's, unless the server says that it may pass.
+fn rolled_back(what: &str, why: Option<Failure>) -> Failure {
+    let what = format!("{what} was answered by a rollback");
+    match why {
+        None => Failure::new(Exit::ProofFailed, what),
+        Some(why) => {
+            let exit = if why.exit == Exit::StageFailed { Exit::ProofFailed } else { why.exit };
+            Failure { exit, what: format!("{what}: {}", why.what), ..why }
+        }
     }
 }
 

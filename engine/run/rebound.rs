@@ -1,0 +1,35 @@
+//! A run that is taken up again goes on with the databases it began with: a clone of one and a packet for another would look
+//! alike.
+
+use crate::event::{Event, Exit, Failure, Identity};
+use crate::journal::History;
+use crate::target::Targets;
+
+/// Compares every target that is no clone with what the run was first bound to; a clone is known by its marker and oid.
+///
+/// # Errors
+/// One is another database now (exit 63). Nothing was changed.
+pub(super) fn demand(targets: &Targets, run: &str, history: &History) -> Result<(), Failure> {
+    for (name, plain) in &targets.plain {
+        let first = history.events().find_map(|event| match event {
+            Event::TargetBound { target, clone: None, identity, .. } if target == name => Some(identity),
+            _ => None,
+        });
+        if let Some(first) = first.filter(|first| !first.same_database(&plain.identity)) {
+            return Err(another(name, run, first, &plain.identity));
+        }
+    }
+    Ok(())
+}
+
+fn another(name: &str, run: &str, first: &Identity, now: &Identity) -> Failure {
+    let shown = |identity: &Identity| {
+        format!("{} (oid {}) of the server {}", identity.database, identity.oid, identity.system_identifier)
+    };
+    Failure::new(Exit::WrongDatabase, format!("`{name}` is not the database that this run began with"))
+        .fact(format!("then  {}", shown(first)))
+        .fact(format!("now   {}", shown(now)))
+        .changed("nothing was changed")
+        .next("then", format!("point its address back to that database and run: engine resume {run}"))
+        .next("or", "start anew: engine apply PLAN")
+}

@@ -1,0 +1,67 @@
+//! What a run finds when it is taken up again, or is at work, and the world is another one: it is named as what it is.
+
+mod support;
+
+use engine::event::Event;
+use support::{Bench, Does, Proxy, Spot, server, to_the_rehearsal};
+
+const WRITE: &str = "INSERT INTO u VALUES (1, 'a')";
+
+fn written(name: &str) -> Bench {
+    let bench = Bench::mini(name, "");
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1", WRITE, Some("DELETE FROM u"));
+    bench.mini_plan(&format!("{a}{}", to_the_rehearsal("\"a\"", "")));
+    bench
+}
+
+/// A clone of one database and a packet for another would look alike.
+#[test]
+fn a_run_goes_on_only_with_the_production_it_began_with() {
+    let (mut bench, other) = (written("one"), Bench::mini("other", ""));
+    bench.mini_apply(&["--until", "a"]).expect(0);
+    let run = bench.run_id();
+    let address = bench.url("engine_reader", other.production());
+    let own = bench.url("engine_reader", bench.production());
+    bench.set("SHOP_PRODUCTION_URL", &address);
+    let before = bench.journal().events.len();
+    for verb in ["resume", "rollback"] {
+        let said = bench.engine(&[verb, &run]).expect(63);
+        said.says(&[
+            "`production` is not the database that this run began with",
+            &format!("then  {} (oid ", bench.production()),
+            &format!("now   {} (oid ", other.production()),
+            "nothing was changed",
+            &format!("engine resume {run}"),
+        ]);
+    }
+    assert_eq!(bench.journal().events.len(), before, "nothing happened, so nothing is written down");
+    bench.set("SHOP_PRODUCTION_URL", &own);
+    bench.engine(&["resume"]).expect(0);
+    // Renamed, it is the same one.
+    let renamed = format!("{}_renamed", bench.production());
+    bench.psql("postgres", &format!("ALTER DATABASE {} RENAME TO {renamed}", bench.production()));
+    bench.set("SHOP_PRODUCTION_URL", &bench.url("engine_reader", &renamed));
+    bench.engine(&["resume"]).expect(0);
+}
+
+/// A connection that breaks at a COMMIT on the rehearsal's copy says nothing of the rollback that is rehearsed.
+#[test]
+fn a_cut_within_a_rehearsal_is_temporary_and_it_is_rehearsed_anew() {
+    for does in [Does::CutBefore, Does::CutAfter, Does::Pooler] {
+        let mut bench = written("rehearsed");
+        bench.mini_apply(&["--until", "a"]).expect(0);
+        let proxy = Proxy::before(server().socket());
+        bench.set("SHOP_CLONE_URL", &proxy.url("engine_stage", "postgres"));
+        proxy.arm(Spot::Commit, does);
+        let said = bench.engine(&["resume"]).expect(75);
+        assert!(!proxy.armed(), "{}", said.all());
+        let said = said.says(&["COMMIT of", "of `a` in the rehearsal has no answer", "engine resume"]);
+        assert!(!said.all().contains("Unknown") && !said.all().contains("Failure"), "{}", said.all());
+        bench.engine(&["resume"]).expect(0);
+        let journal = bench.journal();
+        assert_eq!(journal.count(|event| matches!(event, Event::StageCommitted { stage, .. } if stage == "a")), 1);
+        assert!(journal.done().contains(&"r"), "{:?}", journal.done());
+        let left = format!("SELECT count(*) FROM pg_database WHERE datname LIKE 'engine\\_{}%'", bench.run_id());
+        assert_eq!(bench.psql("postgres", &left), "0", "a copy was left");
+    }
+}
