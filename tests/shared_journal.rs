@@ -222,6 +222,59 @@ fn rows_that_were_changed_are_told() {
     two.engine(&["resume", &run]).expect(0);
 }
 
+/// What ends too early fits the chain; the anchors know better, and `verify` says how far they reach.
+#[test]
+fn rows_removed_at_the_end_are_told_by_the_anchors() {
+    let one = team("shortened");
+    one.mini_apply(&[]).expect(0);
+    let run = one.run_id();
+    one.in_journal("CREATE TABLE kept AS SELECT * FROM engine_journal.line");
+    let count: u64 = one.in_journal("SELECT count(*) FROM kept").parse().expect("a number");
+    let (line, two) = ("engine_journal.line", one.another_machine());
+    // Every end from the first line on; the last anchor is of the run's very end.
+    for left in (1..count).rev().step_by(5).chain([1, 2]) {
+        one.tamper(&format!("DELETE FROM {line} WHERE seq >= {left}"));
+        for verb in ["verify", "resume"] {
+            let told = two.engine(&[verb, &run]).expect(62);
+            told.says(&["TAMPERED", &format!("line {}: the journal ends before it, and was anchored at", left + 1)]);
+        }
+        one.tamper(&format!("DELETE FROM {line}; INSERT INTO {line} SELECT * FROM kept"));
+    }
+    two.engine(&["verify", &run]).expect(0).says(&[&format!("anchored up to event {count} of {count}")]);
+    two.engine(&["resume", &run]).expect(0);
+}
+
+/// A copy that took the journal's name, as a restored backup does, may lack lines that were answered.
+#[test]
+fn an_older_copy_of_the_journal_is_not_gone_on_with() {
+    let one = team("copied");
+    one.mini_apply(&["--until", "base"]).expect(0);
+    let (run, journal) = (one.run_id(), format!("journal_of_{}", one.clone_name()));
+    let psql = |sql: &str| server().psql("postgres", sql).unwrap_or_else(|failure| support::fail(&failure));
+    psql(&format!("CREATE DATABASE {journal}_copy TEMPLATE {journal} OWNER {KEEPER}"));
+    one.engine(&["resume", "--until", "a"]).expect(0);
+    let rename = |from: &str, to: &str| psql(&format!("ALTER DATABASE {journal}{from} RENAME TO {journal}{to}"));
+    rename("", "_real");
+    rename("_copy", "");
+    assert_eq!(one.journal().count(committed), 0, "the copy knows of no stage");
+    let two = one.another_machine();
+    for machine in [&one, &two] {
+        let said = machine.engine(&["resume", &run]).expect(62);
+        said.says(&["is not where its last line was written", "oid of the database", "--accept-changes"]);
+    }
+    assert_eq!(one.journal().count(committed), 0);
+    rename("", "_copy");
+    rename("_real", "");
+    two.engine(&["resume", &run]).expect(0);
+    ended_well(&two);
+    psql(&format!("DROP DATABASE {journal}_copy"));
+    // Gone altogether, it is no journal that is empty.
+    rename("", "_real");
+    let said = two.engine(&["resume", &run]);
+    assert!(said.code != 0 && said.all().contains(&format!("database \"{journal}\" does not exist")), "{}", said.all());
+    rename("_real", "");
+}
+
 #[test]
 fn another_machine_sees_all_of_a_run_and_disposes_of_it() {
     let one = team("seen");
@@ -394,7 +447,7 @@ fn what_is_no_journal_of_ours_is_left_alone() {
     let run = bench.run_id();
     bench.tamper("UPDATE engine_journal.line SET server = split_part(server, '/', 1) || '/000000FF'");
     bench.engine(&["resume", &run]).expect(62).says(&[
-        "is not on the server that took its last line",
+        "is not where its last line was written",
         "/000000FF",
         "/00000001",
     ]);

@@ -259,7 +259,7 @@ impl Place {
         self.rows.as_ref().map_or_else(read, Rows::bytes)
     }
 
-    /// Demands that the server that answers is the one that took the last line.
+    /// Demands that the server and the database that answer are those that took the last line.
     ///
     /// # Errors
     /// It is another one, or another timeline of it (exit 62); with `accept` what moved is answered instead.
@@ -270,11 +270,11 @@ impl Place {
             Some(_) if accept => Ok(Some("the journal's server".to_owned())),
             Some((then, now)) => Err(Failure::new(
                 Exit::InputsChanged,
-                format!("the journal of {} is not on the server that took its last line", rows.place()),
+                format!("the journal of {} is not where its last line was written", rows.place()),
             )
             .fact(format!("then  {then}"))
-            .fact(format!("now   {now}   system identifier and timeline"))
-            .fact("after a failover or from a backup its last lines can be missing, and stages would run twice")
+            .fact(format!("now   {now}   system identifier, timeline, and oid of the database"))
+            .fact("after a failover, from a backup or in a copy its last lines can be missing, and stages would run twice")
             .changed("nothing was changed")
             .next("go on", "engine resume RUN --accept-changes   when you know that no line was lost")),
         }

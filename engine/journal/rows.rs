@@ -42,7 +42,7 @@ macro_rules! holders {
 #[derive(Debug)]
 pub struct Base {
     ledger: Ledger,
-    /// System identifier and timeline of the server as it is now.
+    /// System identifier and timeline of the server as it is now, and the database's oid.
     server: String,
     /// Were the tables there when it was opened?
     known: bool,
@@ -56,7 +56,8 @@ impl Base {
     pub fn open(word: &str, url: &Url) -> Result<(Base, bool), Failure> {
         const SERVER: &str = "SELECT c.system_identifier::text || '/' || CASE WHEN pg_catalog.pg_is_in_recovery() THEN \
             'standby' ELSE pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) END \
-            FROM pg_catalog.pg_control_system() AS c";
+            || '/' || d.oid FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d \
+            WHERE d.datname = pg_catalog.current_database()";
         let settings = Settings {
             search_path: String::new(),
             statement_timeout: Duration::from_mins(1),
@@ -91,7 +92,7 @@ impl Base {
     /// # Errors
     /// The role may not (1), or the server's.
     pub fn prepare(&self) -> Result<(), Failure> {
-        if self.server.ends_with("/standby") {
+        if self.server.contains("/standby/") {
             return Err(Failure::new(Exit::Io, format!("the journal's server {} is a standby", self.place()))
                 .changed("nothing was changed")
                 .next("then", "name the primary in --journal or ENGINE_JOURNAL"));
@@ -315,7 +316,10 @@ impl Rows {
         let rows = self.base.ledger.ask(LAST, vec![self.id()]);
         let rows = rows.map_err(|failure| unreadable(self.base.place(), &failure))?;
         let last = rows.first().map_or_else(String::new, |row| row.get(0));
-        Ok((last != self.base.server).then(|| (last, self.base.server.clone())))
+        let now = &self.base.server;
+        // Lines of an engine that did not write down the database.
+        let without_oid = now.rsplit_once('/').is_some_and(|(server, _)| server == last);
+        Ok((last != *now && !without_oid).then(|| (last, now.clone())))
     }
 
     /// Sends a line; it is there once the answer is.

@@ -12,7 +12,7 @@ CREATE TABLE engine_journal.run (
 );
 
 -- A line as it would stand in journal.jsonl, without its newline. `prev` and `hash` say again what the chain says, so
--- that two lines can never follow the same one. `server`: system identifier and timeline of who took it.
+-- that two lines can never follow the same one. `server`: system identifier, timeline and database oid of who took it.
 CREATE TABLE engine_journal.line (
     run text NOT NULL,
     seq bigint NOT NULL,
