@@ -371,7 +371,10 @@ fn a_journal_whose_session_was_ended_ends_the_run_and_is_gone_on_with() {
     // Another machine takes it up at once; the first, still at work, can write no line and so commits nothing.
     let two = one.another_machine();
     two.engine(&["status"]).expect(0).says(&["ended without a farewell"]);
-    two.engine(&["resume"]).expect(60).says(&["another run holds", &format!("pid {} on ", child.id())]);
+    for verb in [&["resume"][..], &["drop", "latest"]] {
+        let said = two.engine(verb).expect(60);
+        said.says(&["another run holds", &format!("pid {} on ", child.id()), "nothing was changed"]);
+    }
     gate.open();
     let output = child.wait_with_output().expect("the engine");
     let said = Outcome {

@@ -336,7 +336,7 @@ async fn refuse_as_journal(home: &Home, targets: &Targets) -> Result<(), Failure
 }
 
 /// One run at a time per clone, held in the maintenance database: a TEMPLATE copy needs the clone free of sessions.
-async fn hold(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
+pub(super) async fn hold(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
     let mut locks = Vec::new();
     let holder = format!("engine {run} {}", holder());
     let holder = holder.get(..63).unwrap_or(&holder);

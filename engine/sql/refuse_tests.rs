@@ -30,6 +30,7 @@ sql-role-change | RESET SESSION AUTHORIZATION
 sql-guarded-setting | SET \"role\" TO x
 sql-guarded-setting | SET LOCAL synchronous_commit = off
 sql-guarded-setting | SET client_connection_check_interval = 0
+sql-guarded-setting | SET tcp_keepalives_idle = 7200
 sql-guarded-setting | SET track_counts = off
 sql-guarded-setting | SET LOCAL statement_timeout = 0
 sql-guarded-setting | SET LOCK_TIMEOUT = 0

@@ -2,7 +2,7 @@
 //! predicate may use.
 
 /// Settings that carry the engine's frame. Besides these: every `*_timeout`, `default_transaction_*`,
-/// `transaction_*` and `engine.*`.
+/// `transaction_*`, `tcp_*` and `engine.*`.
 const GUARDED: [&str; 15] = [
     "all",
     "backslash_quote",
@@ -68,7 +68,7 @@ pub(super) fn is_guarded(setting: &str) -> bool {
     let bare = setting.trim();
     GUARDED.contains(&bare)
         || bare.ends_with("_timeout")
-        || ["default_transaction_", "transaction_", "engine.", "u&"].iter().any(|p| bare.starts_with(p))
+        || ["default_transaction_", "transaction_", "tcp_", "engine.", "u&"].iter().any(|p| bare.starts_with(p))
 }
 
 /// Why a function (folded, without its schema) is refused: it acts outside this database's transaction.

@@ -55,7 +55,6 @@ impl Settings {
             ("lock_timeout", self.lock_timeout.as_millis().to_string()),
             // The coordinator of a clone waits for pg_dump in its transaction; a stage bounds its own time.
             ("idle_in_transaction_session_timeout", "86400000".into()),
-            ("client_connection_check_interval", "500".into()),
             // What the journal calls done is done, whatever the server or the role is set to.
             ("synchronous_commit", "on".into()),
             ("standard_conforming_strings", "on".into()),
@@ -63,8 +62,17 @@ impl Settings {
             ("jit", "off".into()),
         ];
         let escape = |v: &str| v.replace('\\', "\\\\").replace(' ', "\\ ");
-        pairs.iter().map(|(k, v)| format!("-c {k}={}", escape(v))).collect::<Vec<_>>().join(" ")
+        let own: Vec<String> = pairs.iter().map(|(k, v)| format!("-c {k}={}", escape(v))).collect();
+        format!("{} {}", own.join(" "), lets_go())
     }
+}
+
+/// How a server is to treat any session of ours, as options of its start: one whose client is gone ends soon and lets go of
+/// its locks, also when its whole machine vanished and nobody says so (the system's own patience is two hours); one that
+/// only waits, for a long stage or for the end of the run, is not ended for it.
+pub fn lets_go() -> &'static str {
+    "-c client_connection_check_interval=500 -c tcp_user_timeout=30000 -c tcp_keepalives_idle=10 \
+     -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4 -c idle_session_timeout=0"
 }
 
 /// A pool of sessions to one database as one role.

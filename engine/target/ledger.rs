@@ -16,11 +16,6 @@ pub type Value = Box<dyn ToSql + Sync + Send>;
 /// Who does not answer in that time is taken for gone, whatever the network says.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// A commit is durable when it is answered; a machine that vanished lets go of its lock within half a minute. A session
-/// that only waits for a long stage is not ended for it.
-const SETTLE: &str = "SET synchronous_commit = on; SET idle_session_timeout = 0; SET tcp_user_timeout = 30000; \
-    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4";
-
 enum Work {
     Ask(&'static str, Vec<Value>),
     Script(String),
@@ -145,7 +140,6 @@ async fn begin(door: &Door) -> Result<(ClientWrapper, Identity), Failure> {
     // A signal ends what is at work on servers; the journal is told of it, and goes last.
     let session = door.only_holding()?.session().await?;
     let identity = identify_session(&session).await?;
-    session.batch_execute(SETTLE).await.map_err(|e| fault::statement("setting up the session", &e))?;
     Ok((Object::take(session), identity))
 }
 

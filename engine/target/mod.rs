@@ -33,7 +33,7 @@ mod writer;
 pub use alone::Alone;
 pub use at_work::{AtWork, cancel_all, end_begins};
 pub use bound::{Called, CloneTarget, Live, Plain, Targets};
-pub use connect::{Door, Settings};
+pub use connect::{Door, Settings, lets_go};
 pub use dispose::Ours;
 pub use fault::RETRYABLE;
 pub use identity::{Expected, identify, secured};

@@ -9,6 +9,7 @@ use super::tx::Tx;
 use crate::crash;
 use crate::event::{Exit, Failure, Identity};
 use std::ops::Deref;
+use std::time::Duration;
 use tokio_postgres::SimpleQueryMessage;
 
 /// Write access to a clone (every session proves which one), or to a rollout's target.
@@ -217,17 +218,19 @@ impl Deref for WriteTx {
 }
 
 impl WriteTx {
-    /// BEGIN READ COMMITTED with the stage's time-outs.
+    /// BEGIN READ COMMITTED with the stage's time-outs. It is idle while other targets are read, never for longer than the stage
+    /// may take in all: behind a proxy that keeps its side open nobody else would end it.
     ///
     /// # Errors
     /// The server's.
-    pub async fn begin(&self, timeout: std::time::Duration, lock_timeout: std::time::Duration) -> Result<(), Failure> {
+    pub async fn begin(&self, timeout: Duration, lock_timeout: Duration) -> Result<(), Failure> {
         self.tx.waits_for_locks(lock_timeout);
         let (statement_ms, lock_ms) = (timeout.as_millis(), lock_timeout.as_millis());
+        let idle_ms = (timeout + Duration::from_mins(1)).as_millis();
         self.tx
             .begin_with(&format!(
                 "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {statement_ms}; \
-                 SET LOCAL lock_timeout = {lock_ms}"
+                 SET LOCAL lock_timeout = {lock_ms}; SET LOCAL idle_in_transaction_session_timeout = {idle_ms}"
             ))
             .await
     }

@@ -8,13 +8,13 @@ use crate::clock::Stopwatch;
 use crate::event::{Event, Exit, Failure};
 use crate::fingerprint::Fingerprint;
 use crate::programs::Programs;
-use crate::target::Door;
+use crate::target::{Door, lets_go};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
 
-/// Sessions of `pg_dump`: they cannot write, and end soon after `pg_dump` did.
-const READING: &str = "-c default_transaction_read_only=on -c client_connection_check_interval=500";
+/// Sessions of `pg_dump`: they cannot write.
+const READING: &str = "-c default_transaction_read_only=on";
 
 /// One clone's restoring.
 pub struct Restore<'r> {
@@ -41,8 +41,7 @@ pub struct Restore<'r> {
 }
 
 /// Commits are not waited for: a clone that is being made is made again after a crash, and its renaming is waited for.
-const RESTORING: &str =
-    "-c statement_timeout=0 -c lock_timeout=0 -c synchronous_commit=off -c client_connection_check_interval=500";
+const RESTORING: &str = "-c statement_timeout=0 -c lock_timeout=0 -c synchronous_commit=off";
 
 /// A dumped schema and the list of what is restored of it.
 pub struct Toc {
@@ -77,7 +76,7 @@ impl Restore<'_> {
                 command.env(name, value);
             }
         }
-        command.env("PGOPTIONS", options).envs(door.child_environment(programs.major())?);
+        command.env("PGOPTIONS", format!("{options} {}", lets_go())).envs(door.child_environment(programs.major())?);
         Ok(command)
     }
 
@@ -184,10 +183,8 @@ impl Restore<'_> {
             .stdout()
             .and_then(|out| out.try_into().ok())
             .ok_or_else(|| Failure::new(Exit::Io, "pg_dump has no output to read"))?;
-        let options = format!(
-            "-c role={} -c statement_timeout=0 -c synchronous_commit=off -c client_connection_check_interval=500",
-            self.owner_role.replace(' ', "\\ ")
-        );
+        let options =
+            format!("-c role={} -c statement_timeout=0 -c synchronous_commit=off", self.owner_role.replace(' ', "\\ "));
         let mut load = Self::command(&programs, "psql", self.into, &options)?;
         load.args([
             "--no-password",

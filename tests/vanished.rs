@@ -1,0 +1,77 @@
+//! A machine that vanishes says nothing to anybody: what its run held is let go by the servers themselves, soon. And a run that
+//! only waits is not ended by a server that ends who waits.
+
+mod support;
+
+use std::time::{Duration, Instant};
+use support::{Bench, MINI, TcpServer};
+
+/// Parts of a second that `/proc/net/tcp` counts in.
+const TICKS: u64 = 100;
+
+/// A connection of a server as its kernel sees it: which timer runs, and in how many ticks it ends.
+#[derive(Debug)]
+struct Timer {
+    kind: u8,
+    ticks: u64,
+}
+
+/// Of every connection that a server on this port has.
+fn timers(port: u16) -> Vec<Timer> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("connections of this machine");
+    let wanted = format!(":{port:04X}");
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row[1].ends_with(&wanted) && row[3] == "01")
+        .map(|row| {
+            let (kind, ticks) = row[5].split_once(':').expect("a timer");
+            let number = |text: &str| u64::from_str_radix(text, 16).expect("a number");
+            Timer { kind: u8::try_from(number(kind)).expect("a kind"), ticks: number(ticks) }
+        })
+        .collect()
+}
+
+/// A stage that takes a while and writes down what bounds its transaction.
+fn waiting(tcp: &TcpServer) -> Bench {
+    let mut bench = Bench::mini_on(tcp.server(), "vanished", "");
+    let production = bench.production().to_owned();
+    let url = |role: &str, database: &str| tcp.url(role, database, "sslmode=prefer");
+    bench.set("SHOP_PRODUCTION_URL", &url("bare_reader", &production));
+    bench.set("SHOP_CLONE_URL", &url("engine_stage", "postgres"));
+    bench.set("SHOP_CLONE_MAKER_URL", &url("engine_cloner", "postgres"));
+    let sql = "INSERT INTO u VALUES (1, current_setting('idle_in_transaction_session_timeout'));\nSELECT pg_sleep(8)";
+    bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.u = 1\ntimeout = \"90s\"", sql, None));
+    bench
+}
+
+#[test]
+fn every_session_is_asked_for_soon_and_none_is_ended_for_waiting() {
+    let tcp = TcpServer::without_tls();
+    let bench = waiting(&tcp);
+    let psql = |sql: &str| bench.psql("postgres", sql);
+    psql("ALTER SYSTEM SET idle_session_timeout = '2s'");
+    psql("SELECT pg_reload_conf()");
+    let engine = bench.start(&["apply", MINI]);
+    // Long enough after the last word on the session that holds the run's lock.
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(8)%' AND state = 'active' \
+                 AND pid <> pg_backend_pid() AND now() - query_start > '3 s'";
+    bench.wait_until("postgres", waits, "1");
+    let locks = "SELECT string_agg(DISTINCT a.application_name, ',') FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) \
+                 WHERE l.locktype = 'advisory' AND a.datname = 'postgres'";
+    let holders = psql(locks);
+    assert!(holders.contains(&format!("engine {} pid ", bench.run_id())), "the run has lost its lock: {holders}");
+    // Right after a packet another timer runs for a moment.
+    let (since, soon) = (Instant::now(), 10 * TICKS + TICKS / 2);
+    let found = loop {
+        let found = timers(tcp.port);
+        let well = |timer: &Timer| timer.kind == 2 && timer.ticks <= soon;
+        if found.len() >= 2 && found.iter().all(well) {
+            break found;
+        }
+        assert!(since.elapsed() < Duration::from_secs(4), "{found:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(psql(locks), holders, "{found:?}");
+    assert_eq!(engine.end(), Some(0));
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT v FROM u"), "150s");
+    assert_eq!(psql(locks), "");
+}
