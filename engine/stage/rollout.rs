@@ -15,7 +15,7 @@ use crate::event::{Event, Exit, Failure, Role, StageState, Status, Truth};
 use crate::guard::{self, Check};
 use crate::plan::keys::Keys;
 use crate::proof::{forward, measure};
-use crate::target::{Plain, WriteTx, Writer};
+use crate::target::{Plain, RETRYABLE, WriteTx, Writer};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -136,15 +136,37 @@ impl RolloutStage {
                 ))
                 .changed(unchanged(&self.on)));
         }
+        self.attempts(cx, writer, &packet, known.attempts).await
+    }
+
+    /// Attempts, as many as `retry` grants after the first: each is a transaction of its own, and asks gates and guards anew.
+    async fn attempts(&self, cx: &Cx, writer: &Writer, packet: &Packet, before: u32) -> Result<Done, Failure> {
+        let mut attempt = before;
+        loop {
+            attempt += 1;
+            match self.attempt(cx, writer, packet, attempt).await {
+                Err(failure)
+                    if attempt - before <= self.head.retry
+                        && failure.sqlstate.as_deref().is_some_and(|code| RETRYABLE.contains(&code)) =>
+                {
+                    cx.say(&self.head.name, &format!("attempt {attempt} ended with {}; trying again", failure.what));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn attempt(&self, cx: &Cx, writer: &Writer, packet: &Packet, attempt: u32) -> Result<Done, Failure> {
+        let short = crate::digest::short(&packet.id);
         let tx = writer.session("rollout").await?.in_path(&packet.manifest.search_path);
         cx.record(Event::AttemptStarted {
             stage: self.head.name.clone(),
-            attempt: known.attempts + 1,
+            attempt,
             backend_pid: tx.backend_pid,
             backend_start: tx.backend_start.clone(),
         })?;
-        match self.within(cx, &tx, &packet).await {
-            Ok(Some((held, summary))) => self.commit(cx, &packet, writer, tx, held, summary).await,
+        match self.within(cx, &tx, packet).await {
+            Ok(Some((held, summary))) => self.commit(cx, packet, writer, tx, held, summary).await,
             Ok(None) => {
                 tx.rollback().await;
                 cx.record(Event::RolledOut {

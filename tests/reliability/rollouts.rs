@@ -2,12 +2,12 @@
 
 use crate::bed::MIDDLE;
 use crate::case::{Act, Case, Left, PLAIN, Then};
-use crate::stages::{RESTART, crash, crash_and_restart, crash_both, fill_the_journal, terminate};
+use crate::stages::{RESTART, crash, crash_and_restart, crash_both, fill_the_journal, leave, lock, terminate};
 use crate::support::{Does, Spot};
 
 const NOTHING: &[&str] = &["nothing of `go_production` was committed", "engine resume"];
 
-pub const CASES: [Case; 14] = [
+pub const CASES: [Case; 15] = [
     Case {
         fault: "one byte at a time",
         how: "every byte goes alone, both ways",
@@ -133,6 +133,17 @@ pub const CASES: [Case; 14] = [
             ..crate::case::RESUME
         }],
         attempts: 1,
+        ..PLAIN
+    },
+    Case {
+        fault: "lock time-out",
+        how: "another session holds a row; `retry = 1`",
+        keys: "retry = 1",
+        act: Act::Held(MIDDLE, lock),
+        exit: 75,
+        says: &["lock timeout", "SQLSTATE 55P03", "`production` was not changed", "engine resume"],
+        then: &[Then { first: "the other session ended", repair: leave, ..crate::case::RESUME }],
+        attempts: 3,
         ..PLAIN
     },
 ];

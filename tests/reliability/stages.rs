@@ -241,21 +241,24 @@ pub const CASES: [Case; 28] = [
     },
     Case {
         fault: "lock time-out",
-        how: "another session holds a row; `lock_timeout = \"300ms\"`",
-        keys: "lock_timeout = \"300ms\"",
+        how: "another session holds a row; `lock_timeout = \"300ms\"`, `retry = 1`",
+        keys: "lock_timeout = \"300ms\"\nretry = 1",
         act: Act::Held(MIDDLE, lock),
         exit: 75,
         says: &["lock timeout", "SQLSTATE 55P03", "rolled back: the clone is as before `a`", "engine resume"],
         then: &[Then { first: "the other session ended", repair: leave, ..RESUME }],
+        attempts: 3,
         ..PLAIN
     },
     Case {
         fault: "serialization failure",
-        how: "a trigger of the clone's raises 40001 as long as somebody holds a lock",
+        how: "a trigger of the clone's raises 40001 as long as somebody holds a lock; `retry = 2`",
+        keys: "retry = 2",
         act: Act::Held(MIDDLE, conflict),
         exit: 75,
         says: &["SQLSTATE 40001", "rolled back: the clone is as before `a`", "engine resume"],
         then: &[Then { first: "the conflict is over", repair: agree, ..RESUME }],
+        attempts: 4,
         ..PLAIN
     },
     Case {
@@ -406,7 +409,7 @@ fn crowd(bed: &mut Bed) {
     }
 }
 
-fn leave(bed: &mut Bed) {
+pub fn leave(bed: &mut Bed) {
     bed.others.clear();
 }
 
@@ -427,7 +430,7 @@ fn embrace(bed: &mut Bed) {
     bed.others.push(session);
 }
 
-fn lock(bed: &mut Bed) {
+pub fn lock(bed: &mut Bed) {
     let session = other(bed, "BEGIN; SELECT FROM t WHERE id = 1 FOR UPDATE;");
     bed.others.push(session);
 }
