@@ -3,8 +3,8 @@
 //! What depends on an undone stage waits to be run again; `resume` runs it. A rollout is never undone here.
 
 use super::drive::held_up;
-use super::life::{Options, Resumption, TakenUp, end, stages, take_up};
-use super::signals::{self, Signals};
+use super::life::{Ended, Options, Resumption, TakenUp, end, stages, take_up};
+use super::signals;
 use crate::clock::Stopwatch;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState, Status};
@@ -27,7 +27,7 @@ pub async fn rollback(
     to: Option<&str>,
     how: Resumption,
     options: &Options,
-) -> Result<(Exit, Option<Failure>), Failure> {
+) -> Result<(Ended, Option<Failure>), Failure> {
     let state = RunState::of(history.events());
     if let Some(to) = to {
         refuse_unknown(&workflow, &state, to)?;
@@ -36,22 +36,18 @@ pub async fn rollback(
     let TakenUp { workflow, cx, .. } = &take_up(workflow, place, &history, how, options, "rollback").await?;
     let watch = Stopwatch::start();
     let back = Back { workflow, cx, to };
-    let mut signals = Signals::new()?;
     let (mut undone, mut compared) = (Vec::new(), Vec::new());
-    let ended = tokio::select! {
-        ended = back.all(&mut undone, &mut compared) => ended.map(|()| None),
-        exit = signals.next() => {
-            signals.leave_at_next();
-            Ok(Some((exit, signals::stop_all().await)))
-        }
+    signals::at_work(&cx.run).await;
+    let ended = match signals::unless_it_comes(back.all(&mut undone, &mut compared)).await {
+        Ok(ended) => ended.map(|()| None),
+        Err(cut) => Ok(Some(cut)),
     };
     let count = stages(undone.len());
     let (verdict, failure) = match ended {
         Ok(None) => ((Exit::Ok, said(to, &undone, &compared), Vec::new()), None),
         Ok(Some((exit, silent))) => {
-            let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
             let left = cx.with_state(|state| signals::left(state, &[], silent));
-            cx.record(Event::Interrupted { signal: signal.to_owned(), left })?;
+            signals::interrupted(cx, exit, left)?;
             ((exit, format!("interrupted: {count} undone, and stay so"), Vec::new()), None)
         }
         Err(failure) => {
@@ -62,8 +58,7 @@ pub async fn rollback(
             ((failure.exit, verdict, vec![failure.what.clone()]), Some(failure))
         }
     };
-    let (exit, _) = end(workflow, cx, verdict, watch.ms(), history).await?;
-    Ok((exit, failure))
+    Ok((end(workflow, cx, verdict, watch.ms(), history).await?, failure))
 }
 
 /// Stages whose rollback a process that died had begun: undone if it was committed, given up else.

@@ -1,0 +1,149 @@
+//! A signal when nobody thinks of one any more: while the journal's head is anchored, on the way back, while a rollback
+//! that was killed is finished. Each ends the process soon, with what is left and what
+//! to type, and what is typed comes to the end.
+
+mod support;
+
+use engine::event::Event;
+use std::time::Duration;
+use support::{Bench, Does, Proxy, Spot, ended, log_tells, server, signal_to};
+
+const MAKER: &str = "SHOP_CLONE_MAKER_URL";
+
+const PROBE: &str = "[probe.named]\non = \"clone\"\nsql = \"SELECT count(*) FROM pg_class WHERE relname = 't_v'\"\n";
+
+/// `a` writes a row; `build`, outside of a transaction, an index.
+fn planned(name: &str) -> Bench {
+    log_tells();
+    let bench = Bench::mini(name, "");
+    let a = bench.mini_stage(
+        "a",
+        "\"base\"",
+        "writes.u = 1",
+        "INSERT INTO u VALUES (1, 'a')",
+        Some("DELETE FROM u WHERE id = 1"),
+    );
+    let build = bench.mini_stage(
+        "build",
+        "\"a\"",
+        "transaction = false\nalters = [\"t\"]\ndone_when = \"named = 1\"\nguard.none = \"named = 0\"",
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS t_v ON t (v)",
+        Some("DROP INDEX CONCURRENTLY IF EXISTS t_v"),
+    );
+    bench.mini_plan(&format!("{PROBE}{a}{build}"));
+    bench
+}
+
+/// Rows of `u`; the index and whether it is valid.
+fn there(bench: &Bench) -> String {
+    let sql =
+        "SELECT (SELECT count(*) FROM u), (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('t_v'))";
+    bench.psql(bench.clone_name(), sql)
+}
+
+const ALL: &str = "1|t";
+const NOTHING: &str = "0|";
+
+/// From now on the maker is reached through a proxy that is armed for what anchors the head.
+fn anchored_through(bench: &mut Bench, does: Does) -> Proxy {
+    let proxy = Proxy::before(server().socket());
+    bench.set(MAKER, &proxy.url("engine_cloner", "postgres"));
+    proxy.arm(Spot::Statement("COMMENT ON DATABASE"), does);
+    proxy
+}
+
+fn until_armed_no_more(proxy: &Proxy) {
+    while proxy.armed() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[track_caller]
+fn says(screen: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(screen.contains(text), "`{text}` is not in\n{screen}");
+    }
+}
+
+/// Resumed to its end, each stage is committed once, and the head is anchored.
+#[track_caller]
+fn whole(bench: &Bench) {
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(there(bench), ALL);
+    for name in ["a", "build"] {
+        let forth = bench.journal().count(|e| matches!(e, Event::StageCommitted { stage, .. } if stage == name));
+        let back = bench.journal().count(|e| matches!(e, Event::Undone { stage, .. } if stage == name));
+        assert_eq!(forth, back + 1, "{name}");
+    }
+    let events = bench.journal().events.len();
+    bench.engine(&["verify", "latest"]).expect(0).says(&[&format!("anchored up to event {events}")]);
+}
+
+#[test]
+fn a_head_that_cannot_be_anchored_is_told_and_fails_nothing() {
+    for (does, why) in [(Does::StallBefore, "no answer within 10 s"), (Does::CutBefore, "connection")] {
+        let mut bench = planned("unanchored");
+        bench.mini_apply(&["--until", "base"]).expect(0);
+        let maker = bench.url("engine_cloner", "postgres");
+        let proxy = anchored_through(&mut bench, does);
+        let (code, screen) = ended(bench.started(&["resume"]));
+        assert!(!proxy.armed(), "nothing was to be anchored");
+        assert_eq!(code, Some(0), "{screen}");
+        says(&screen, &[&format!("the head of the journal is not anchored in `{}`", bench.clone_name()), why]);
+        assert_eq!(bench.journal().verdict(), "all 5 stages done");
+        bench.engine(&["verify", "latest"]).expect(0);
+        bench.set(MAKER, &maker);
+        whole(&bench);
+    }
+}
+
+#[test]
+fn while_the_head_is_anchored() {
+    for (command, signal, code, next) in [
+        (["resume", "latest"], "INT", 130, "next   engine resume "),
+        (["rollback", "latest"], "TERM", 143, "next   engine rollback "),
+    ] {
+        let mut bench = planned("anchor");
+        bench.mini_apply(if command[0] == "resume" { &["--until", "base"] } else { &[] }).expect(0);
+        let maker = bench.url("engine_cloner", "postgres");
+        let proxy = anchored_through(&mut bench, Does::StallBefore);
+        let engine = bench.started(&command);
+        until_armed_no_more(&proxy);
+        let farewell = bench.signalled(engine, signal);
+        println!("FIGURE {} at its end: {} ms from {signal} to the end", command[0], farewell.took.as_millis());
+        assert_eq!(farewell.code, Some(code), "{}", farewell.screen);
+        let unanchored = "is not anchored in `";
+        says(&farewell.screen, &[&format!("{next}{}", bench.run_id()), unanchored, "a signal came first"]);
+        assert_eq!(there(&bench), if command[0] == "resume" { ALL } else { NOTHING }, "what was done stays");
+        bench.set(MAKER, &maker);
+        whole(&bench);
+    }
+}
+
+/// A stage's backend is frozen, and so is what anchors the head: the farewell comes within the patience and a little.
+#[test]
+fn while_a_server_is_frozen() {
+    let mut bench = planned("frozen");
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let maker = bench.url("engine_cloner", "postgres");
+    let mut holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE u;");
+    let proxy = anchored_through(&mut bench, Does::StallBefore);
+    let engine = bench.started(&["resume"]);
+    bench.wait_for_a_waiter(bench.clone_name());
+    let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'engine%'
+               AND wait_event_type = 'Lock'";
+    let backend = bench.psql(bench.clone_name(), sql);
+    signal_to(&backend, "STOP");
+    let farewell = bench.signalled(engine, "INT");
+    signal_to(&backend, "CONT");
+    println!("FIGURE frozen: {} ms from INT to the end", farewell.took.as_millis());
+    assert_eq!(farewell.code, Some(130), "{}", farewell.screen);
+    says(&farewell.screen, &["1 of our sessions or programs did not answer within 10 s", "next   engine resume"]);
+    assert!(!proxy.armed(), "the head was not to be anchored");
+    assert!(farewell.took < Duration::from_secs(20), "{:?}", farewell.took);
+    holder.send("COMMIT;");
+    assert!(holder.end());
+    bench.wait_until_idle();
+    bench.set(MAKER, &maker);
+    whole(&bench);
+}
