@@ -6,7 +6,7 @@ mod support;
 
 use engine::event::Event;
 use std::time::Duration;
-use support::{Bench, Does, Proxy, Spot, ended, log_tells, server, signal_to};
+use support::{Bench, Does, Proxy, Spot, ended, in_time, log_tells, server, signal_to, undone};
 
 const MAKER: &str = "SHOP_CLONE_MAKER_URL";
 
@@ -63,6 +63,15 @@ fn says(screen: &str, texts: &[&str]) {
     for text in texts {
         assert!(screen.contains(text), "`{text}` is not in\n{screen}");
     }
+}
+
+/// What the journal says was left when a signal came last.
+fn left(bench: &Bench) -> Vec<String> {
+    let left = |event: &Event| match event {
+        Event::Interrupted { left, .. } => Some(left.clone()),
+        _ => None,
+    };
+    bench.journal().events.iter().rev().find_map(left).expect("a signal is in the journal")
 }
 
 /// Resumed to its end, each stage is committed once, and the head is anchored.
@@ -146,4 +155,85 @@ fn while_a_server_is_frozen() {
     bench.wait_until_idle();
     bench.set(MAKER, &maker);
     whole(&bench);
+}
+
+fn both_ways(bench: &Bench) -> [String; 2] {
+    let run = bench.run_id();
+    [format!("next   engine rollback {run}"), format!("or     engine resume {run}")]
+}
+
+#[test]
+fn while_a_rollback_runs() {
+    in_time(|| {
+        let bench = planned("back");
+        bench.mini_apply(&[]).expect(0);
+        let mut holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE u IN SHARE MODE;");
+        let engine = bench.started(&["rollback", "latest"]);
+        bench.wait_for_a_waiter(bench.clone_name());
+        let [next, or] = both_ways(&bench);
+        let said = "`a` stands as it was: its rollback was rolled back";
+        let farewell = bench.stopped_with(engine, "INT", 130, said, &next);
+        says(&farewell.screen, &[&or, "interrupted: 1 stage undone, and stay so"]);
+        assert_eq!(left(&bench), [said]);
+        assert_eq!(there(&bench), "1|");
+        holder.send("COMMIT;");
+        assert!(holder.end());
+        bench.engine(&["rollback", "latest"]).expect(0).says(&["1 stage undone, the clone is equal to `base`"]);
+        assert_eq!(undone(&bench), ["build", "a"]);
+        whole(&bench);
+        farewell.late
+    });
+}
+
+/// It waits for whoever reads the table.
+#[test]
+fn while_a_rollback_outside_of_a_transaction_runs() {
+    for again in ["rollback", "resume"] {
+        in_time(|| {
+            let bench = planned("back_alone");
+            bench.mini_apply(&[]).expect(0);
+            let old = bench.session(bench.clone_name(), "BEGIN; SELECT count(*) FROM t;");
+            let engine = bench.started(&["rollback", "latest"]);
+            bench.wait_for_a_waiter(bench.clone_name());
+            let [next, or] = both_ways(&bench);
+            let said = "`build`: its rollback is in no transaction";
+            let farewell = bench.stopped_with(engine, "INT", 130, said, &next);
+            says(&farewell.screen, &[&or]);
+            assert!(matches!(left(&bench).as_slice(), [line] if line.starts_with(said)), "{:?}", left(&bench));
+            assert!(old.end());
+            bench.engine(&[again, "latest"]).expect(0);
+            assert_eq!(there(&bench), if again == "rollback" { NOTHING } else { ALL });
+            whole(&bench);
+            farewell.late
+        });
+    }
+}
+
+#[test]
+fn while_the_commit_of_a_rollback_is_on_its_way() {
+    for again in ["rollback", "resume"] {
+        let mut bench = planned("back_commit");
+        bench.mini_apply(&["--until", "a"]).expect(0);
+        let clone = bench.url("engine_stage", "postgres");
+        let proxy = Proxy::before(server().socket());
+        bench.set("SHOP_CLONE_URL", &proxy.url("engine_stage", "postgres"));
+        proxy.arm(Spot::Commit, Does::Hold);
+        let engine = bench.started(&["rollback", "latest"]);
+        proxy.wait();
+        assert_eq!(bench.journal().count(|event| matches!(event, Event::UndoIntended { .. })), 1, "another COMMIT");
+        let farewell = bench.signalled(engine, "INT");
+        println!("FIGURE commit held: {} ms from INT to the end", farewell.took.as_millis());
+        assert_eq!(farewell.code, Some(130), "{}", farewell.screen);
+        let said = "`a`: the COMMIT of its rollback was sent or about to be; the server is asked what became of it";
+        let [next, or] = both_ways(&bench);
+        says(&farewell.screen, &[&format!("left   {said}"), &next, &or]);
+        assert_eq!(left(&bench)[0], said);
+        proxy.release();
+        bench.set("SHOP_CLONE_URL", &clone);
+        bench.engine(&[again, "latest"]).expect(0);
+        if again == "rollback" {
+            assert_eq!(there(&bench), NOTHING);
+        }
+        whole(&bench);
+    }
 }

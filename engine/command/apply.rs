@@ -174,7 +174,7 @@ pub(super) fn say_notes(screen: &Screen, notes: &[String]) {
 }
 
 /// What is left of the stages that were at work when a signal came.
-fn say_left(screen: &Screen, history: &History) {
+pub(super) fn say_left(screen: &Screen, history: &History) {
     let left = of_this_process(history).filter_map(|event| match event {
         Event::Interrupted { left, .. } => Some(left),
         _ => None,

@@ -1,7 +1,7 @@
 //! `rollback RUN`: undoes a run's committed stages on its clone, last one first; never on a target that is no clone.
 
 use super::Begun;
-use super::apply::say_notes;
+use super::apply::{say_left, say_notes};
 use crate::event::{Exit, Failure};
 use crate::run::{self, Options, Resumption};
 use crate::ui::{Screen, Style};
@@ -50,7 +50,9 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     } else if exit == Exit::Ok {
         screen.say(&format!("  next   engine resume {id}   runs what was undone again"));
     } else {
-        screen.say(&format!("  next   {repeat}, or engine resume {id}"));
+        say_left(&screen, &ended.history);
+        screen.say(&format!("  next   {repeat}   goes on back"));
+        screen.say(&format!("  or     engine resume {id}   goes forward again"));
     }
     Ok(exit)
 }

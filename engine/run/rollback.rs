@@ -36,18 +36,18 @@ pub async fn rollback(
     let TakenUp { workflow, cx, .. } = &take_up(workflow, place, &history, how, options, "rollback").await?;
     let watch = Stopwatch::start();
     let back = Back { workflow, cx, to };
-    let (mut undone, mut compared) = (Vec::new(), Vec::new());
+    let mut way = Way::default();
     signals::at_work(&cx.run).await;
-    let ended = match signals::unless_it_comes(back.all(&mut undone, &mut compared)).await {
+    let ended = match signals::unless_it_comes(back.all(&mut way)).await {
         Ok(ended) => ended.map(|()| None),
         Err(cut) => Ok(Some(cut)),
     };
+    let Way { at, undone, compared } = way;
     let count = stages(undone.len());
     let (verdict, failure) = match ended {
         Ok(None) => ((Exit::Ok, said(to, &undone, &compared), Vec::new()), None),
         Ok(Some((exit, silent))) => {
-            let left = cx.with_state(|state| signals::left(state, &[], silent));
-            signals::interrupted(cx, exit, left)?;
+            signals::interrupted(cx, exit, left_of(workflow, cx, at.as_deref(), silent))?;
             ((exit, format!("interrupted: {count} undone, and stay so"), Vec::new()), None)
         }
         Err(failure) => {
@@ -74,11 +74,32 @@ pub(super) async fn finish_pending(workflow: &Workflow, cx: &Cx) -> Result<(), F
     Ok(())
 }
 
+/// What a signal left of rollbacks that are under way, and of that of `at`, which may not have sent anything.
+fn left_of(workflow: &Workflow, cx: &Cx, at: Option<&str>, silent: usize) -> Vec<String> {
+    let alone = |stage: &dyn Stage| stage.work().is_some_and(|work| work.alone);
+    let stages = workflow.stages.iter().map(|stage| (stage.head().name.as_str(), alone(stage.as_ref())));
+    cx.with_state(|state| {
+        let under_way = |(name, _): &(&str, bool)| at == Some(*name) || state.stage(name).undo.is_some();
+        let under_way: Vec<(&str, bool)> = stages.filter(under_way).collect();
+        signals::left_back(state, &under_way, silent)
+    })
+}
+
 /// What depends on a stage, directly or not, and has begun.
 fn again(workflow: &Workflow, cx: &Cx, index: usize) -> Vec<String> {
     let names = workflow.plan.graph.all_downstream(index).into_iter();
     let names = names.map(|below| workflow.plan.stages[below].name.value.clone());
     names.filter(|name| cx.with_state(|state| state.stage(name).status != Status::Waiting)).collect()
+}
+
+/// How far it got.
+#[derive(Default)]
+struct Way {
+    /// The stage whose rollback is under way.
+    at: Option<String>,
+    undone: Vec<String>,
+    /// Fingerprints that a clone is equal to again.
+    compared: Vec<String>,
 }
 
 struct Back<'b> {
@@ -88,7 +109,7 @@ struct Back<'b> {
 }
 
 impl Back<'_> {
-    async fn all(&self, undone: &mut Vec<String>, compared: &mut Vec<String>) -> Result<(), Failure> {
+    async fn all(&self, way: &mut Way) -> Result<(), Failure> {
         for stage in &self.workflow.stages {
             undo::settle(self.cx, stage.as_ref()).await?;
         }
@@ -97,6 +118,7 @@ impl Back<'_> {
         for name in left {
             let index = self.workflow.index(&name).ok_or_else(|| gone(&name))?;
             let watch = Stopwatch::start();
+            way.at = Some(name.clone());
             if let Err(failure) = Box::pin(self.one(index)).await {
                 let stage = name;
                 let (settled, ms) = (false, watch.ms());
@@ -107,9 +129,9 @@ impl Back<'_> {
                 }
                 return Err(failure);
             }
-            undone.push(name);
+            way.undone.extend(way.at.take());
         }
-        self.compare(compared).await
+        self.compare(&mut way.compared).await
     }
 
     /// One stage, within its time.

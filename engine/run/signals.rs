@@ -217,6 +217,31 @@ pub fn left(state: &RunState, at_work: &[(&str, &str)], silent: usize) -> Vec<St
     lines.chain(of_silent(silent)).collect()
 }
 
+/// The same of rollbacks under way: stages, and whether each is outside of a transaction.
+pub fn left_back(state: &RunState, under_way: &[(&str, bool)], silent: usize) -> Vec<String> {
+    let lines = under_way.iter().map(|(stage, alone)| of_rollback(state, stage, *alone));
+    lines.chain(of_silent(silent)).collect()
+}
+
+fn of_rollback(state: &RunState, stage: &str, alone: bool) -> String {
+    let undo = state.stage(stage).undo;
+    if undo.as_ref().is_some_and(|undo| undo.committed) {
+        return format!("`{stage}`: its rollback is committed and stays so; what goes with it is done next");
+    }
+    if undo.as_ref().is_some_and(|undo| undo.intent.is_some()) {
+        return format!(
+            "`{stage}`: the COMMIT of its rollback was sent or about to be; the server is asked what became of it"
+        );
+    }
+    match undo {
+        Some(_) if alone => format!(
+            "`{stage}`: its rollback is in no transaction: what its statements did stands, and all are sent again"
+        ),
+        Some(_) => format!("`{stage}` stands as it was: its rollback was rolled back"),
+        None => format!("`{stage}` stands as it was: nothing of its rollback was sent"),
+    }
+}
+
 fn of_silent(silent: usize) -> Option<String> {
     let seconds = PATIENCE.as_secs();
     (silent > 0).then(|| {
@@ -269,5 +294,23 @@ mod tests {
         state.apply(&Event::StageCommitted { stage: stage(), xid: None, open_ms: None });
         assert!(said(&state, "sql").contains("committed and stays so"));
         assert!(left(&state, &[], 2)[0].starts_with("2 of our sessions"));
+    }
+
+    #[test]
+    fn what_is_left_of_a_rollback_is_said_by_what_the_journal_knows() {
+        let stage = || "a".to_owned();
+        let mut state = RunState::default();
+        let said = |state: &RunState, alone: bool| left_back(state, &[("a", alone)], 0).concat();
+        assert_eq!(said(&state, false), "`a` stands as it was: nothing of its rollback was sent");
+        let (attempt, backend_pid, backend_start) = (1, 7, String::new());
+        state.apply(&Event::UndoStarted { stage: stage(), attempt, backend_pid, backend_start });
+        assert_eq!(said(&state, false), "`a` stands as it was: its rollback was rolled back");
+        assert!(said(&state, true).contains("what its statements did stands"));
+        let (xid, system_identifier) = ("7".to_owned(), "1".to_owned());
+        state.apply(&Event::UndoIntended { stage: stage(), xid, system_identifier, timeline: 1, database_oid: 1 });
+        assert!(said(&state, false).contains("what became of it"));
+        state.apply(&Event::UndoCommitted { stage: stage(), xid: None, open_ms: None });
+        assert!(said(&state, false).contains("committed and stays so"));
+        assert!(left_back(&state, &[], 1)[0].starts_with("1 of our sessions"));
     }
 }
