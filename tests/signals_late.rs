@@ -237,3 +237,28 @@ fn while_the_commit_of_a_rollback_is_on_its_way() {
         whole(&bench);
     }
 }
+
+/// It finishes what a rollback that was killed had begun, and waits for the same reader.
+#[test]
+fn while_a_resume_finishes_a_rollback_that_was_killed() {
+    in_time(|| {
+        let bench = planned("finish");
+        bench.mini_apply(&[]).expect(0);
+        let old = bench.session(bench.clone_name(), "BEGIN; SELECT count(*) FROM t;");
+        let engine = bench.start(&["rollback", "latest"]);
+        bench.wait_for_a_waiter(bench.clone_name());
+        engine.kill();
+        bench.wait_until_idle();
+        let engine = bench.started(&["resume"]);
+        bench.wait_for_a_waiter(bench.clone_name());
+        let said = "`build`: its rollback is in no transaction";
+        let farewell =
+            bench.stopped_with(engine, "INT", 130, said, &format!("next   engine resume {}", bench.run_id()));
+        assert!(!farewell.screen.contains("nothing was changed"), "{}", farewell.screen);
+        assert!(matches!(left(&bench).as_slice(), [line] if line.starts_with(said)), "{:?}", left(&bench));
+        assert!(bench.journal().verdict().starts_with("interrupted: "), "{}", bench.journal().verdict());
+        assert!(old.end());
+        whole(&bench);
+        farewell.late
+    });
+}

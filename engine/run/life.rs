@@ -108,13 +108,21 @@ pub async fn resume(
 ) -> Result<Ended, Failure> {
     let taken = take_up(workflow, place, &history, how, options, "resume").await?;
     let (workflow, cx) = (&taken.workflow, &taken.cx);
+    signals::at_work(&cx.run).await;
     // A rollback that was killed: what was committed of it counts.
-    if let Err(failure) = rollback::finish_pending(workflow, cx).await.map_err(|failure| cx.hide_failure(failure)) {
+    let finished = match signals::unless_it_comes(rollback::finish_pending(workflow, cx)).await {
+        Ok(finished) => finished,
+        Err((signal, silent)) => {
+            signals::interrupted(cx, signal, rollback::left_of(workflow, cx, None, silent))?;
+            let verdict = "interrupted: no stage was begun".to_owned();
+            return end(workflow, cx, (signal, verdict, Vec::new()), 0, history).await;
+        }
+    };
+    if let Err(failure) = finished.map_err(|failure| cx.hide_failure(failure)) {
         let verdict = format!("not taken up: {}", failure.what);
         let ended = end(workflow, cx, (failure.exit, verdict, Vec::new()), 0, history).await?;
         return Err(ended.notes.into_iter().fold(failure, Failure::fact));
     }
-    signals::at_work(&cx.run).await;
     finish(Arc::clone(workflow), Arc::clone(cx), history, options).await
 }
 

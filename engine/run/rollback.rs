@@ -75,7 +75,7 @@ pub(super) async fn finish_pending(workflow: &Workflow, cx: &Cx) -> Result<(), F
 }
 
 /// What a signal left of rollbacks that are under way, and of that of `at`, which may not have sent anything.
-fn left_of(workflow: &Workflow, cx: &Cx, at: Option<&str>, silent: usize) -> Vec<String> {
+pub(super) fn left_of(workflow: &Workflow, cx: &Cx, at: Option<&str>, silent: usize) -> Vec<String> {
     let alone = |stage: &dyn Stage| stage.work().is_some_and(|work| work.alone);
     let stages = workflow.stages.iter().map(|stage| (stage.head().name.as_str(), alone(stage.as_ref())));
     cx.with_state(|state| {
