@@ -1,12 +1,12 @@
 //! A signal when nobody thinks of one any more: while the journal's head is anchored, on the way back, while a rollback
-//! that was killed is finished. Each ends the process soon, with what is left and what
+//! that was killed is finished, while the journal does not answer. Each ends the process soon, with what is left and what
 //! to type, and what is typed comes to the end.
 
 mod support;
 
 use engine::event::Event;
 use std::time::Duration;
-use support::{Bench, Does, Proxy, Spot, ended, in_time, log_tells, server, signal_to, undone};
+use support::{Bench, Does, OwnServer, Proxy, Spot, ended, in_time, log_tells, send, server, signal_to, undone};
 
 const MAKER: &str = "SHOP_CLONE_MAKER_URL";
 
@@ -261,4 +261,56 @@ fn while_a_resume_finishes_a_rollback_that_was_killed() {
         whole(&bench);
         farewell.late
     });
+}
+
+/// A run whose journal's session was frozen while a stage was at work, and which has come to a line that it waits for.
+fn mute(name: &str, own: &OwnServer) -> (Bench, std::process::Child, String) {
+    let mut bench = planned(name);
+    bench.keep_runs_on(own.server());
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let mut holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE u;");
+    let mut command = bench.command(&["resume"]);
+    // One worker: who waits for the journal keeps all others from being heard.
+    command.env("TOKIO_WORKER_THREADS", "1").stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let engine = command.spawn().expect("the engine");
+    bench.wait_for_a_waiter(bench.clone_name());
+    let sql = format!("SELECT pid FROM pg_stat_activity WHERE application_name LIKE '% pid {} on %'", engine.id());
+    let ledger = bench.in_journal(&sql);
+    signal_to(&ledger, "STOP");
+    holder.send("COMMIT;");
+    assert!(holder.end());
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE
+                 'engine%' AND state = 'idle in transaction' AND now() - state_change > interval '1 second'";
+    bench.wait_until(bench.clone_name(), waits, "1");
+    (bench, engine, ledger)
+}
+
+#[test]
+fn while_the_journal_does_not_answer() {
+    let own = OwnServer::new(&[]);
+    let (bench, engine, ledger) = mute("mute", &own);
+    let farewell = bench.signalled(engine, "INT");
+    println!("FIGURE mute journal: {} ms from INT to the end", farewell.took.as_millis());
+    assert_eq!(farewell.code, Some(130), "{}", farewell.screen);
+    let next = format!("engine resume {}", bench.run_id());
+    says(&farewell.screen, &["stopped by SIGINT", "the journal does not answer", "what was committed stays so", &next]);
+    assert!(farewell.took < Duration::from_secs(20), "{:?}", farewell.took);
+    signal_to(&ledger, "CONT");
+    bench.wait_until_idle();
+    whole(&bench);
+}
+
+#[test]
+fn a_second_signal_while_the_journal_does_not_answer() {
+    let own = OwnServer::new(&[]);
+    let (bench, engine, ledger) = mute("mute_twice", &own);
+    send(&engine, "INT");
+    // Of another name: two of one name that come at once are one.
+    let farewell = bench.signalled(engine, "TERM");
+    println!("FIGURE mute journal, second signal: {} ms", farewell.took.as_millis());
+    assert!(matches!(farewell.code, Some(130 | 143)), "{}", farewell.screen);
+    assert!(!farewell.screen.contains("stopped by"), "it said its farewell at leisure\n{}", farewell.screen);
+    signal_to(&ledger, "CONT");
+    bench.wait_until_idle();
+    whole(&bench);
 }

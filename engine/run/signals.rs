@@ -17,6 +17,9 @@ const ALONE: &str = "outside of a transaction";
 /// How long servers are waited for, until what they do for us is left to them.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the journal is waited for after a signal: without it there is no end in good order.
+const JOURNAL_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long a run may take to its end in good order: the servers' time, and as much again for all that is written down.
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
@@ -163,6 +166,9 @@ fn heard(exit: Exit) {
 fn unended() -> String {
     let since = Instant::now();
     while since.elapsed() < ENDS_WITHIN {
+        if target::unanswered_for().is_some_and(|silent| silent.min(since.elapsed()) >= JOURNAL_ANSWERS_WITHIN) {
+            return "the journal does not answer".to_owned();
+        }
         std::thread::sleep(Duration::from_millis(100));
     }
     format!("the run did not come to its end within {} s", ENDS_WITHIN.as_secs())

@@ -7,7 +7,8 @@ use super::{Door, Row, ToSql, fault};
 use crate::event::{Exit, Failure, Identity};
 use deadpool_postgres::{ClientWrapper, Object};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// A value that goes with a statement.
@@ -20,6 +21,14 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// that only waits for a long stage is not ended for it.
 const SETTLE: &str = "SET synchronous_commit = on; SET idle_session_timeout = 0; SET tcp_user_timeout = 30000; \
     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4";
+
+/// Since when an answer is waited for.
+static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// For how long the shared journal has not answered what it is asked; `None`: nothing is asked.
+pub fn unanswered_for() -> Option<Duration> {
+    ASKED.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
+}
 
 enum Work {
     Ask(&'static str, Vec<Value>),
@@ -134,9 +143,13 @@ fn serve(door: &Door, mut requests: UnboundedReceiver<Request>, opened: &SyncSen
                 return;
             }
         };
+        let asked = |since| *ASKED.lock().unwrap_or_else(PoisonError::into_inner) = since;
         while let Some(Request { work, answer }) = requests.recv().await {
+            asked(Some(Instant::now()));
+            let said = done(&session, work).await;
+            asked(None);
             // Who asked may have gone.
-            let _ = answer.send(done(&session, work).await);
+            let _ = answer.send(said);
         }
     });
 }
