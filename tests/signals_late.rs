@@ -263,6 +263,33 @@ fn while_a_resume_finishes_a_rollback_that_was_killed() {
     });
 }
 
+/// A look at production that ended the run before is made again before anything starts.
+#[test]
+fn while_a_look_is_made_up_for() {
+    log_tells();
+    let bench = Bench::mini("look", "");
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1", "INSERT INTO u VALUES (1, 'a')", None);
+    let b = bench.mini_stage("b", "\"a\"", "writes.u = 1", "INSERT INTO u VALUES (2, 'b')", None);
+    bench.mini_plan_with("watch = true", "", &format!("{a}{b}"));
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    bench.psql(bench.production(), "REVOKE SELECT ON t FROM engine_reader; UPDATE t SET v = 'x' WHERE id = 1");
+    let code = bench.engine(&["resume"]).code;
+    assert!(code != 0 && bench.journal().count(|event| matches!(event, Event::LookFailed { .. })) == 1, "{code}");
+    bench.psql(bench.production(), "GRANT SELECT ON t TO engine_reader");
+    let mut holder = bench.session(bench.production(), "BEGIN; LOCK TABLE t;");
+    let engine = bench.started(&["resume"]);
+    bench.wait_for_a_waiter(bench.production());
+    let farewell = bench.signalled(engine, "INT");
+    assert_eq!(farewell.code, Some(130), "{}", farewell.screen);
+    says(&farewell.screen, &["interrupted: 4 stages done", "0 cut short, 1 not started", "next   engine resume"]);
+    assert_eq!(left(&bench), Vec::<String>::new());
+    bench.wait_until_idle();
+    holder.send("COMMIT;");
+    assert!(holder.end());
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM u"), "2");
+}
+
 /// A run whose journal's session was frozen while a stage was at work, and which has come to a line that it waits for.
 fn mute(name: &str, own: &OwnServer) -> (Bench, std::process::Child, String) {
     let mut bench = planned(name);
