@@ -283,6 +283,8 @@ fn while_a_look_is_made_up_for() {
     assert_eq!(farewell.code, Some(130), "{}", farewell.screen);
     says(&farewell.screen, &["interrupted: 4 stages done", "0 cut short, 1 not started", "next   engine resume"]);
     assert_eq!(left(&bench), Vec::<String>::new());
+    // It did not come to the end of its own time.
+    assert_eq!(bench.journal().count(|event| matches!(event, Event::LookFailed { .. })), 1);
     bench.wait_until_idle();
     holder.send("COMMIT;");
     assert!(holder.end());
