@@ -87,7 +87,7 @@ pub async fn at_work(run: &str) {
     });
     if leaving {
         // Somebody is just told that nothing was at work.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

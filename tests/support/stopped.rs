@@ -94,8 +94,13 @@ impl Bench {
         send(&engine, signal);
         let (code, screen) = ended(engine);
         let (took, now) = (since.elapsed(), SystemTime::now().duration_since(UNIX_EPOCH).expect("a time"));
-        let answered =
-            self.log().split_off(before).iter().filter(|line| cancelled(line)).filter_map(|line| time(line)).last();
+        let answered = self
+            .log()
+            .split_off(before)
+            .iter()
+            .filter(|line| cancelled(line))
+            .filter_map(|line| time(line))
+            .next_back();
         let late = answered.map_or(Duration::ZERO, |answered| now.saturating_sub(answered));
         Farewell { code, screen, took, late }
     }
