@@ -4,10 +4,14 @@
 
 mod support;
 
-use std::process::{Child, Stdio};
+use engine::event::Event;
+use std::process::Child;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use support::{Bench, End, Gate, METHODS, MINI, MINI_ROLLOUT, PLAN, Session, end, server, to_the_packet};
+use support::{
+    Bench, End, Gate, METHODS, MINI, MINI_ROLLOUT, PLAN, Session, end, in_time, log_tells, send, signal_to,
+    to_the_packet,
+};
 
 /// Waits in a database whose name is like that, as long as the role is there.
 const HOLD: &str = "
@@ -19,19 +23,9 @@ const HOLD: &str = "
     END $$;
     CREATE SEQUENCE q";
 
-/// One that waits for the disk, with lines of its log that say which database they are about.
-fn prepared() {
-    static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| {
-        let sql = "ALTER SYSTEM SET log_line_prefix = '%d|'; SELECT pg_reload_conf()";
-        let _ = server().psql("postgres", sql).expect("settings");
-        let _ = server().psql("postgres", sql).expect("settings");
-    });
-}
-
 /// A plan of every kind. `sql` and the way back wait where they are told to.
 fn mini(name: &str) -> Bench {
-    prepared();
+    log_tells();
     let bench = Bench::mini(name, "");
     let hold = HOLD.replace("ROLE", &role(&bench));
     bench.psql(
@@ -77,95 +71,6 @@ fn whole() -> &'static End {
     })
 }
 
-/// Starts the engine with its words kept.
-fn started(bench: &Bench, command: &[&str]) -> Child {
-    bench.command(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the engine")
-}
-
-fn send(engine: &Child, signal: &str) {
-    let sent = std::process::Command::new("kill").args(["-s", signal, &engine.id().to_string()]).status();
-    assert!(sent.expect("kill").success());
-}
-
-/// Sessions of the engine, its children included, that do anything in a database of this bench or of its run.
-fn at_work(bench: &Bench) -> String {
-    let sql = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'engine%' AND state <> 'idle'
-            AND (datname IN ('{}', '{}') OR datname LIKE 'engine\\_{}%')",
-        bench.production(),
-        bench.clone_name(),
-        bench.run_id()
-    );
-    bench.psql("postgres", &sql)
-}
-
-/// Lines of the server's log about databases of this bench and of its run.
-fn log(bench: &Bench) -> Vec<String> {
-    let half = format!("engine_{}", bench.run_id());
-    let text = std::fs::read_to_string(server().log()).expect("the server's log");
-    let ours = |line: &&str| {
-        let database = line.split('|').next().unwrap_or("");
-        database == bench.production() || database == bench.clone_name() || database.starts_with(&half)
-    };
-    text.lines().filter(ours).map(str::to_owned).collect()
-}
-
-/// Signals an engine that stands in a statement, and demands the whole farewell.
-#[track_caller]
-fn stopped(bench: &Bench, engine: Child, signal: &str, code: i32, left: &str) {
-    let before = log(bench).len();
-    let since = Instant::now();
-    send(&engine, signal);
-    let output = engine.wait_with_output().expect("the engine");
-    let took = since.elapsed();
-    let screen = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{screen}");
-    bench.wait_until_idle();
-    println!("FIGURE {left}: {} ms from {signal} to the end", took.as_millis());
-    for said in [&format!("next   engine resume {}", bench.run_id()), "interrupted: ", &format!("left   {left}")] {
-        assert!(screen.contains(said), "`{said}` is not in\n{screen}");
-    }
-    assert!(!screen.contains("did not answer"), "{screen}");
-    let log = log(bench).split_off(before);
-    let cancelled = |line: &String| line.contains("canceling statement due to user request");
-    assert!(log.iter().any(cancelled), "nothing was cancelled:\n{}", log.join("\n"));
-    // A child cancels its statement and leaves; nobody leaves without that. Of two sessions of a child's either may be first
-    // to write its line.
-    for lost in log.iter().filter(|line| line.contains("connection to client lost")) {
-        let database = lost.split('|').next().unwrap_or("");
-        let there = log.iter().any(|line| line.starts_with(database) && cancelled(line));
-        assert!(there, "somebody was left alone:\n{}", log.join("\n"));
-    }
-    assert!(took < Duration::from_secs(30), "{took:?}");
-}
-
-impl Bench {
-    /// The server takes a moment to notice that it was left in good order.
-    #[track_caller]
-    fn wait_until_idle(&self) {
-        let since = Instant::now();
-        while at_work(self) != "0" {
-            assert!(since.elapsed() < Duration::from_secs(60), "something of the engine is left at work");
-        }
-    }
-
-    /// A session of the engine waits for a lock in that database.
-    #[track_caller]
-    fn wait_for_a_waiter(&self, database: &str) {
-        let sql = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database()
-                   AND application_name LIKE 'engine%' AND wait_event_type = 'Lock'";
-        self.wait_until(database, sql, "t");
-    }
-
-    /// A session of the engine stands in `hold` in a database of that name.
-    #[track_caller]
-    fn wait_for_a_sleeper(&self, like: &str) {
-        let sql =
-            format!("SELECT count(*) > 0 FROM pg_stat_activity WHERE datname LIKE '{like}' AND wait_event = 'PgSleep'");
-        self.wait_until("postgres", &sql, "t");
-    }
-}
-
 /// Resumes, and compares with the run that nobody stopped.
 #[track_caller]
 fn resumed(bench: &Bench) {
@@ -180,66 +85,81 @@ fn lock(bench: &Bench, table: &str) -> Session {
 
 #[test]
 fn while_a_statement_runs() {
-    let bench = mini("sql");
-    bench.mini_apply(&["--until", "base"]).expect(0);
-    close(&bench);
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        let engine = started(&bench, &["resume"]);
-        bench.wait_for_a_sleeper(bench.clone_name());
-        stopped(&bench, engine, signal, code, "`a` was rolled back");
-        assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM u"), "0");
+        in_time(|| {
+            let bench = mini("sql");
+            bench.mini_apply(&["--until", "base"]).expect(0);
+            close(&bench);
+            let engine = bench.started(&["resume"]);
+            bench.wait_for_a_sleeper(bench.clone_name());
+            let late = bench.stopped(engine, signal, code, "`a` was rolled back");
+            assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM u"), "0");
+            open(&bench);
+            resumed(&bench);
+            late
+        });
     }
-    open(&bench);
-    resumed(&bench);
 }
 
 #[test]
 fn while_a_check_reads() {
-    let bench = mini("check");
-    bench.mini_apply(&["--until", "a"]).expect(0);
-    close(&bench);
-    let engine = started(&bench, &["resume"]);
-    bench.wait_for_a_sleeper(bench.clone_name());
-    stopped(&bench, engine, "INT", 130, "`look` only read");
-    open(&bench);
-    resumed(&bench);
+    in_time(|| {
+        let bench = mini("check");
+        bench.mini_apply(&["--until", "a"]).expect(0);
+        close(&bench);
+        let engine = bench.started(&["resume"]);
+        bench.wait_for_a_sleeper(bench.clone_name());
+        let late = bench.stopped(engine, "INT", 130, "`look` only read");
+        open(&bench);
+        resumed(&bench);
+        late
+    });
 }
 
 #[test]
 fn while_a_fingerprint_reads() {
-    let bench = mini("print");
-    let mut holder = lock(&bench, "t");
-    let engine = started(&bench, &["apply", MINI]);
-    bench.wait_for_a_waiter(bench.production());
-    stopped(&bench, engine, "INT", 130, "`pre` only read");
-    holder.send("COMMIT;");
-    assert!(holder.end());
-    resumed(&bench);
+    in_time(|| {
+        let bench = mini("print");
+        let mut holder = lock(&bench, "t");
+        let engine = bench.started(&["apply", MINI]);
+        bench.wait_for_a_waiter(bench.production());
+        let late = bench.stopped(engine, "INT", 130, "`pre` only read");
+        holder.send("COMMIT;");
+        assert!(holder.end());
+        resumed(&bench);
+        late
+    });
 }
 
 #[test]
 fn while_the_way_back_is_rehearsed() {
-    let bench = mini("rehearse");
-    bench.mini_apply(&["--until", "look"]).expect(0);
-    close(&bench);
-    let engine = started(&bench, &["resume"]);
-    bench.wait_for_a_sleeper("engine\\_%");
-    stopped(&bench, engine, "INT", 130, "`r` is rehearsed anew");
-    open(&bench);
-    resumed(&bench);
+    in_time(|| {
+        let bench = mini("rehearse");
+        bench.mini_apply(&["--until", "look"]).expect(0);
+        close(&bench);
+        let engine = bench.started(&["resume"]);
+        bench.wait_for_a_sleeper("engine\\_%");
+        let late = bench.stopped(engine, "INT", 130, "`r` is rehearsed anew");
+        open(&bench);
+        resumed(&bench);
+        late
+    });
 }
 
 #[test]
 fn while_a_packet_is_sealed() {
-    let bench = mini("packet");
-    bench.mini_apply(&["--until", "impact"]).expect(0);
-    let mut holder = lock(&bench, "ok");
-    let engine = started(&bench, &["resume"]);
-    bench.wait_for_a_waiter(bench.production());
-    stopped(&bench, engine, "INT", 130, "`pk` only read");
-    holder.send("COMMIT;");
-    assert!(holder.end());
-    resumed(&bench);
+    in_time(|| {
+        let bench = mini("packet");
+        bench.mini_apply(&["--until", "impact"]).expect(0);
+        let mut holder = lock(&bench, "ok");
+        let engine = bench.started(&["resume"]);
+        bench.wait_for_a_waiter(bench.production());
+        let late = bench.stopped(engine, "INT", 130, "`pk` only read");
+        holder.send("COMMIT;");
+        assert!(holder.end());
+        resumed(&bench);
+        late
+    });
 }
 
 #[test]
@@ -253,23 +173,26 @@ fn while_a_packet_is_rolled_out() {
     undisturbed.engine(&["apply", MINI_ROLLOUT]).expect(0);
     let whole = end(&undisturbed, false);
 
-    let bench = mini("rollout");
-    rolled_out(&bench);
-    let mut holder = lock(&bench, "u");
-    let engine = started(&bench, &["apply", MINI_ROLLOUT]);
-    bench.wait_for_a_waiter(bench.production());
-    stopped(&bench, engine, "INT", 130, "`go_production` was rolled back");
-    holder.send("COMMIT;");
-    assert!(holder.end());
-    assert_eq!(bench.psql(bench.production(), "SELECT count(*) FROM u"), "0");
-    bench.engine(&["resume"]).expect(0);
-    let wrong = end(&bench, false).wrong(&bench, &whole);
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    in_time(|| {
+        let bench = mini("rollout");
+        rolled_out(&bench);
+        let mut holder = lock(&bench, "u");
+        let engine = bench.started(&["apply", MINI_ROLLOUT]);
+        bench.wait_for_a_waiter(bench.production());
+        let late = bench.stopped(engine, "INT", 130, "`go_production` was rolled back");
+        holder.send("COMMIT;");
+        assert!(holder.end());
+        assert_eq!(bench.psql(bench.production(), "SELECT count(*) FROM u"), "0");
+        bench.engine(&["resume"]).expect(0);
+        let wrong = end(&bench, false).wrong(&bench, &whole);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        late
+    });
 }
 
 /// Production of two tables; the rows of one stop at a gate while they come into the clone.
 fn copied(name: &str, method: &str, more: &str) -> Bench {
-    prepared();
+    log_tells();
     let bench = Bench::bare(name, "");
     let tables =
         "SET ROLE shop_owner; CREATE TABLE one (id int PRIMARY KEY, v text); CREATE TABLE two (LIKE one INCLUDING ALL);
@@ -283,17 +206,20 @@ fn copied(name: &str, method: &str, more: &str) -> Bench {
 #[test]
 fn while_rows_are_copied() {
     for method in METHODS {
-        let bench = copied("rows", method, "");
-        let gate = Gate::before(&bench, "two", "id = 1000");
-        let mut engine = started(&bench, &["apply", PLAN]);
-        wait_for_the_run(&bench, &mut engine);
-        gate.wait();
-        stopped(&bench, engine, "INT", 130, "`clone` ");
-        assert!(!bench.exists(bench.clone_name()), "a half clone carries the clone's name");
-        gate.open();
-        bench.engine(&["resume"]).expect(0);
-        assert_eq!(bench.unlike(), Vec::<String>::new(), "{method}");
-        bench.engine(&["verify", &bench.run_id()]).expect(0);
+        in_time(|| {
+            let bench = copied("rows", method, "");
+            let gate = Gate::before(&bench, "two", "id = 1000");
+            let mut engine = bench.started(&["apply", PLAN]);
+            wait_for_the_run(&bench, &mut engine);
+            gate.wait();
+            let late = bench.stopped(engine, "INT", 130, "`clone` ");
+            assert!(!bench.exists(bench.clone_name()), "a half clone carries the clone's name");
+            gate.open();
+            bench.engine(&["resume"]).expect(0);
+            assert_eq!(bench.unlike(), Vec::<String>::new(), "{method}");
+            bench.engine(&["verify", &bench.run_id()]).expect(0);
+            late
+        });
     }
 }
 
@@ -301,16 +227,19 @@ fn while_rows_are_copied() {
 #[test]
 fn while_a_clone_waits_for_a_lock() {
     for method in METHODS {
-        let bench = copied("waits", method, "");
-        let mut holder = lock(&bench, "two");
-        let mut engine = started(&bench, &["apply", PLAN]);
-        wait_for_the_run(&bench, &mut engine);
-        bench.wait_for_a_waiter(bench.production());
-        stopped(&bench, engine, "TERM", 143, "`clone` ");
-        holder.send("COMMIT;");
-        assert!(holder.end());
-        bench.engine(&["resume"]).expect(0);
-        assert_eq!(bench.unlike(), Vec::<String>::new(), "{method}");
+        in_time(|| {
+            let bench = copied("waits", method, "");
+            let mut holder = lock(&bench, "two");
+            let mut engine = bench.started(&["apply", PLAN]);
+            wait_for_the_run(&bench, &mut engine);
+            bench.wait_for_a_waiter(bench.production());
+            let late = bench.stopped(engine, "TERM", 143, "`clone` ");
+            holder.send("COMMIT;");
+            assert!(holder.end());
+            bench.engine(&["resume"]).expect(0);
+            assert_eq!(bench.unlike(), Vec::<String>::new(), "{method}");
+            late
+        });
     }
 }
 
@@ -318,21 +247,90 @@ fn while_a_clone_waits_for_a_lock() {
 #[test]
 fn while_an_index_is_built_by_a_child() {
     for method in METHODS {
-        let bench = copied("index", method, "");
-        let gate = Gate::before(&bench, "two", "id = -1");
-        let index = "SET ROLE shop_owner; CREATE FUNCTION waits(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
-                     'BEGIN PERFORM public.gate(); RETURN $1; END'; CREATE INDEX two_waits ON two (waits(id))";
-        gate.open();
-        bench.psql(bench.production(), index);
-        gate.close();
-        let mut engine = started(&bench, &["apply", PLAN]);
-        wait_for_the_run(&bench, &mut engine);
-        gate.wait();
-        stopped(&bench, engine, "INT", 130, "`clone` ");
-        gate.open();
-        bench.engine(&["resume"]).expect(0);
-        assert_eq!(bench.unlike(), Vec::<String>::new(), "{method}");
+        in_time(|| {
+            let bench = copied("index", method, "");
+            let gate = Gate::before(&bench, "two", "id = -1");
+            let index = "SET ROLE shop_owner; CREATE FUNCTION waits(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+                         'BEGIN PERFORM public.gate(); RETURN $1; END'; CREATE INDEX two_waits ON two (waits(id))";
+            gate.open();
+            bench.psql(bench.production(), index);
+            gate.close();
+            let mut engine = bench.started(&["apply", PLAN]);
+            wait_for_the_run(&bench, &mut engine);
+            gate.wait();
+            let late = bench.stopped(engine, "INT", 130, "`clone` ");
+            gate.open();
+            bench.engine(&["resume"]).expect(0);
+            assert_eq!(bench.unlike(), Vec::<String>::new(), "{method}");
+            late
+        });
     }
+}
+
+/// The first two batches stay, and a resume goes on with the third.
+#[test]
+fn while_a_third_batch_runs() {
+    const FILL: &str = "UPDATE b SET v = 'x' || id WHERE id IN (SELECT id FROM b WHERE v IS NULL ORDER BY id LIMIT 10);\n\
+                        INSERT INTO log (n) SELECT count(*) FROM b WHERE v IS NOT NULL";
+    in_time(|| {
+        log_tells();
+        let tables =
+            "CREATE TABLE b (id int PRIMARY KEY, v text); INSERT INTO b SELECT k FROM generate_series(1, 50) AS k;
+                      CREATE TABLE log (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int)";
+        let bench = Bench::mini("batch", tables);
+        bench.psql(bench.production(), "GRANT SELECT ON b, log, log_id_seq TO engine_reader");
+        let keys = "batch = { until = \"unfilled = 0\", rows = 11, most = 5 }\nwrites.b = 50\nwrites.log = 5";
+        let fill = bench.mini_stage("fill", "\"base\"", keys, FILL, None);
+        let probe = "[probe.unfilled]\non = \"clone\"\nsql = \"SELECT count(*) FROM public.b WHERE v IS NULL\"\n";
+        bench.mini_plan(&format!("{probe}{fill}"));
+        bench.mini_apply(&["--until", "base"]).expect(0);
+        let mut holder = bench.session(bench.clone_name(), "BEGIN; SELECT FROM b WHERE id = 25 FOR UPDATE;");
+        let engine = bench.started(&["resume"]);
+        bench.wait_for_a_waiter(bench.clone_name());
+        let left = "`fill`: its last batch was rolled back; 2 before it are committed and stay";
+        let late = bench.stopped(engine, "INT", 130, left);
+        assert_eq!(bench.psql(bench.clone_name(), "SELECT count(v), (SELECT count(*) FROM log) FROM b"), "20|2");
+        holder.send("COMMIT;");
+        assert!(holder.end());
+        bench.engine(&["resume"]).expect(0);
+        let numbers = |event: &Event| match event {
+            Event::BatchCommitted { batch, .. } => Some(*batch),
+            _ => None,
+        };
+        assert_eq!(bench.journal().events.iter().filter_map(numbers).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        let log = "SELECT string_agg(id || ':' || n, ' ' ORDER BY id) FROM log";
+        assert_eq!(bench.psql(bench.clone_name(), log), "1:10 2:20 3:30 4:40 5:50");
+        late
+    });
+}
+
+/// Outside of a transaction: it waits for an older snapshot, and what it built so far is not valid.
+#[test]
+fn while_an_index_is_built_concurrently() {
+    in_time(|| {
+        log_tells();
+        let bench = Bench::mini("alone", "");
+        let keys = "transaction = false\nalters = [\"t\"]\ndone_when = \"named = 1\"\nguard.none = \"named = 0\"";
+        let sql = "CREATE INDEX CONCURRENTLY IF NOT EXISTS t_v ON t (v)";
+        let build = bench.mini_stage("build", "\"base\"", keys, sql, None);
+        let probe = "[probe.named]\non = \"clone\"\nsql = \"SELECT count(*) FROM pg_class WHERE relname = 't_v'\"\n";
+        bench.mini_plan(&format!("{probe}{build}"));
+        bench.mini_apply(&["--until", "base"]).expect(0);
+        let old = bench.session(bench.clone_name(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;");
+        let engine = bench.started(&["resume"]);
+        let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
+        bench.wait_until(bench.clone_name(), invalid, "1");
+        let late = bench.stopped(engine, "INT", 130, "`build` is in no transaction: what its statements did stands");
+        assert_eq!(bench.psql(bench.clone_name(), invalid), "1");
+        assert!(old.end());
+        bench.engine(&["resume"]).expect(0);
+        let cleared =
+            |event: &Event| matches!(event, Event::ClearedAway { what, .. } if what[0].contains("public.t_v"));
+        assert_eq!(bench.journal().count(cleared), 1, "the index that was not valid was not dropped");
+        let valid = "SELECT count(*) FROM pg_index WHERE indrelid = 't'::regclass AND indisvalid";
+        assert_eq!(bench.psql(bench.clone_name(), &format!("{valid} AND NOT indisprimary")), "1");
+        late
+    });
 }
 
 #[track_caller]
@@ -349,23 +347,16 @@ fn a_second_signal_leaves_at_once() {
     let bench = mini("second");
     bench.mini_apply(&["--until", "base"]).expect(0);
     close(&bench);
-    let engine = started(&bench, &["resume"]);
-    bench.wait_for_a_sleeper(bench.clone_name());
-    let sql =
-        format!("SELECT pid FROM pg_stat_activity WHERE datname = '{}' AND wait_event = 'PgSleep'", bench.clone_name());
-    let backend = bench.psql("postgres", &sql);
-    let freeze = |signal: &str| {
-        let sent = std::process::Command::new("kill").args(["-s", signal, &backend]).status();
-        assert!(sent.expect("kill").success());
-    };
-    freeze("STOP");
+    let engine = bench.started(&["resume"]);
+    let backend = bench.sleeper(bench.clone_name());
+    signal_to(&backend, "STOP");
     send(&engine, "INT");
     let since = Instant::now();
     // Of another name: two of one name that come at once are one.
     send(&engine, "TERM");
     let output = engine.wait_with_output().expect("the engine");
     println!("FIGURE second signal: {} ms", since.elapsed().as_millis());
-    freeze("CONT");
+    signal_to(&backend, "CONT");
     let code = output.status.code();
     assert!(matches!(code, Some(130 | 143)), "{code:?} {}", String::from_utf8_lossy(&output.stderr));
     assert!(!String::from_utf8_lossy(&output.stderr).contains("interrupted: "), "it said its farewell at leisure");
@@ -385,7 +376,7 @@ fn while_targets_are_reached() {
     let there = bench.url("engine_reader", bench.production());
     bench.set(name, &nobody);
     let early = |bench: &Bench, command: &[&str], signal: &str, code: i32| {
-        let engine = started(bench, command);
+        let engine = bench.started(command);
         let (_connection, _) = silent.accept().expect("the engine connects");
         send(&engine, signal);
         let output = engine.wait_with_output().expect("the engine");

@@ -6,7 +6,7 @@ use super::{PlanArgs, compiled, render, tell};
 use crate::compile;
 use crate::event::{Event, Exit, Failure, RunState};
 use crate::journal::History;
-use crate::run::{self, Options};
+use crate::run::{self, Ended, Options};
 use crate::ui::{Screen, Style};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -87,7 +87,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     known(&workflow, args.until.as_deref())?;
-    super::may_be_stopped(args.json)?;
+    super::may_be_stopped(args.json, super::go_on)?;
     let _sandbox: Option<Sandbox> = if args.sandbox { Some(sandbox::lend_for(&workflow.plan).await?) } else { None };
     if let Some(preview) = &preview {
         saved::demand(&workflow, preview, file).await?;
@@ -102,9 +102,9 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
         sink: screen.sink(),
         progress: screen.progress(),
     };
-    let (run, exit, history) = run::start(workflow, &options).await?;
-    close(&screen, &run, exit, &plan, &history);
-    Ok(exit)
+    let (run, ended) = run::start(workflow, &options).await?;
+    close(&screen, &run, &plan, &ended);
+    Ok(ended.exit)
 }
 
 /// The plan of a kept preview; its variables are those of the preview.
@@ -128,7 +128,7 @@ pub(super) fn known(workflow: &compile::Workflow, until: Option<&str>) -> Result
 }
 
 /// The last lines: every failure with its story, and what to type.
-pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str, history: &History) {
+pub(super) fn close(screen: &Screen, run: &str, plan: &str, Ended { exit, history, notes }: &Ended) {
     let state = RunState::of(history.events());
     for (name, stage) in &state.stages {
         use crate::event::Status;
@@ -148,31 +148,48 @@ pub(super) fn close(screen: &Screen, run: &str, exit: Exit, plan: &str, history:
     for (stage, failure) in last {
         screen.failure_of(stage, failure);
     }
-    // Of this process only: a look that failed before was made again since.
-    let begun = history.events().filter(|event| matches!(event, Event::RunStarted { .. } | Event::RunResumed { .. }));
-    let mut before = begun.count();
-    for event in history.events() {
-        match event {
-            Event::RunStarted { .. } | Event::RunResumed { .. } => before -= 1,
-            Event::LookFailed { stage, failure } if before == 0 => screen.failure(&advised(failure, run, stage, plan)),
-            _ => {}
+    // A look that failed before was made again since.
+    for event in of_this_process(history) {
+        if let Event::LookFailed { stage, failure } = event {
+            screen.failure(&advised(failure, run, stage, plan));
         }
     }
     let sealed = state.stages.values().find_map(|s| s.packet.clone());
+    say_notes(screen, notes);
     if let (Exit::Ok, Some((id, _))) = (exit, sealed) {
         let short = crate::digest::short(&id);
         screen.say(&format!("  next   engine apply {} --var packet={short}   once it is ratified", rollout_plan(plan)));
     }
     if matches!(exit, Exit::Interrupted | Exit::Terminated) {
-        let left = history.events().filter_map(|event| match event {
-            Event::Interrupted { left, .. } => Some(left),
-            _ => None,
-        });
-        for line in left.last().into_iter().flatten() {
-            screen.say(&format!("  left   {line}"));
-        }
+        say_left(screen, history);
         screen.say(&format!("  next   engine resume {run}"));
     }
+}
+
+/// What is told beside the journal.
+pub(super) fn say_notes(screen: &Screen, notes: &[String]) {
+    for note in notes {
+        screen.say(&format!("  note   {note}"));
+    }
+}
+
+/// What is left of the stages that were at work when a signal came.
+pub(super) fn say_left(screen: &Screen, history: &History) {
+    let left = of_this_process(history).filter_map(|event| match event {
+        Event::Interrupted { left, .. } => Some(left),
+        _ => None,
+    });
+    for line in left.last().into_iter().flatten() {
+        screen.say(&format!("  left   {line}"));
+    }
+}
+
+/// Events since a process took the run up last.
+fn of_this_process(history: &History) -> impl Iterator<Item = &Event> {
+    let begins = |event: &Event| matches!(event, Event::RunStarted { .. } | Event::RunResumed { .. });
+    let events: Vec<&Event> = history.events().collect();
+    let since = events.iter().rposition(|event| begins(event)).unwrap_or(0);
+    events.into_iter().skip(since)
 }
 
 /// The failure with what to type next, by its kind, when its room said nothing better.

@@ -27,7 +27,7 @@ use crate::compile::{self, Given, Workflow};
 use crate::diag::Diagnostics;
 use crate::event::{Event, Exit, Failure};
 use crate::journal::{History, Home, Place};
-use crate::run;
+use crate::run::{self, Cut};
 use crate::ui;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -139,15 +139,33 @@ pub fn ended(result: Result<Exit, Failure>, json: bool) -> Exit {
     }
 }
 
-/// Until a run is at work a signal ends the command with a word: servers may take their time to answer.
-pub(crate) fn may_be_stopped(json: bool) -> Result<(), Failure> {
-    run::until_at_work(move |exit| {
+/// Until a run is at work a signal ends the command with a word: servers may take their time to answer. The same when a run
+/// comes to no end after it; `again` is what to type then, of a run's id.
+pub(crate) fn may_be_stopped(
+    json: bool,
+    again: impl FnOnce(&str) -> Vec<(&'static str, String)> + Send + 'static,
+) -> Result<(), Failure> {
+    run::until_at_work(move |exit, cut| {
         let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
-        let failure = Failure::new(exit, format!("stopped by {signal} before any stage was at work"))
-            .changed("nothing was changed")
-            .next("then", "the same command again");
+        let failure = match cut {
+            Cut::BeforeWork => Failure::new(exit, format!("stopped by {signal} before any stage was at work"))
+                .changed("nothing was changed")
+                .next("then", "the same command again"),
+            Cut::Unended { run, why } => {
+                let failure = Failure::new(exit, format!("stopped by {signal}, and {why}")).changed(
+                    "what was committed stays so, and what was open is rolled back by its server; the journal's last line \
+                     may be missing",
+                );
+                again(&run).into_iter().fold(failure, |failure, (word, command)| failure.next(word, command))
+            }
+        };
         ended(Err(failure), json);
     })
+}
+
+/// What to type after a run that went forward.
+pub(crate) fn go_on(run: &str) -> Vec<(&'static str, String)> {
+    vec![("then", format!("engine resume {run}"))]
 }
 
 /// Compiles a plan; problems are drawn and make exit 10.

@@ -27,7 +27,7 @@ pub struct Args {
 /// # Errors
 /// It is not there, its inputs moved, another process works on it.
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
-    super::may_be_stopped(args.json)?;
+    super::may_be_stopped(args.json, super::go_on)?;
     let home = super::home(args.journal.as_deref())?;
     let Begun { id, place, history, plan_path, workflow } = match super::begun(&home, &args.run, args.json)? {
         Ok(begun) => begun,
@@ -41,7 +41,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let options =
         Options { jobs: args.jobs, until: args.until.clone(), replace: false, home: home.clone(), sink, progress };
     let how = Resumption { accept_changes: args.accept_changes };
-    let (exit, history) = run::resume(workflow, place, history, how, &options).await?;
-    super::apply::close(&screen, &id, exit, &plan_path, &history);
-    Ok(exit)
+    let ended = run::resume(workflow, place, history, how, &options).await?;
+    super::apply::close(&screen, &id, &plan_path, &ended);
+    Ok(ended.exit)
 }

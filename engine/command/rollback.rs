@@ -1,6 +1,7 @@
 //! `rollback RUN`: undoes a run's committed stages on its clone, last one first; never on a target that is no clone.
 
 use super::Begun;
+use super::apply::{say_left, say_notes};
 use crate::event::{Exit, Failure};
 use crate::run::{self, Options, Resumption};
 use crate::ui::{Screen, Style};
@@ -26,7 +27,10 @@ pub struct Args {
 /// It is not there, its inputs moved, another process works on it, a rollout lies on the way; or a stage could not be
 /// undone.
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
-    super::may_be_stopped(args.json)?;
+    let to = args.to.as_ref().map_or_else(String::new, |to| format!(" --to {to}"));
+    let repeat = move |run: &str| format!("engine rollback {run}{to}");
+    let both = repeat.clone();
+    super::may_be_stopped(args.json, move |run| vec![("then", both(run)), ("or", format!("engine resume {run}"))])?;
     let home = super::home(args.journal.as_deref())?;
     let Begun { id, place, history, workflow, .. } = match super::begun(&home, &args.run, args.json)? {
         Ok(begun) => begun,
@@ -38,17 +42,17 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let (sink, progress) = (screen.sink(), screen.progress());
     let options = Options { jobs: 1, until: None, replace: false, home: home.clone(), sink, progress };
     let how = Resumption { accept_changes: args.accept_changes };
-    let (exit, failure) = Box::pin(run::rollback(workflow, place, history, args.to.as_deref(), how, &options)).await?;
-    let repeat = match &args.to {
-        Some(to) => format!("engine rollback {id} --to {to}"),
-        None => format!("engine rollback {id}"),
-    };
+    let (ended, failure) = Box::pin(run::rollback(workflow, place, history, args.to.as_deref(), how, &options)).await?;
+    let (exit, repeat) = (ended.exit, repeat(&id));
+    say_notes(&screen, &ended.notes);
     if let Some(failure) = failure {
         screen.failure(&if failure.next.is_empty() { failure.next("then", repeat) } else { failure });
     } else if exit == Exit::Ok {
         screen.say(&format!("  next   engine resume {id}   runs what was undone again"));
     } else {
-        screen.say(&format!("  next   {repeat}, or engine resume {id}"));
+        say_left(&screen, &ended.history);
+        screen.say(&format!("  next   {repeat}   goes on back"));
+        screen.say(&format!("  or     engine resume {id}   goes forward again"));
     }
     Ok(exit)
 }

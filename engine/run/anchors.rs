@@ -1,14 +1,23 @@
 //! Heads of a run's journal that its databases keep in their markers.
 
 use super::bind::maker_settings;
+use super::signals;
 use crate::compile::Workflow;
 use crate::event::{Exit, Failure, RunState};
 use crate::journal::{Anchor, History};
-use crate::target::{Door, Maker, Targets, Url};
+use crate::stage::Cx;
+use crate::target::{CloneTarget, Door, Live, Maker, Targets, Url};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// A server that does not answer `verify` for that long is not asked any more.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long markers may take at the end of a run, all together.
+const ANCHORED_WITHIN: Duration = Duration::from_secs(10);
+
+/// The same of a run that a signal ended: people wait for its last words.
+const ANCHORED_AFTER_A_SIGNAL: Duration = Duration::from_secs(2);
 
 /// What one database's marker says; or why it could not be asked.
 pub type Answer = (String, Result<Option<Anchor>, Failure>);
@@ -50,4 +59,40 @@ async fn anchored(maker: &Maker, database: &str, run: &str) -> Result<Option<Anc
     let ours = found.marker.filter(|marker| marker.run == run && marker.is_of(found.oid));
     let head = ours.and_then(|marker| marker.head);
     Ok(head.map(|(count, hash)| Anchor { by: format!("the marker of its clone `{database}`"), count, hash }))
+}
+
+/// Anchors the journal's head in the markers of the run's clones: a truncated journal shows. A clone that is gone keeps its
+/// old anchor. Answers where it could not be done, and why: the journal is less anchored then, which fails nothing.
+pub(super) async fn anchor(cx: &Cx, exit: Exit) -> Vec<String> {
+    let before = signals::first();
+    let limit = if before.is_some() { ANCHORED_AFTER_A_SIGNAL } else { ANCHORED_WITHIN };
+    let until = Instant::now() + limit;
+    let mut unanchored = Vec::new();
+    for clone in cx.targets.clones.values() {
+        let Ok(live) = clone.live() else { continue };
+        let anchored = tokio::select! {
+            biased;
+            anchored = timeout_at(until, anchor_in(cx, clone, &live, exit)) => match anchored {
+                Ok(Ok(())) => continue,
+                Ok(Err(failure)) => failure.what,
+                Err(_) => format!("no answer within {} s", limit.as_secs()),
+            },
+            _ = signals::came(), if before.is_none() => "a signal came first".to_owned(),
+        };
+        let database = &live.expected.database;
+        unanchored.push(format!(
+            "the head of the journal is not anchored in `{database}`: {anchored}; the next resume or rollback anchors it"
+        ));
+    }
+    unanchored
+}
+
+async fn anchor_in(cx: &Cx, clone: &CloneTarget, live: &Live, exit: Exit) -> Result<(), Failure> {
+    let Some(found) = clone.maker.find(&live.expected.database).await? else { return Ok(()) };
+    // By name alone it could be another one by now, that a copied comment calls ours.
+    let same = found.oid == live.expected.oid && found.marker.as_ref().is_some_and(|m| m.is_of(found.oid));
+    let Some(mut marker) = found.marker.filter(|_| same) else { return Ok(()) };
+    marker.head = Some(cx.journal.head());
+    marker.finished = exit == Exit::Ok || exit == Exit::NoGo;
+    clone.maker.mark(&live.expected.database, live.expected.oid, &marker).await
 }

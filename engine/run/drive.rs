@@ -1,7 +1,7 @@
 //! Driving a workflow: ready stages run in parallel, one writer at a time per target, until nothing may start.
 
 use super::schedule::{Ready, Schedule};
-use super::signals::{self, Signals};
+use super::signals;
 use crate::clock::Stopwatch;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, StageState, Status, behind};
@@ -72,17 +72,27 @@ impl Machine {
         let occupied: Arc<BTreeMap<String, Occupation>> =
             Arc::new(plan.targets.iter().map(|t| (t.name.value.clone(), Occupation::default())).collect());
         let mut outcome = Outcome { left_aside, ..Outcome::default() };
-        self.make_up_for_the_last_look(&mut outcome).await?;
+        tokio::select! {
+            made_up = self.make_up_for_the_last_look(&mut outcome) => made_up?,
+            _ = signals::came() => {}
+        }
         let mut running: JoinSet<Ended> = JoinSet::new();
-        let mut signals = Signals::new()?;
         let mut heartbeat = tokio::time::interval(Duration::from_secs(20));
         loop {
-            while let Some(index) = schedule.next().filter(|_| running.len() < self.jobs && !outcome.stopped) {
+            let may_start = |at_work: usize| at_work < self.jobs && !outcome.stopped && signals::first().is_none();
+            while let Some(index) = schedule.next().filter(|_| may_start(running.len())) {
                 schedule.set(index, Ready::Running);
                 self.cx.record(Event::StageStarted { stage: plan.stages[index].name.value.clone() })?;
                 running.spawn(one(Arc::clone(&self.workflow), Arc::clone(&self.cx), Arc::clone(&occupied), index));
             }
             let ended = tokio::select! {
+                biased;
+                exit = signals::came() => {
+                    let silent = signals::stop(&mut running).await;
+                    self.interrupted(exit, &schedule, silent)?;
+                    outcome.interrupted = Some(exit);
+                    break;
+                }
                 ended = running.join_next() => match ended {
                     None => break,
                     Some(Ok(ended)) => ended,
@@ -94,13 +104,6 @@ impl Machine {
                         self.cx.say(&plan.stages[index].name.value, "");
                     }
                     continue;
-                }
-                exit = signals.next() => {
-                    signals.leave_at_next();
-                    let silent = signals::stop(&mut running).await;
-                    self.interrupted(exit, &schedule, silent)?;
-                    outcome.interrupted = Some(exit);
-                    break;
                 }
             };
             let index = ended.index;
@@ -114,12 +117,11 @@ impl Machine {
     }
 
     fn interrupted(&self, exit: Exit, schedule: &Schedule<'_>, silent: usize) -> Result<(), Failure> {
-        let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
         let running = schedule.standing(Ready::Running).map(|index| self.workflow.stages[index].as_ref());
         let at_work: Vec<(&str, &str)> =
             running.map(|stage| (stage.head().name.as_str(), signals::work_of(stage))).collect();
         let left = self.cx.with_state(|state| signals::left(state, &at_work, silent));
-        self.cx.record(Event::Interrupted { signal: signal.to_owned(), left })
+        signals::interrupted(&self.cx, exit, left)
     }
 
     /// A look that ended the run before is made again before anything starts. One that found what a strict policy forbids

@@ -5,6 +5,7 @@ use super::committed;
 use super::drive::{Machine, Outcome};
 use super::rollback;
 use super::sensitive;
+use super::{anchors, signals};
 use crate::clock::{self, Stopwatch};
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState, StageState, Status};
@@ -40,11 +41,22 @@ pub struct Resumption {
     pub accept_changes: bool,
 }
 
+/// How a run ended, as far as this process had a part in it.
+#[derive(Debug)]
+pub struct Ended {
+    /// With what.
+    pub exit: Exit,
+    /// Its journal, whole.
+    pub history: History,
+    /// What people are told beside it, a line each.
+    pub notes: Vec<String>,
+}
+
 /// Begins a run and drives it to its end.
 ///
 /// # Errors
 /// Before anything was begun: credentials, reachability, a target held by another run.
-pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String, Exit, History), Failure> {
+pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String, Ended), Failure> {
     let key = sensitive::new_key()?;
     let secrets = sensitive::read(&mut workflow, Some(&key))?;
     let workflow = Arc::new(workflow);
@@ -77,9 +89,10 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     for event in events {
         cx.record(event)?;
     }
-    let (exit, history) = finish(workflow, cx, History::default(), options).await?;
+    signals::at_work(&run).await;
+    let ended = finish(workflow, cx, History::default(), options).await?;
     drop((locks, held));
-    Ok((run, exit, history))
+    Ok((run, ended))
 }
 
 /// Takes a run up again.
@@ -92,14 +105,23 @@ pub async fn resume(
     history: History,
     how: Resumption,
     options: &Options,
-) -> Result<(Exit, History), Failure> {
+) -> Result<Ended, Failure> {
     let taken = take_up(workflow, place, &history, how, options, "resume").await?;
     let (workflow, cx) = (&taken.workflow, &taken.cx);
+    signals::at_work(&cx.run).await;
     // A rollback that was killed: what was committed of it counts.
-    if let Err(failure) = rollback::finish_pending(workflow, cx).await.map_err(|failure| cx.hide_failure(failure)) {
+    let finished = match signals::unless_it_comes(rollback::finish_pending(workflow, cx)).await {
+        Ok(finished) => finished,
+        Err((signal, silent)) => {
+            signals::interrupted(cx, signal, rollback::left_of(workflow, cx, None, silent))?;
+            let verdict = "interrupted: no stage was begun".to_owned();
+            return end(workflow, cx, (signal, verdict, Vec::new()), 0, history).await;
+        }
+    };
+    if let Err(failure) = finished.map_err(|failure| cx.hide_failure(failure)) {
         let verdict = format!("not taken up: {}", failure.what);
-        end(workflow, cx, (failure.exit, verdict, Vec::new()), 0, history).await?;
-        return Err(failure);
+        let ended = end(workflow, cx, (failure.exit, verdict, Vec::new()), 0, history).await?;
+        return Err(ended.notes.into_iter().fold(failure, Failure::fact));
     }
     finish(Arc::clone(workflow), Arc::clone(cx), history, options).await
 }
@@ -143,7 +165,7 @@ pub(super) async fn take_up(
     super::rebound::demand(&targets, &run, history)?;
     refuse_as_journal(&options.home, &targets).await?;
     let locks = hold(&targets, &run).await?;
-    super::anchors::demand(&targets, &run, history).await?;
+    anchors::demand(&targets, &run, history).await?;
     revive(&targets, &state).await?;
     committed::demand(&workflow, &targets, &state).await?;
     let journal = Arc::new(place.reopen(history)?);
@@ -195,12 +217,7 @@ fn context(
 }
 
 /// Drives, writes the dossier, anchors the journal's head, ends.
-async fn finish(
-    workflow: Arc<Workflow>,
-    cx: Arc<Cx>,
-    history: History,
-    options: &Options,
-) -> Result<(Exit, History), Failure> {
+async fn finish(workflow: Arc<Workflow>, cx: Arc<Cx>, history: History, options: &Options) -> Result<Ended, Failure> {
     let watch = Stopwatch::start();
     let until = match &options.until {
         Some(name) => {
@@ -221,9 +238,9 @@ pub(super) async fn end(
     (exit, verdict, reasons): (Exit, String, Vec<String>),
     ms: u64,
     known: History,
-) -> Result<(Exit, History), Failure> {
+) -> Result<Ended, Failure> {
     cx.record(Event::RunEnded { exit, verdict, reasons, ms })?;
-    anchor(cx, exit).await;
+    let notes = anchors::anchor(cx, exit).await;
     let history = cx.journal.place().read_on(known)?;
     dossier::write(
         &cx.dir,
@@ -232,7 +249,10 @@ pub(super) async fn end(
     )
     .map_err(|e| Failure::new(Exit::Io, format!("the dossier cannot be written: {e}")))?;
     cx.journal.place().keep_folder("dossier")?;
-    Ok((exit, history))
+    // One that came at the very end: all that was done is written down, and who sent it is answered.
+    let exit = signals::first().map_or(exit, |signal| exit.worse(signal));
+    signals::all_is_said();
+    Ok(Ended { exit, history, notes })
 }
 
 fn verdict(cx: &Cx, outcome: &Outcome) -> (Exit, String, Vec<String>) {
@@ -295,21 +315,6 @@ fn packet_reasons(cx: &Cx) -> Vec<String> {
             sealed.last().unwrap_or_default()
         })
         .unwrap_or_default()
-}
-
-/// The journal's head in the clone's marker: a truncated journal shows. A clone that is gone keeps its old anchor.
-async fn anchor(cx: &Cx, exit: Exit) {
-    for clone in cx.targets.clones.values() {
-        let Ok(live) = clone.live() else { continue };
-        let Ok(Some(found)) = clone.maker.find(&live.expected.database).await else { continue };
-        // By name alone it could be another one by now, that a copied comment calls ours.
-        let same = found.oid == live.expected.oid && found.marker.as_ref().is_some_and(|m| m.is_of(found.oid));
-        let Some(mut marker) = found.marker.filter(|_| same) else { continue };
-        marker.head = Some(cx.journal.head());
-        marker.finished = exit == Exit::Ok || exit == Exit::NoGo;
-        // An anchor that cannot be written makes the journal less anchored, which `verify` says; it fails nothing.
-        let _ = clone.maker.mark(&live.expected.database, live.expected.oid, &marker).await;
-    }
 }
 
 /// The journal is not kept in a database that must not be touched, nor in one that is dropped.

@@ -3,8 +3,8 @@
 //! What depends on an undone stage waits to be run again; `resume` runs it. A rollout is never undone here.
 
 use super::drive::held_up;
-use super::life::{Options, Resumption, TakenUp, end, stages, take_up};
-use super::signals::{self, Signals};
+use super::life::{Ended, Options, Resumption, TakenUp, end, stages, take_up};
+use super::signals;
 use crate::clock::Stopwatch;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState, Status};
@@ -27,7 +27,7 @@ pub async fn rollback(
     to: Option<&str>,
     how: Resumption,
     options: &Options,
-) -> Result<(Exit, Option<Failure>), Failure> {
+) -> Result<(Ended, Option<Failure>), Failure> {
     let state = RunState::of(history.events());
     if let Some(to) = to {
         refuse_unknown(&workflow, &state, to)?;
@@ -36,22 +36,18 @@ pub async fn rollback(
     let TakenUp { workflow, cx, .. } = &take_up(workflow, place, &history, how, options, "rollback").await?;
     let watch = Stopwatch::start();
     let back = Back { workflow, cx, to };
-    let mut signals = Signals::new()?;
-    let (mut undone, mut compared) = (Vec::new(), Vec::new());
-    let ended = tokio::select! {
-        ended = back.all(&mut undone, &mut compared) => ended.map(|()| None),
-        exit = signals.next() => {
-            signals.leave_at_next();
-            Ok(Some((exit, signals::stop_all().await)))
-        }
+    let mut way = Way::default();
+    signals::at_work(&cx.run).await;
+    let ended = match signals::unless_it_comes(back.all(&mut way)).await {
+        Ok(ended) => ended.map(|()| None),
+        Err(cut) => Ok(Some(cut)),
     };
+    let Way { at, undone, compared } = way;
     let count = stages(undone.len());
     let (verdict, failure) = match ended {
         Ok(None) => ((Exit::Ok, said(to, &undone, &compared), Vec::new()), None),
         Ok(Some((exit, silent))) => {
-            let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
-            let left = cx.with_state(|state| signals::left(state, &[], silent));
-            cx.record(Event::Interrupted { signal: signal.to_owned(), left })?;
+            signals::interrupted(cx, exit, left_of(workflow, cx, at.as_deref(), silent))?;
             ((exit, format!("interrupted: {count} undone, and stay so"), Vec::new()), None)
         }
         Err(failure) => {
@@ -62,8 +58,7 @@ pub async fn rollback(
             ((failure.exit, verdict, vec![failure.what.clone()]), Some(failure))
         }
     };
-    let (exit, _) = end(workflow, cx, verdict, watch.ms(), history).await?;
-    Ok((exit, failure))
+    Ok((end(workflow, cx, verdict, watch.ms(), history).await?, failure))
 }
 
 /// Stages whose rollback a process that died had begun: undone if it was committed, given up else.
@@ -79,11 +74,32 @@ pub(super) async fn finish_pending(workflow: &Workflow, cx: &Cx) -> Result<(), F
     Ok(())
 }
 
+/// What a signal left of rollbacks that are under way, and of that of `at`, which may not have sent anything.
+pub(super) fn left_of(workflow: &Workflow, cx: &Cx, at: Option<&str>, silent: usize) -> Vec<String> {
+    let alone = |stage: &dyn Stage| stage.work().is_some_and(|work| work.alone);
+    let stages = workflow.stages.iter().map(|stage| (stage.head().name.as_str(), alone(stage.as_ref())));
+    cx.with_state(|state| {
+        let under_way = |(name, _): &(&str, bool)| at == Some(*name) || state.stage(name).undo.is_some();
+        let under_way: Vec<(&str, bool)> = stages.filter(under_way).collect();
+        signals::left_back(state, &under_way, silent)
+    })
+}
+
 /// What depends on a stage, directly or not, and has begun.
 fn again(workflow: &Workflow, cx: &Cx, index: usize) -> Vec<String> {
     let names = workflow.plan.graph.all_downstream(index).into_iter();
     let names = names.map(|below| workflow.plan.stages[below].name.value.clone());
     names.filter(|name| cx.with_state(|state| state.stage(name).status != Status::Waiting)).collect()
+}
+
+/// How far it got.
+#[derive(Default)]
+struct Way {
+    /// The stage whose rollback is under way.
+    at: Option<String>,
+    undone: Vec<String>,
+    /// Fingerprints that a clone is equal to again.
+    compared: Vec<String>,
 }
 
 struct Back<'b> {
@@ -93,7 +109,7 @@ struct Back<'b> {
 }
 
 impl Back<'_> {
-    async fn all(&self, undone: &mut Vec<String>, compared: &mut Vec<String>) -> Result<(), Failure> {
+    async fn all(&self, way: &mut Way) -> Result<(), Failure> {
         for stage in &self.workflow.stages {
             undo::settle(self.cx, stage.as_ref()).await?;
         }
@@ -102,6 +118,7 @@ impl Back<'_> {
         for name in left {
             let index = self.workflow.index(&name).ok_or_else(|| gone(&name))?;
             let watch = Stopwatch::start();
+            way.at = Some(name.clone());
             if let Err(failure) = Box::pin(self.one(index)).await {
                 let stage = name;
                 let (settled, ms) = (false, watch.ms());
@@ -112,9 +129,9 @@ impl Back<'_> {
                 }
                 return Err(failure);
             }
-            undone.push(name);
+            way.undone.extend(way.at.take());
         }
-        self.compare(compared).await
+        self.compare(&mut way.compared).await
     }
 
     /// One stage, within its time.

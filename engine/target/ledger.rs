@@ -7,7 +7,8 @@ use super::{Door, Row, ToSql, fault};
 use crate::event::{Exit, Failure, Identity};
 use deadpool_postgres::{ClientWrapper, Object};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// A value that goes with a statement.
@@ -15,6 +16,14 @@ pub type Value = Box<dyn ToSql + Sync + Send>;
 
 /// Who does not answer in that time is taken for gone, whatever the network says.
 const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Since when an answer is waited for.
+static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// For how long the shared journal has not answered what it is asked; `None`: nothing is asked.
+pub fn unanswered_for() -> Option<Duration> {
+    ASKED.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
+}
 
 enum Work {
     Ask(&'static str, Vec<Value>),
@@ -129,9 +138,13 @@ fn serve(door: &Door, mut requests: UnboundedReceiver<Request>, opened: &SyncSen
                 return;
             }
         };
+        let asked = |since| *ASKED.lock().unwrap_or_else(PoisonError::into_inner) = since;
         while let Some(Request { work, answer }) = requests.recv().await {
+            asked(Some(Instant::now()));
+            let said = done(&session, work).await;
+            asked(None);
             // Who asked may have gone.
-            let _ = answer.send(done(&session, work).await);
+            let _ = answer.send(said);
         }
     });
 }

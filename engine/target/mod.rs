@@ -37,7 +37,7 @@ pub use connect::{Door, Settings, lets_go};
 pub use dispose::Ours;
 pub use fault::RETRYABLE;
 pub use identity::{Expected, identify, secured};
-pub use ledger::{Answer, Ledger, Value};
+pub use ledger::{Answer, Ledger, Value, unanswered_for};
 pub use maker::{Doors, Found, GOLDEN, Locale, Maker, NewDatabase, RunLock};
 pub use names::Says;
 pub use powers::{Confined, Grade, Power, Remedy, Unseen, powers, statements, told, unseen};
