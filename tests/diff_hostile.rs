@@ -182,6 +182,10 @@ fn blanks_in_quotes_are_seen() {
     assert!(code == 21 && out.contains("state = 'a b' -> state = 'a  b'"), "{out}");
     let (_, out) = diff(&[], &[("state = 'a b'", "state  =   'a\tb'")]);
     assert!(out.contains("state = 'a b' -> state = 'a<U+0009>b'"), "{out}");
+    // Where nothing but blanks tells two texts apart, they are shown.
+    let (_, out) =
+        diff(&[("\"x\"\n\n[stage.a]", "\"x y\"\n\n[stage.a]")], &[("\"x\"\n\n[stage.a]", "\"x  y\"\n\n[stage.a]")]);
+    assert!(out.contains("stage.clone.no_guard  x y -> x  y"), "{out}");
 }
 
 #[test]

@@ -24,15 +24,17 @@ pub fn refused(side: &str, shown: &str, problems: &str) -> Refused {
 /// How much a comment shows, step by step: how many bytes of problems, and what of a review.
 fn steps() -> impl Iterator<Item = (usize, Cut)> {
     let sql = |reworded, lines| Cut { reworded, lines, ..Cut::NOTHING };
-    let short = Cut { calm: false, notes: Part::OfRisks, ..sql(false, 0) };
-    let shorter = Cut { notes: Part::None, value: 60, remarks: 5, ..short };
+    let fewer = |calm, notes| Cut { calm, notes, ..sql(false, 0) };
+    let shorter = Cut { value: 60, remarks: 5, ..fewer(0, Part::None) };
     let first = [
         (usize::MAX, Cut::NOTHING),
         (usize::MAX, sql(false, usize::MAX)),
         (8_000, sql(false, 30)),
         (4_000, sql(false, 8)),
         (2_000, sql(false, 0)),
-        (1_000, short),
+        (1_000, fewer(200, Part::All)),
+        (1_000, fewer(50, Part::OfRisks)),
+        (1_000, fewer(0, Part::OfRisks)),
         (400, shorter),
     ];
     let rows = [256, 128, 64, 32, 16, 8, 4, 2, 1];

@@ -1,8 +1,9 @@
 //! What a comment loses when it is too long, and what it never loses.
 
-use super::super::section::Section;
-use super::super::{Class, Finding, Layout, Review, Risk, Sealing};
 use super::*;
+use crate::review::sealed::Sealing;
+use crate::review::section::Section;
+use crate::review::{Class, Finding, Layout};
 
 fn finding(risk: Risk, class: Class, address: &str, diff: Option<String>) -> Finding {
     Finding {
@@ -65,7 +66,7 @@ fn a_diff_is_cut_to_its_statements() {
     let diff = format!("{}+DELETE FROM orders;\n", lines(COMMENT).expect("lines"));
     let text = comment(&[], &[review("a", vec![finding(Risk::Raised, Class::Changed, "stage.seed.sql", Some(diff))])]);
     assert!(text.len() < 3_000 && text.contains("\n+DELETE FROM orders;\n"), "{text}");
-    assert!(text.contains("1000 lines more: `engine diff`."), "{text}");
+    assert!(text.contains("1000 more lines: `engine diff`."), "{text}");
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn every_row_that_raises_the_risk_stays_and_headings_count_all() {
     let text = comment(&[], &[review("a", findings)]);
     assert!(text.len() <= LONGEST && text.contains("### ⚠ risk raised: 150 of 300 findings"), "{}", text.len());
     assert_eq!(text.matches("| ⚠ changed |").count(), 150);
-    assert!(text.contains("**150 findings more**, no risk raised"), "{text}");
+    assert!(text.contains("**150 more findings**, no risk raised"), "{text}");
     assert!(text.contains("xa` |") && text.contains("xb` |"), "{text}");
 }
 
@@ -116,4 +117,15 @@ fn so_many_plans_are_counted_the_riskiest_first() {
         "{shown}"
     );
     assert!(text.ends_with("no difference: `same`\n"));
+}
+
+#[test]
+fn of_what_raises_no_risk_some_stays() {
+    let row = |at: usize| finding(Risk::Differs, Class::Added, &format!("stage.a.ensure.e{at}"), None);
+    let text = comment(&[], &[review("a", (0..2_000).map(row).collect())]);
+    assert!(text.len() <= LONGEST && text.matches("| added |").count() == 200, "{}", text.len());
+    assert!(
+        text.contains("no risk raised: 2000 findings") && text.contains("**1800 more findings**, no risk"),
+        "{text}"
+    );
 }

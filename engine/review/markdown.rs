@@ -11,7 +11,7 @@ pub(super) struct Cut {
     /// Lines of each diff of SQL.
     pub lines: usize,
     /// Findings that raise no risk.
-    pub calm: bool,
+    pub calm: usize,
     /// Findings, riskiest first.
     pub rows: usize,
     /// What follows from findings.
@@ -35,7 +35,7 @@ impl Cut {
     pub(super) const NOTHING: Cut = Cut {
         reworded: true,
         lines: usize::MAX,
-        calm: true,
+        calm: usize::MAX,
         rows: usize::MAX,
         notes: Part::All,
         value: 160,
@@ -60,8 +60,9 @@ pub(super) fn heading(review: &Review) -> String {
 pub(super) fn within(review: &Review, cut: &Cut) -> String {
     let review = &review.seen();
     let mut out = heading(review);
-    let kept = review.findings.iter().filter(|finding| cut.calm || finding.risk == Risk::Raised);
-    let mut shown: Vec<&Finding> = kept.take(cut.rows).collect();
+    // Riskiest first, so the calm ones are the last.
+    let most = review.of(Risk::Raised).saturating_add(cut.calm);
+    let mut shown: Vec<&Finding> = review.findings.iter().take(most.min(cut.rows)).collect();
     // Never a verdict without what it is about.
     shown.extend(review.findings.first().filter(|_| shown.is_empty()));
     if !shown.is_empty() {
@@ -69,11 +70,10 @@ pub(super) fn within(review: &Review, cut: &Cut) -> String {
         out.extend(shown.iter().map(|finding| row(finding, cut.value)));
     }
     if shown.len() < review.findings.len() {
-        // Riskiest first, so those that are shown are the first.
         let left = &review.findings[shown.len()..];
         let raised = left.iter().filter(|finding| finding.risk == Risk::Raised).count();
         let risk = if raised > 0 { format!("the risk raised by {raised}") } else { "no risk raised".to_owned() };
-        out.push_str(&format!("\n**{} more**, {risk}: `engine diff`.\n", count(left.len(), "finding")));
+        out.push_str(&format!("\n**{}**, {risk}: `engine diff`.\n", count(left.len(), "more finding")));
     }
     let told = |finding: &&&Finding| {
         let wanted = match cut.notes {
@@ -100,7 +100,7 @@ pub(super) fn within(review: &Review, cut: &Cut) -> String {
     }
     let left = review.remarks.len().saturating_sub(cut.remarks);
     if left > 0 {
-        out.push_str(&format!("\n**{} more**: `engine diff`.\n", count(left, "note")));
+        out.push_str(&format!("\n**{}**: `engine diff`.\n", count(left, "more note")));
     }
     out
 }
@@ -119,7 +119,7 @@ fn diffs(findings: &[&Finding], cut: &Cut) -> String {
         let fence = fence(&diff);
         out.push_str(&format!("\n{}:\n\n{fence}diff\n{}\n{fence}\n", code(&finding.address), diff.trim_end()));
         if left > 0 {
-            out.push_str(&format!("\n{} more: `engine diff`.\n", count(left, "line")));
+            out.push_str(&format!("\n{}: `engine diff`.\n", count(left, "more line")));
         }
     }
     if whole > 0 {

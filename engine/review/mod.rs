@@ -253,7 +253,7 @@ pub fn compare(old: Side<'_>, new: Side<'_>) -> Review {
     findings.extend(weigh::findings(&before, &after));
     if let (Some(old), Some(new)) = (old.workflow, new.workflow) {
         order::explain(old, new, &names, &mut findings);
-        order::packets(old, new, &names, &mut findings);
+        order::packets((old, new), &names, (&before, &after), &mut findings);
         findings = reach::gather(old, new, &names, findings);
         reach::note(new, &mut findings);
     }
