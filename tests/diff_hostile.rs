@@ -267,7 +267,9 @@ fn plans_in_exchanged_files_are_compared_with_themselves() {
         for side in ["old", "new"] {
             fs::remove_dir_all(sides.0.path().join(side).join("plans")).expect("plans");
         }
-        files.iter().for_each(|(file, text)| sides.write(file, text));
+        for (file, text) in files {
+            sides.write(file, text);
+        }
     };
     put(&[("old/plans/a.toml", &p), ("old/plans/b.toml", &q), ("new/plans/a.toml", &q), ("new/plans/b.toml", &p)]);
     let (code, out, err) = sides.engine(&["diff", "old", "new"]);

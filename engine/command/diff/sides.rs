@@ -239,7 +239,9 @@ fn names(plans: &[PathBuf]) -> BTreeMap<PathBuf, String> {
     let named = |path: &PathBuf| Some((path.clone(), plan::load(path).ok()?.0.name));
     let mut names: BTreeMap<PathBuf, String> = plans.iter().filter_map(named).collect();
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
-    names.values().for_each(|name| *times.entry(name.clone()).or_default() += 1);
+    for name in names.values() {
+        *times.entry(name.clone()).or_default() += 1;
+    }
     names.retain(|_, name| times.get(name) == Some(&1));
     names
 }
