@@ -5,6 +5,7 @@
 
 pub mod ci;
 mod conflict;
+pub mod visible;
 
 pub use conflict::conflicts;
 
@@ -12,6 +13,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
+use visible::printable;
 
 /// A text that was read once, and the name it is shown under.
 #[derive(Debug)]
@@ -222,7 +224,7 @@ impl Diagnostics {
 
 fn draw_one(renderer: &Renderer, d: &Diagnostic) -> String {
     let level = if d.warning { Level::WARNING } else { Level::ERROR };
-    let title = level.primary_title(&d.message).id(d.code);
+    let title = level.primary_title(printable(&d.message, &[])).id(d.code);
     let mut group = match &d.place {
         Some(place) => title.element(snippet(place, AnnotationKind::Primary, &d.label)),
         None => Group::with_title(title),
@@ -231,7 +233,7 @@ fn draw_one(renderer: &Renderer, d: &Diagnostic) -> String {
         group = group.element(snippet(place, AnnotationKind::Context, label));
     }
     if let Some(help) = &d.help {
-        group = group.element(Level::HELP.message(help));
+        group = group.element(Level::HELP.message(printable(help, &['\n'])));
     }
     renderer.render(&[group])
 }
@@ -239,11 +241,11 @@ fn draw_one(renderer: &Renderer, d: &Diagnostic) -> String {
 /// Lines longer than this are cut around the span: a 10 MB line must not become a 10 MB message.
 const WIDE: usize = 400;
 
-fn snippet<'d>(
-    place: &'d Place,
+fn snippet(
+    place: &Place,
     kind: AnnotationKind,
-    label: &'d str,
-) -> Snippet<'d, annotate_snippets::Annotation<'d>> {
+    label: &str,
+) -> Snippet<'static, annotate_snippets::Annotation<'static>> {
     let text = place.source.text.as_str();
     let clamp = |at: usize| (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
     let (start, end) = (clamp(place.span.start), clamp(place.span.end.max(place.span.start)));
@@ -252,9 +254,15 @@ fn snippet<'d>(
     let to = text[end..].find('\n').map_or(text.len(), |i| end + i);
     let from = clamp(from.max(start.saturating_sub(WIDE)));
     let to = clamp(to.min(end.min(start + WIDE) + WIDE));
-    let (start, end) = (start - from, end.min(to) - from);
-    let annotation = kind.span(start..end).label(label);
-    Snippet::source(&text[from..to]).line_start(place.source.line(from)).path(&place.source.path).annotation(annotation)
+    // What cannot be seen is shown, so the span is where its text stands then. A tab and the end of a line are the renderer's.
+    let seen = |part: &str| printable(part, &['\n', '\r', '\t']);
+    let (before, within, after) =
+        (seen(&text[from..start]), seen(&text[start..end.min(to)]), seen(&text[end.min(to)..to]));
+    let annotation = kind.span(before.len()..before.len() + within.len()).label(printable(label, &['\n']));
+    Snippet::source(before + &within + &after)
+        .line_start(place.source.line(from))
+        .path(printable(&place.source.path, &[]))
+        .annotation(annotation)
 }
 
 #[cfg(test)]
@@ -273,6 +281,23 @@ mod tests {
         let text = all.draw(false);
         assert!(text.contains("plans/x.toml:2:1") && text.contains("^^^^^ not a key of a stage"), "{text}");
         assert!(text.contains("did you mean `guard`?") && text.contains("1 problem found"), "{text}");
+    }
+
+    #[test]
+    fn what_a_plan_says_does_not_steer_the_terminal() {
+        let source = Source::new("plans/\u{1b}[2J.toml", "a = \"\u{202e}\u{a0}x\u{1b}[1A\"\n");
+        let at = source.text.find('x').expect("an x");
+        let found = Diagnostic::new("c", "no table `\u{1b}[1A\ny`", Place::new(&source, at..at + 1));
+        let found =
+            found.label("\u{1b}[8m here").related(Place::new(&source, 0..1), "\u{ad}").help("\u{1b}[0K\nor this");
+        let text = Diagnostics(vec![found]).draw(false);
+        assert!(text.chars().all(|c| c == '\n' || visible::visible(c).is_none()), "{text:?}");
+        assert!(text.contains("error[c]: no table `<U+001B>[1A<U+000A>y`"), "{text}");
+        let (line, carets) = (text.lines().nth(3).expect("the line"), text.lines().nth(4).expect("the carets"));
+        let column = |line: &str, what: &str| line.split_once(what).expect("it is there").0.chars().count();
+        assert_eq!(column(line, "x<U+001B>[1A"), column(carets, "^ <U+001B>[8m here"), "{text}");
+        let github = ci::github(&Diagnostic::new("c", "\u{1b}[1A", Place::new(&source, 0..1)));
+        assert!(!github.contains('\u{1b}'), "{github}");
     }
 
     #[test]

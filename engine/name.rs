@@ -28,6 +28,8 @@ pub enum Refused {
     Reserved,
     /// It means something else in a predicate.
     Ours,
+    /// A file of every lock is called so.
+    Lock,
 }
 
 impl std::fmt::Display for Refused {
@@ -37,6 +39,7 @@ impl std::fmt::Display for Refused {
             Refused::Long => "a name has at most 63 bytes",
             Refused::Reserved => "PostgreSQL reserves this word",
             Refused::Ours => "this word has a meaning of its own in predicates",
+            Refused::Lock => "a file of every lock is called so",
         })
     }
 }

@@ -219,6 +219,15 @@ fn a_packet_in_another_order_is_told() {
     let found = &review.findings[0];
     assert_eq!((found.old.as_deref(), found.new.as_deref()), (Some("seed, x, y"), Some("seed, y, x")));
     assert!(review.remarks.iter().any(|remark| remark.contains("approvals")), "{:?}", review.remarks);
+    for place in [&found.old_place, &found.new_place] {
+        assert!(place.as_ref().is_some_and(|place| place.starts_with("plans/base.toml:")), "{place:?}");
+    }
+    // The old side is told in the names of the old file.
+    let plan = fs::read_to_string(new.path().join(PLAN)).expect("the plan");
+    fs::write(new.path().join(PLAN), plan.replace("stage.x]", "stage.z]").replace("\"x\"", "\"z\"")).expect("the plan");
+    let review = compared((old.path(), &compiled(old.path())), (new.path(), &compiled(new.path())));
+    let found = review.findings.iter().find(|finding| finding.what == "order in the packet").expect("it is told");
+    assert_eq!((found.old.as_deref(), found.new.as_deref()), (Some("seed, x, y"), Some("seed, y, z")));
 }
 
 /// Every pair of edits at once: whatever two plans are, what is said of them obeys the laws.

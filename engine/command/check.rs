@@ -4,6 +4,7 @@ mod place;
 
 use super::{PlanArgs, folder, print, tell};
 use crate::compile::{self, Given, Workflow};
+use crate::diag::visible::printable;
 use crate::diag::{Diagnostic, Diagnostics, Place, Source, ci};
 use crate::event::{Exit, Failure};
 use crate::ui;
@@ -148,7 +149,8 @@ fn told(args: &PlanArgs, workflow: &Workflow, stale: &[String], form: Form) {
         (true, n) => format!("lock STALE in {n} files: engine render {plan}"),
     };
     let (stages, probes) = (workflow.plan.stages.len(), workflow.plan.probes.len());
-    let line = format!("{plan}: ok, {}, {}, {lock}\n", count(stages, "stage"), count(probes, "probe"));
+    let line = format!("{plan}: ok, {}, {}, {lock}", count(stages, "stage"), count(probes, "probe"));
+    let line = printable(&line, &[]) + "\n";
     // A log must be the only thing on stdout.
     if form == Form::Sarif { tell(&line) } else { print(&line) }
 }

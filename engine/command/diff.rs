@@ -12,6 +12,7 @@ use super::folder::{tell_below, variables};
 use super::{PlanArgs, given, print, tell};
 use crate::compile::{self, Ahead, Given, Workflow};
 use crate::diag::Diagnostics;
+use crate::diag::visible::printable;
 use crate::event::{Exit, Failure};
 use crate::review::{self, Paint, Review, Side};
 use sides::{Pair, Tree};
@@ -230,7 +231,8 @@ fn only(given: &Given, declared: &[Option<Vec<String>>; 2], at: usize, alone: bo
 fn show(form: Form, reviews: &[Review], invalid: &[Invalid], exit: Exit) {
     for one in invalid {
         let drawn = one.problems.draw(std::io::stderr().is_terminal());
-        tell(&format!("the {} side does not compile: {}\n\n{}", one.side, one.shown, renamed(&drawn, &one.prefix)));
+        let shown = printable(&one.shown, &[]);
+        tell(&format!("the {} side does not compile: {shown}\n\n{}", one.side, renamed(&drawn, &one.prefix)));
     }
     match form {
         Form::Json => {
@@ -244,7 +246,7 @@ fn show(form: Form, reviews: &[Review], invalid: &[Invalid], exit: Exit) {
                 let problems = renamed(&one.problems.draw(false), &one.prefix);
                 review::refused(one.side, &one.shown, &problems)
             });
-            print(&review::comment(failed.collect(), reviews));
+            print(&review::comment(&failed.collect::<Vec<_>>(), reviews));
         }
         Form::Text => {
             let paint = if std::io::stdout().is_terminal() { Paint::Colour } else { Paint::Plain };

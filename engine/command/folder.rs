@@ -2,6 +2,7 @@
 
 use super::{PlanArgs, given, tell};
 use crate::compile::Given;
+use crate::diag::visible::printable;
 use crate::event::{Exit, Failure};
 use crate::plan;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,7 @@ pub(super) fn may_hold_plans(name: &str) -> bool {
 pub(super) fn tell_below(plans: &[String]) {
     if let [first, others @ ..] = plans {
         let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        let first = printable(first, &[]);
         tell(&format!("note: subfolders are not looked at: `{first}`{more}; name the folder itself\n"));
     }
 }

@@ -5,6 +5,7 @@ mod picture;
 mod svg;
 
 use super::{PlanArgs, compiled, diff, folder, print};
+use crate::diag::visible::printable;
 use crate::event::{Exit, Failure};
 use picture::Picture;
 
@@ -35,7 +36,7 @@ pub fn run(args: &PlanArgs, form: Form, old: Option<&str>) -> Result<Exit, Failu
     Ok(match picture {
         Ok(picture) => {
             print(&match form {
-                Form::Text => forms::text(&picture),
+                Form::Text => printable(&forms::text(&picture), &['\n']),
                 Form::Mermaid => forms::mermaid(&picture),
                 Form::Dot => forms::dot(&picture),
                 Form::Svg => svg::draw(&picture),

@@ -2,6 +2,7 @@
 
 use super::{PlanArgs, draw, folder, print, tell};
 use crate::compile::{self, Given};
+use crate::diag::visible::printable;
 use crate::event::{Exit, Failure};
 use crate::render::lock;
 use std::path::Path;
@@ -46,7 +47,8 @@ fn one(args: &PlanArgs, given: &Given, only_check: bool, json: bool) -> Result<E
 
 /// What a stale lock says, or one that is not there.
 pub(super) fn stale_text(dir: &Path, stale: &[String], plan: &str) -> String {
-    let lines: String = stale.iter().map(|s| format!("  {s}\n")).collect();
+    let lines: String = stale.iter().map(|s| format!("  {}\n", printable(s, &[]))).collect();
+    let plan = printable(plan, &[]);
     let dir_is = if dir.is_dir() { "is stale" } else { "is not there" };
     format!(
         "the lock {} {dir_is}: what was reviewed is not what would run\n{lines}\nnothing was changed\n  then  engine render {plan}   and have the difference reviewed\n",

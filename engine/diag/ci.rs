@@ -1,5 +1,6 @@
 //! Diagnostics in the forms that CI systems read: annotations of GitHub Actions, and SARIF 2.1.0.
 
+use super::visible::{printable, visible};
 use super::{Diagnostic, Place};
 use serde_json::{Value, json};
 
@@ -73,7 +74,7 @@ fn words(diagnostic: &Diagnostic) -> String {
     if let Some(help) = &diagnostic.help {
         text.push_str(&format!("\nhelp: {help}"));
     }
-    text
+    printable(&text, &['\n'])
 }
 
 /// Line and column of its start and of the first character behind it, both from 1, columns in characters.
@@ -91,8 +92,12 @@ fn escaped(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
+/// What steers a terminal is shown; every other character stays, for a path has to be that of the file.
 fn property(text: &str) -> String {
-    escaped(text).replace(':', "%3A").replace(',', "%2C")
+    let steers = |c: char| c.is_control() && !"\r\n".contains(c);
+    let text: String =
+        text.chars().map(|c| visible(c).filter(|_| steers(c)).unwrap_or_else(|| c.to_string())).collect();
+    escaped(&text).replace(':', "%3A").replace(',', "%2C")
 }
 
 /// A path as a relative reference: what may not stand in one is escaped.

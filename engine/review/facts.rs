@@ -7,7 +7,8 @@ use crate::compile::{self, Workflow};
 use crate::diag::Place;
 use crate::plan::keys::{Leaf, LeafValue};
 use crate::plan::{Access, Plan, Policy, ReaderPolicy, Stage, Target, Tls, UrlRef, VarKind};
-use std::collections::BTreeMap;
+use crate::sql;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A value, as it is compared.
@@ -35,7 +36,8 @@ impl Value {
     /// As it is shown.
     pub(super) fn shown(&self) -> String {
         match self {
-            Value::Predicate(text) | Value::Word(text) => one_line(text),
+            Value::Predicate(text) => sql::one_line(text),
+            Value::Word(text) => one_line(text),
             Value::Most(Some(most)) => format!("at most {most}"),
             Value::Most(None) => "all".to_owned(),
             Value::Longest(time) => show_duration(*time),
@@ -45,6 +47,14 @@ impl Value {
             Value::There => "there".to_owned(),
             Value::Script(text) => crate::digest::hex(text.as_bytes())[..8].to_owned(),
         }
+    }
+}
+
+/// Both values as they are shown; with all their blanks where nothing else tells them apart.
+pub(super) fn both_shown(old: &Value, new: &Value) -> (String, String) {
+    match (old, new, old.shown(), new.shown()) {
+        (Value::Word(old), Value::Word(new), before, after) if before == after => (old.clone(), new.clone()),
+        (_, _, before, after) => (before, after),
     }
 }
 
@@ -65,7 +75,16 @@ fn one_line(text: &str) -> String {
 pub(super) struct Fact {
     pub section: Section,
     pub value: Value,
+    /// What the file says, where `value` has the new name of a stage.
+    pub was: Option<Value>,
     place: Option<Place>,
+}
+
+impl Fact {
+    /// The value as the file says it.
+    pub(super) fn said(&self) -> &Value {
+        self.was.as_ref().unwrap_or(&self.value)
+    }
 }
 
 /// All facts of one side.
@@ -157,7 +176,7 @@ impl<'w> Facts<'w> {
             }),
             "probe" => plan.probe(name).map(|probe| {
                 let sql =
-                    self.workflow.and_then(|workflow| workflow.probes.get(name)).map(|query| one_line(&query.sql));
+                    self.workflow.and_then(|workflow| workflow.probes.get(name)).map(|query| sql::one_line(&query.sql));
                 format!("on {}: {}", probe.on.value, sql.unwrap_or_default())
             }),
             _ => said("type").map(|kind| match said("default") {
@@ -190,7 +209,7 @@ impl<'w> Facts<'w> {
     }
 
     fn add(&mut self, address: String, section: Section, value: Value, place: Option<&Place>) {
-        self.all.insert(address, Fact { section, value, place: place.cloned() });
+        self.all.insert(address, Fact { section, value, was: None, place: place.cloned() });
     }
 
     fn word(&mut self, address: String, section: Section, text: Option<impl Into<String>>, place: Option<&Place>) {
@@ -213,7 +232,7 @@ impl<'w> Facts<'w> {
         for var in &plan.vars {
             let (at, place) = (format!("var.{}", var.name.value), Some(&var.name.place));
             let kind = match &var.kind {
-                VarKind::Enum(words) => format!("one of {}", words.join(", ")),
+                VarKind::Enum(words) => one_of(words),
                 other => format!("{other:?}").to_lowercase(),
             };
             let default = var.default.as_ref().map(|default| default.value.to_string());
@@ -411,6 +430,12 @@ fn url(url: &UrlRef) -> String {
         UrlRef::Env(name) => format!("env:{name}"),
         UrlRef::File(path) => format!("file:{path}"),
     }
+}
+
+/// The words that a variable may be: in quotes, for a word may hold a comma, and in order, for theirs means nothing.
+fn one_of(words: &[String]) -> String {
+    let words: BTreeSet<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    format!("one of {}", words.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// A free name as a part of an address.

@@ -4,8 +4,9 @@
 //! `section` lists what can change, `facts` says what a plan holds, address by address, `weigh` what it means that one of
 //! them is another now, `owners` that a whole table came or went, `renamed` that a stage only has another name, `order` which stages lost their order, `reach` how far a
 //! change goes, `past` what a changed guard would have done to earlier runs, `sealed` which packets of theirs are none of the new plan, `sql` what became of rendered statements,
-//! `layout` how many lines only moved. `text`, `markdown` and `json` show the same findings. Start at `compare`.
+//! `layout` how many lines only moved. `text`, `markdown` and `json` show the same findings, `comment` as many as fit. Start at `compare`.
 
+mod comment;
 mod facts;
 mod json;
 mod layout;
@@ -21,14 +22,16 @@ mod sql;
 mod text;
 mod weigh;
 
+pub use comment::{Refused, comment, refused};
 pub use json::json;
 pub use layout::Layout;
-pub use markdown::{comment, markdown, refused};
+pub use markdown::markdown;
 pub use past::{Asked, PastRun, look_back, wants_runs};
 pub use sealed::{Opened, Outdated, PastPacket};
 pub use text::{Paint, text};
 
 use crate::compile::Workflow;
+use crate::diag::visible::printable;
 use crate::event::Exit;
 use facts::Facts;
 use sealed::Sealing;
@@ -174,6 +177,31 @@ impl Review {
         }
     }
 
+    /// The same for people: nothing that a plan or the name of a file says steers a terminal, or is there and cannot be seen.
+    fn seen(&self) -> Review {
+        let seen = |text: &String| printable(text, &[]);
+        let maybe = |text: &Option<String>| text.as_ref().map(seen);
+        let finding = |finding: &Finding| Finding {
+            address: seen(&finding.address),
+            stage: maybe(&finding.stage),
+            old: maybe(&finding.old),
+            new: maybe(&finding.new),
+            old_place: maybe(&finding.old_place),
+            new_place: maybe(&finding.new_place),
+            notes: finding.notes.iter().map(seen).collect(),
+            diff: finding.diff.as_ref().map(|diff| printable(diff, &['\n', '\t'])),
+            ..finding.clone()
+        };
+        Review {
+            plan: seen(&self.plan),
+            old: maybe(&self.old),
+            new: maybe(&self.new),
+            findings: self.findings.iter().map(finding).collect(),
+            remarks: self.remarks.iter().map(seen).collect(),
+            ..self.clone()
+        }
+    }
+
     /// Names of the stages that findings belong to, and how many findings belong to none.
     fn touched(&self) -> Vec<&str> {
         let mut stages: Vec<&str> = self.findings.iter().filter_map(|finding| finding.stage.as_deref()).collect();
@@ -216,35 +244,16 @@ pub fn no_difference(same: &[&Review], name: impl Fn(&str) -> String) -> String 
     format!("no difference: {}\n", names.join(", "))
 }
 
-/// A character that cannot be seen, or that turns the order of what can: what is shown instead.
-fn visible(c: char) -> Option<String> {
-    let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    (hidden || c.is_control()).then(|| format!("<U+{:04X}>", u32::from(c)))
-}
-
-/// A text that neither steers a terminal nor hides anything from who reads it.
-fn printable(text: &str, kept: &[char]) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match visible(c).filter(|_| !kept.contains(&c)) {
-            Some(shown) => out.push_str(&shown),
-            None => out.push(c),
-        }
-    }
-    out
-}
-
 /// Compares an old plan with a new one.
 pub fn compare(old: Side<'_>, new: Side<'_>) -> Review {
     let (mut before, after, layout) = looked_at(&old, &new);
-    let names = renamed::names(&before, &after);
-    renamed::rename(&mut before, &names);
+    let names = renamed::carry_over(&mut before, &after);
     let mut findings = renamed::findings(&names, &before, &after);
     findings.extend(owners::findings(&before, &after));
     findings.extend(weigh::findings(&before, &after));
     if let (Some(old), Some(new)) = (old.workflow, new.workflow) {
         order::explain(old, new, &names, &mut findings);
-        order::packets(old, new, &names, &mut findings);
+        order::packets((old, new), &names, (&before, &after), &mut findings);
         findings = reach::gather(old, new, &names, findings);
         reach::note(new, &mut findings);
     }

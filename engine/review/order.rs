@@ -1,11 +1,13 @@
 //! Which stages lost their order when `needs` changed. A need that is gone raises the risk only where a pair of stages
 //! that had an order has none now, or the other one. And in which order a packet runs what it carries.
 
+use super::facts::Facts;
 use super::renamed::Names;
 use super::section::Section;
 use super::{Class, Finding, Risk};
 use crate::compile::Workflow;
 use crate::plan::Stage;
+use std::collections::BTreeSet;
 
 /// Stages that a line names before it counts the others.
 const NAMED: usize = 20;
@@ -107,7 +109,12 @@ fn unordered<'w>(old: &'w Workflow, new: &Workflow, names: &'w Names) -> Vec<Los
 
 /// Packets that would run in another order what they carried before: by needs, or because stages without an order among
 /// them run in that of the file.
-pub(super) fn packets(old: &Workflow, new: &Workflow, names: &Names, findings: &mut Vec<Finding>) {
+pub(super) fn packets(
+    (old, new): (&Workflow, &Workflow),
+    names: &Names,
+    (before, after): (&Facts<'_>, &Facts<'_>),
+    findings: &mut Vec<Finding>,
+) {
     let now = |name: &str| names.get(name).map_or(name, String::as_str).to_owned();
     for packet in new.plan.stages.iter().filter(|stage| stage.kind.value == "packet") {
         let name = &packet.name.value;
@@ -115,15 +122,14 @@ pub(super) fn packets(old: &Workflow, new: &Workflow, names: &Names, findings: &
         let names_of = |side: &Workflow, packet: &Stage| -> Vec<String> {
             side.plan.carried(packet).into_iter().map(|at| side.plan.stages[at].name.value.clone()).collect()
         };
-        let before: Vec<String> = names_of(old, was).iter().map(|stage| now(stage)).collect();
-        let after = names_of(new, packet);
-        let both = |these: &[String], others: &[String]| -> Vec<String> {
-            these.iter().filter(|stage| others.contains(stage)).cloned().collect()
-        };
-        let (old_order, new_order) = (both(&before, &after), both(&after, &before));
-        if old_order == new_order {
+        let (mut old_order, mut new_order) = (names_of(old, was), names_of(new, packet));
+        let carried: BTreeSet<String> = old_order.iter().map(|stage| now(stage)).collect();
+        old_order.retain(|stage| new_order.contains(&now(stage)));
+        new_order.retain(|stage| carried.contains(stage));
+        if old_order.iter().map(|stage| now(stage)).eq(new_order.iter().cloned()) {
             continue;
         }
+        let address = format!("stage.{name}");
         findings.push(Finding {
             risk: Risk::Raised,
             class: Class::Changed,
@@ -132,8 +138,8 @@ pub(super) fn packets(old: &Workflow, new: &Workflow, names: &Names, findings: &
             stage: Some(name.clone()),
             old: Some(old_order.join(", ")),
             new: Some(new_order.join(", ")),
-            old_place: Some(was.name.place.shown()),
-            new_place: Some(packet.name.place.shown()),
+            old_place: before.place(&address),
+            new_place: after.place(&address),
             notes: vec!["what has no order by its needs runs in that of the file".to_owned()],
             diff: None,
             section: Section::Sql,

@@ -76,7 +76,7 @@ fn lost(owner: &str, what: &Owner, before: &Facts<'_>) -> Vec<String> {
     let lost = of.filter(|(address, fact)| promises.contains(&fact.section) && last(address) != "level");
     lost.map(|(address, fact)| match fact.value {
         Value::There => format!("with it goes `{address}`"),
-        _ => format!("with it goes `{address}`: {}", fact.value.shown().replace('`', "'")),
+        _ => format!("with it goes `{address}`: {}", fact.said().shown().replace('`', "'")),
     })
     .collect()
 }

@@ -77,6 +77,13 @@ fn touched(finding: &Finding) -> bool {
     }
 }
 
+/// What is said of a sensitive variable where no text names it.
+const MAY_BE_READ: &str = "no text names it whole; it is sensitive, and SQL may put the name of its setting together";
+
+fn is_sensitive(plan: &Workflow, var: &str) -> bool {
+    plan.plan.vars.iter().any(|one| one.name.value == var && one.sensitive)
+}
+
 /// Says who reads a probe or a variable that changed. What nobody reads raises no risk.
 pub(super) fn note(new: &Workflow, findings: &mut [Finding]) {
     let mut readers: Option<BTreeMap<String, BTreeSet<String>>> = None;
@@ -87,7 +94,10 @@ pub(super) fn note(new: &Workflow, findings: &mut [Finding]) {
         if let Some(var) = owner.strip_prefix("var.") {
             who.extend(standing(new, var));
         }
-        if who.is_empty() {
+        if who.is_empty() && owner.strip_prefix("var.").is_some_and(|var| is_sensitive(new, var)) {
+            finding.risk = Risk::Raised;
+            finding.notes.push(MAY_BE_READ.to_owned());
+        } else if who.is_empty() {
             finding.risk = Risk::Differs;
             finding.notes.push("nothing reads it".to_owned());
         } else {
@@ -145,7 +155,8 @@ fn read_by(workflow: &Workflow) -> BTreeMap<String, BTreeSet<String>> {
 fn standing(workflow: &Workflow, var: &str) -> Vec<String> {
     let plan = &workflow.plan;
     let setting = format!("engine.var.{var}");
-    let names = |text: &str| in_braces(text, var) || text.contains(&setting);
+    // PostgreSQL looks settings up without regard to case.
+    let names = |text: &str| in_braces(text, var) || text.to_ascii_lowercase().contains(&setting);
     let probes = plan.probes.iter().filter(|probe| names(&probe.sql.value));
     let mut found: Vec<String> = probes.map(|probe| format!("probe.{}.sql", probe.name.value)).collect();
     let named = plan.targets.iter().filter(|t| t.database.as_ref().is_some_and(|d| names(&d.value)));

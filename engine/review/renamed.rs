@@ -4,6 +4,8 @@
 use super::facts::{Facts, Value};
 use super::section::Section;
 use super::{Class, Finding, Risk};
+use crate::diag::{Place, Source};
+use crate::sql::{Name, Predicate};
 use std::collections::BTreeMap;
 
 /// New names by old ones.
@@ -13,8 +15,20 @@ pub(super) type Names = BTreeMap<String, String>;
 const RESUME: &str = "a journal keeps stages by their names: a run that has done it already is not resumed with this plan (62), \
                       others are with --accept-changes";
 
-/// Finds them.
-pub(super) fn names(before: &Facts<'_>, after: &Facts<'_>) -> Names {
+/// Finds them, and gives the old facts the new names; again and again, for a stage that names one of them is the same only then.
+pub(super) fn carry_over(before: &mut Facts<'_>, after: &Facts<'_>) -> Names {
+    let mut all = Names::new();
+    loop {
+        let found = names(before, after);
+        if found.is_empty() {
+            return all;
+        }
+        rename(before, &found);
+        all.extend(found);
+    }
+}
+
+fn names(before: &Facts<'_>, after: &Facts<'_>) -> Names {
     let stages = |here: &Facts<'_>, there: &Facts<'_>| -> BTreeMap<String, Vec<String>> {
         let only = here.owners.keys().filter(|address| !there.owners.contains_key(*address));
         let mut by_content: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -43,23 +57,20 @@ fn content(facts: &Facts<'_>, stage: &str) -> String {
 }
 
 /// Gives the old facts the new names, wherever a name stands.
-pub(super) fn rename(before: &mut Facts<'_>, names: &Names) {
-    if names.is_empty() {
-        return;
-    }
+fn rename(before: &mut Facts<'_>, names: &Names) {
     let facts = std::mem::take(&mut before.all);
     before.all = facts
         .into_iter()
         .map(|(address, mut fact)| {
-            match &mut fact.value {
-                Value::Predicate(text) => *text = in_predicate(text, names),
+            let renamed = match &fact.value {
+                Value::Predicate(text) => in_predicate(text, names).map(Value::Predicate),
                 // `equals`, `baseline`: a stage by its name.
-                Value::Word(word) if fact.section == Section::Proof => {
-                    if let Some(new) = names.get(word.as_str()) {
-                        word.clone_from(new);
-                    }
-                }
-                _ => {}
+                Value::Word(word) if fact.section == Section::Proof => names.get(word).cloned().map(Value::Word),
+                _ => None,
+            };
+            if let Some(renamed) = renamed {
+                let old = std::mem::replace(&mut fact.value, renamed);
+                fact.was.get_or_insert(old);
             }
             (in_address(&address, names), fact)
         })
@@ -81,26 +92,19 @@ fn in_address(address: &str, names: &Names) -> String {
     format!("stage.{}", parts.join("."))
 }
 
-/// `OLD.gap` as `NEW.gap`, where it is a name of its own.
-fn in_predicate(text: &str, names: &Names) -> String {
-    let mut out = String::with_capacity(text.len());
-    let (mut word, mut quoted) = (String::new(), false);
-    for c in text.chars().chain(['\n']) {
-        if c.is_ascii_alphanumeric() || c == '_' {
-            word.push(c);
-            continue;
-        }
-        let behind_a_dot = out.ends_with('.');
-        match names.get(&word).filter(|_| c == '.' && !quoted && !behind_a_dot) {
-            Some(new) => out.push_str(new),
-            None => out.push_str(&word),
-        }
-        word.clear();
-        quoted ^= c == '\'';
-        out.push(c);
+/// `OLD.gap` as `NEW.gap`; `None`: it reads no stage of these.
+fn in_predicate(text: &str, names: &Names) -> Option<String> {
+    let source = Source::new("", text);
+    let predicate = Predicate::parse(text, &Place::new(&source, 0..text.len())).ok()?;
+    let (mut out, mut done) = (String::with_capacity(text.len()), 0);
+    for each in &predicate.uses {
+        let Name::At { stage, probe } = &each.name else { continue };
+        let Some(new) = names.get(stage) else { continue };
+        out.push_str(&predicate.text[done..each.span.start]);
+        out.push_str(&format!("{new}.{probe}"));
+        done = each.span.end;
     }
-    out.pop();
-    out
+    (done > 0).then(|| out + &predicate.text[done..])
 }
 
 /// One finding for each.
@@ -135,11 +139,13 @@ mod tests {
     fn a_name_is_another_only_where_it_names_the_stage() {
         let names = Names::from([("seed".to_owned(), "sow".to_owned())]);
         for (old, new) in [
-            ("gap = seed.gap AND seed.gap > 1", "gap = sow.gap AND sow.gap > 1"),
-            ("a = 'seed.x' OR reseed.gap = wrote.seed", "a = 'seed.x' OR reseed.gap = wrote.seed"),
-            ("seed = 1 AND (seed.b) = 2", "seed = 1 AND (sow.b) = 2"),
+            ("gap = seed.gap AND seed.gap > 1", Some("gap = sow.gap AND sow.gap > 1")),
+            ("a = 'seed.x' OR reseed.gap = wrote.seed", None),
+            ("wrote.\"seed.items\" = 1 OR wrote.\"x\"\"seed.a\" = 2", None),
+            ("wrote.\"seed.items\" = seed . gap", Some("wrote.\"seed.items\" = sow.gap")),
+            ("seed = 1 AND (seed.b) = 2", Some("seed = 1 AND (sow.b) = 2")),
         ] {
-            assert_eq!(in_predicate(old, &names), new);
+            assert_eq!(in_predicate(old, &names).as_deref(), new, "{old}");
         }
         for (old, new) in [
             ("stage.seed.writes.seed", "stage.sow.writes.seed"),

@@ -27,6 +27,7 @@ impl Paint {
 
 /// The whole review.
 pub fn text(review: &Review, paint: Paint) -> String {
+    let review = &review.seen();
     let mut out = format!("{}\n", verdict_line(review, paint));
     for remark in &review.remarks {
         out.push_str(&format!("  note: {remark}\n"));
@@ -99,26 +100,20 @@ fn line(finding: &Finding, width: usize, paint: Paint) -> String {
     let class = paint.risk(finding.risk, &format!("{mark} {:<9}", finding.class.word()));
     let place = finding.new_place.as_ref().or(finding.old_place.as_ref());
     let place = place.map(|place| format!("   {place}")).unwrap_or_default();
-    let values = printable(&values(finding));
+    let values = values(finding);
     let mut out = format!("{class}  {:<width$}  {values}{}\n", finding.address, paint.with("2", &place));
     for note in &finding.notes {
-        out.push_str(&format!("               {}\n", printable(note)));
+        out.push_str(&format!("               {note}\n"));
     }
     for line in finding.diff.iter().flat_map(|diff| diff.lines()) {
-        let line = printable(line);
         let line = match line.as_bytes().first() {
-            Some(b'-') => paint.with("31", &line),
-            Some(b'+') => paint.with("32", &line),
-            _ => line,
+            Some(b'-') => paint.with("31", line),
+            Some(b'+') => paint.with("32", line),
+            _ => line.to_owned(),
         };
         out.push_str(&format!("    {line}\n"));
     }
     out
-}
-
-/// What a plan says must not steer the terminal it is shown on.
-fn printable(text: &str) -> String {
-    super::printable(text, &['\t'])
 }
 
 /// Both values, on one line. What is there or not has no value but that.
@@ -154,14 +149,4 @@ pub(super) fn layout_words(layout: &Layout) -> String {
 
 pub(super) fn count(number: usize, word: &str) -> String {
     if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn a_value_does_not_steer_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\tc"), "a<U+001B>[2Jb\tc");
-    }
 }

@@ -1,6 +1,6 @@
 //! What it means that a fact is another now: one table of rules.
 
-use super::facts::{Facts, Value, owner};
+use super::facts::{Fact, Facts, Value, both_shown, owner};
 use super::section::Section;
 use super::{Class, Finding, Risk, sql};
 use crate::sql::{Weight, weigh};
@@ -33,7 +33,14 @@ pub(super) fn finding(
     before: &Facts<'_>,
     after: &Facts<'_>,
 ) -> Finding {
-    let (old, new) = (before.all.get(address).map(|f| &f.value), after.all.get(address).map(|f| &f.value));
+    let (old, new) = (before.all.get(address).map(Fact::said), after.all.get(address).map(Fact::said));
+    let (old_shown, new_shown) = match (old, new) {
+        (Some(old), Some(new)) => {
+            let (old, new) = both_shown(old, new);
+            (Some(old), Some(new))
+        }
+        _ => (old.map(Value::shown), new.map(Value::shown)),
+    };
     let script = |value: Option<&Value>| match value {
         Some(Value::Script(text)) => text.clone(),
         _ => String::new(),
@@ -46,8 +53,8 @@ pub(super) fn finding(
         what: section.word(),
         address: address.to_owned(),
         stage,
-        old: old.map(Value::shown),
-        new: new.map(Value::shown),
+        old: old_shown,
+        new: new_shown,
         old_place: before.place(address),
         new_place: after.place(address),
         notes: Vec::new(),

@@ -29,7 +29,7 @@ pub use locks::{Half, Locks, Mode, locks, reading_half};
 pub use predicate::{Name, Predicate, Use};
 pub use probe::check_probe;
 pub use refuse::{Where, nondeterministic, refuse};
-pub use respell::plain_words;
+pub use respell::{one_line, plain_words};
 pub use split::{Kind, Statement, split};
 pub use weaker::{Weight, passes, weigh};
 

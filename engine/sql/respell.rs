@@ -8,6 +8,27 @@ pub fn plain_words(text: &str) -> String {
     with_tree(text, |root, _| words_of(root)).unwrap_or_else(|_| text.to_owned())
 }
 
+/// A text on one line: blanks and ends of lines between its words are one blank each, and what is in quotes is as it is. A text
+/// that cannot be taken apart is its own answer.
+pub fn one_line(text: &str) -> String {
+    let folded = |root: &SyntaxNode| {
+        let mut out = String::with_capacity(text.len());
+        for token in tokens(root) {
+            if !is_trivia(token.kind()) {
+                out.push_str(token.text());
+                continue;
+            }
+            for word in token.text().split_whitespace() {
+                out.push_str(if out.is_empty() || out.ends_with(' ') { "" } else { " " });
+                out.push_str(word);
+            }
+            out.push_str(if out.is_empty() || out.ends_with(' ') { "" } else { " " });
+        }
+        out.trim_end().to_owned()
+    };
+    with_tree(text, |root, _| folded(root)).unwrap_or_else(|_| text.to_owned())
+}
+
 /// Words and signs of a tree, joined by single blanks where a blank can matter.
 ///
 /// A blank between two signs can (`- -1`, `! =`), and so can one between two words; beside a bracket none does.
@@ -65,7 +86,20 @@ impl Side {
 
 #[cfg(test)]
 mod tests {
-    use super::plain_words;
+    use super::{one_line, plain_words};
+
+    #[test]
+    fn what_is_in_quotes_stays_on_one_line() {
+        for (text, wanted) in [
+            ("  a =\n\t 1  AND b\n", "a = 1 AND b"),
+            ("name  = 'a  b'", "name = 'a  b'"),
+            ("name = 'a\tb\n'", "name = 'a\tb\n'"),
+            ("wrote.\"a  b\"   > 1", "wrote.\"a  b\" > 1"),
+            ("SELECT  $$ a  b $$,  1 /* why  not */ , 2", "SELECT $$ a  b $$, 1 /* why not */ , 2"),
+        ] {
+            assert_eq!(one_line(text), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn layout_does_not_count() {

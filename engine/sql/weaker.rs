@@ -36,8 +36,8 @@ pub fn weigh(old: &str, new: &str) -> Weight {
     let covers = |wide: &[Vec<Condition>], narrow: &[Vec<Condition>]| {
         narrow.iter().all(|narrow| wide.iter().any(|wide| wide.iter().all(|one| follows(narrow, one))))
     };
-    // What is read and has no reading stops the stage, wherever it stands, and what is not understood here may fail: who
-    // leaves one out lets more start.
+    // What is read and has no reading stops the stage, wherever it stands, and so does a comparison that fails: who leaves one
+    // out lets more start.
     let (before, after) = (read(&old), read(&new));
     match (covers(&new, &old), covers(&old, &new)) {
         (_, true) if !before.is_subset(&after) => Weight::Undecided,
@@ -49,15 +49,30 @@ pub fn weigh(old: &str, new: &str) -> Weight {
     }
 }
 
-/// What is compared with constants, and conditions of another form.
-fn read(alternatives: &[Vec<Condition>]) -> BTreeSet<&str> {
-    let conditions = alternatives.iter().flatten();
-    conditions
-        .map(|one| match one {
-            Condition::Test(left, _) => left.as_str(),
-            Condition::Whole(words) => words.as_str(),
-        })
-        .collect()
+/// What is compared with constants, and with which kind of them; and conditions of another form. A constant that is none of
+/// the reading's type is an error wherever it stands: a number beside a text, a string that is no value of that type.
+fn read(alternatives: &[Vec<Condition>]) -> BTreeSet<(&str, &str)> {
+    let mut all = BTreeSet::new();
+    for one in alternatives.iter().flatten() {
+        match one {
+            Condition::Whole(words) => _ = all.insert((words.as_str(), "")),
+            Condition::Test(left, Test::Least(..) | Test::Most(..)) => _ = all.insert((left.as_str(), NUMBER)),
+            Condition::Test(left, Test::Not(constant)) => _ = all.insert((left.as_str(), kind(constant))),
+            Condition::Test(left, Test::Among(list)) => all.extend(list.iter().map(|one| (left.as_str(), kind(one)))),
+        }
+    }
+    all
+}
+
+const NUMBER: &str = "number";
+
+/// All numbers are of one kind, and so are TRUE and FALSE. Of strings each may be a value of the reading's type or none.
+fn kind(constant: &Constant) -> &str {
+    match constant {
+        Constant::Number(_) => NUMBER,
+        Constant::Word(word) if word.starts_with(['t', 'f', 'T', 'F']) => "boolean",
+        Constant::Word(string) => string,
+    }
 }
 
 /// Would the predicate pass with these readings, each the text of a value? `None`: that cannot be told here.

@@ -2,6 +2,7 @@
 
 use super::lacks::Lacks;
 use super::{Head, Kind, Stage};
+use crate::diag::visible::printable;
 use crate::diag::{Diagnostic, Diagnostics, Place, Source};
 use crate::guard::Check;
 use crate::name;
@@ -13,6 +14,9 @@ use crate::render::{self, Renderer};
 use crate::sql::{self, Known, Name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Keys of a reject. No case is called so: `permit` is the permitted twin in journals, `given` the set-up in the lock.
+const REJECT: [&str; 5] = ["file", "given", "permit", "no_permit", "refuse"];
 
 /// What later stages may know of an earlier one.
 #[derive(Clone, Debug)]
@@ -316,7 +320,23 @@ impl Parse<'_> {
         tables.into_iter().filter_map(|(name, keys)| self.reject(name, keys)).collect()
     }
 
+    /// A name that is a part of addresses and of files of the lock: plain, and none of `taken`, which stand in the same place.
+    fn part(&mut self, name: &Spot<String>, what: &str, taken: &[&str]) {
+        let (code, why) = match name::plain(&name.value) {
+            Err(why) => ("name-form", why.to_string()),
+            Ok(()) if taken.contains(&name.value.as_str()) => ("name-reserved", "a key of every reject".to_owned()),
+            Ok(()) => return,
+        };
+        let message = format!("`{}` is no name for {what}", printable(&name.value, &[]));
+        self.out.push(
+            Diagnostic::new(code, message, name.place.clone())
+                .label(why)
+                .help("rename it: addresses and files of the lock are called by it"),
+        );
+    }
+
     fn reject(&mut self, name: Spot<String>, mut keys: Keys) -> Option<reject::Reject> {
+        self.part(&name, "a reject", &[]);
         let stage = self.plan_stage().name.value.clone();
         let prefix = format!("{stage}.reject.{}", name.value);
         let file = keys.text("file", self.out);
@@ -326,7 +346,7 @@ impl Parse<'_> {
         let permit: BTreeMap<String, Value> =
             keys.scalars("permit", self.out).into_iter().map(|(k, v)| (k.value, v.value)).collect();
         let refusals = keys.tables("refuse", self.out);
-        keys.finish(&["file", "given", "permit", "no_permit", "refuse"], self.out);
+        keys.finish(&REJECT, self.out);
         let mut problem = |code, message: String, help: &str| {
             self.out.push(Diagnostic::new(code, message, name.place.clone()).label("here").help(help));
         };
@@ -368,6 +388,7 @@ impl Parse<'_> {
         case: Spot<String>,
         mut keys: Keys,
     ) -> Option<reject::Refusal> {
+        self.part(&case, "a case of a reject", &REJECT);
         let mut values = base.clone();
         for (key, value) in keys.scalars("with", self.out) {
             if !base.is_empty() && !base.contains_key(&key.value) {

@@ -1,5 +1,6 @@
 //! A refusal: which and why with every value; what was and was not changed; where it is written; what to type.
 
+use crate::diag::visible::printable;
 use crate::event::{Exit, Failure};
 use std::io::IsTerminal;
 
@@ -26,7 +27,7 @@ pub fn draw(failure: &Failure) -> String {
     for (word, command) in &failure.next {
         text.push_str(&format!("\n  {word:<width$}  {command}"));
     }
-    text
+    printable(&text, &['\n', '\t'])
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ const FLOORS: [&[&str]; 11] = [
 ];
 
 /// Crates that only some files may name, and those files.
-const DOORS: [(&[&str], &[&str]); 11] = [
+const DOORS: [(&[&str], &[&str]); 12] = [
     (&["tokio_postgres", "deadpool_postgres", "tokio_postgres_rustls", "rustls"], &["engine/target/"]),
     (&["minijinja"], &["engine/render/"]),
     (&["petgraph"], &["engine/plan/graph.rs"]),
@@ -30,6 +30,7 @@ const DOORS: [(&[&str], &[&str]); 11] = [
     (&["squawk_syntax"], &["engine/sql/"]),
     (&["squawk_linter"], &["engine/sql/lint.rs"]),
     (&["annotate_snippets"], &["engine/diag.rs"]),
+    (&["unicode_properties"], &["engine/diag/visible.rs"]),
     (&["indicatif"], &["engine/ui/"]),
     (&["layout_rs"], &["engine/command/graph/svg.rs"]),
     (&["taplo"], &["engine/plan/format.rs"]),

@@ -4,7 +4,7 @@ use super::git::{self, Repository};
 use crate::command::folder::{self, is_toml};
 use crate::event::{Exit, Failure};
 use crate::plan;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// One side's files.
@@ -175,7 +175,7 @@ pub(super) fn below(old: &Tree, new: &Tree) -> Vec<String> {
     after.iter().map(|path| new.shown(path)).chain(gone).collect()
 }
 
-/// Plans of both sides: one pair for two files, pairs by name for two folders.
+/// Plans of both sides: one pair for two files; of two folders pairs of the same plan, by its name and then by its file's.
 ///
 /// # Errors
 /// A file against a folder, or no plan on either side (2).
@@ -198,12 +198,7 @@ pub(super) fn pairs(old: &Tree, new: &Tree) -> Result<Vec<Pair>, Failure> {
             .next("write", "two plans, or two folders with plans"));
     }
     let (before, after) = (old.plans()?, new.plans()?);
-    let names: BTreeSet<&std::ffi::OsStr> = before.iter().chain(&after).filter_map(|path| path.file_name()).collect();
-    let find =
-        |all: &[PathBuf], name: &std::ffi::OsStr| all.iter().find(|path| path.file_name() == Some(name)).cloned();
-    let pairs: Vec<Pair> =
-        names.into_iter().map(|name| Pair { old: find(&before, name), new: find(&after, name) }).collect();
-    let pairs = moved_together(pairs);
+    let pairs = paired(before, after);
     if pairs.is_empty() {
         let what = format!("no plan in `{}`, none in `{}`", old.shown(&old.path), new.shown(&new.path));
         return Err(Failure::new(Exit::Usage, what)
@@ -213,27 +208,42 @@ pub(super) fn pairs(old: &Tree, new: &Tree) -> Result<Vec<Pair>, Failure> {
     Ok(pairs)
 }
 
-/// A file that is gone and one that is new, where both say that they are the same plan, and no other does: it was renamed.
-fn moved_together(pairs: Vec<Pair>) -> Vec<Pair> {
-    let named = |path: &Option<PathBuf>| plan::load(path.as_deref()?).ok().map(|(plan, _)| plan.name);
-    let (gone, rest): (Vec<Pair>, Vec<Pair>) = pairs.into_iter().partition(|pair| pair.new.is_none());
-    let (mut added, mut pairs): (Vec<Pair>, Vec<Pair>) = rest.into_iter().partition(|pair| pair.old.is_none());
-    if !added.is_empty() && !gone.is_empty() {
-        let before: Vec<Option<String>> = gone.iter().map(|pair| named(&pair.old)).collect();
-        let after: Vec<Option<String>> = added.iter().map(|pair| named(&pair.new)).collect();
-        let only =
-            |names: &[Option<String>], name: &Option<String>| names.iter().filter(|one| *one == name).count() == 1;
-        for (old, name) in before.iter().enumerate().filter(|(_, name)| name.is_some() && only(&before, name)) {
-            if let Some(new) = after.iter().position(|one| one == name).filter(|_| only(&after, name)) {
-                added[new].old.clone_from(&gone[old].old);
+/// Which is which: a file that has not changed is itself; then plans go by the name that they give themselves, where no other on
+/// their side has it, wherever they lie now; and what is left by the names of files.
+fn paired(mut before: Vec<PathBuf>, mut after: Vec<PathBuf>) -> Vec<Pair> {
+    let mut pairs = Vec::new();
+    let mut pair = |before: &mut Vec<PathBuf>, after: &mut Vec<PathBuf>, same: &dyn Fn(&PathBuf, &PathBuf) -> bool| {
+        for old in std::mem::take(before) {
+            match after.iter().position(|new| same(&old, new)) {
+                Some(at) => pairs.push(Pair { old: Some(old), new: Some(after.remove(at)) }),
+                None => before.push(old),
             }
         }
-    }
-    let taken: BTreeSet<_> = added.iter().filter_map(|pair| pair.old.clone()).collect();
-    pairs.extend(gone.into_iter().filter(|pair| pair.old.as_ref().is_none_or(|old| !taken.contains(old))));
-    pairs.extend(added);
+    };
+    let beside = |old: &PathBuf, new: &PathBuf| old.file_name() == new.file_name();
+    let bytes = |path: &PathBuf| std::fs::read(path).ok();
+    pair(&mut before, &mut after, &|old, new| {
+        beside(old, new) && bytes(old).is_some_and(|old| Some(old) == bytes(new))
+    });
+    let (was, is) = (names(&before), names(&after));
+    pair(&mut before, &mut after, &|old, new| was.get(old).is_some_and(|name| is.get(new) == Some(name)));
+    pair(&mut before, &mut after, &beside);
+    pairs.extend(before.into_iter().map(|old| Pair { old: Some(old), new: None }));
+    pairs.extend(after.into_iter().map(|new| Pair { old: None, new: Some(new) }));
     pairs.sort_by(|a, b| name_of(a).cmp(&name_of(b)));
     pairs
+}
+
+/// What plans call themselves; of those that cannot be read, and where several say the same, nothing.
+fn names(plans: &[PathBuf]) -> BTreeMap<PathBuf, String> {
+    let named = |path: &PathBuf| Some((path.clone(), plan::load(path).ok()?.0.name));
+    let mut names: BTreeMap<PathBuf, String> = plans.iter().filter_map(named).collect();
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for name in names.values() {
+        *times.entry(name.clone()).or_default() += 1;
+    }
+    names.retain(|_, name| times.get(name) == Some(&1));
+    names
 }
 
 fn name_of(pair: &Pair) -> Option<&std::ffi::OsStr> {

@@ -5,7 +5,7 @@ use super::super::stray::{near, quoted};
 use super::super::{Defaults, NamedText, Spot, Stage};
 use super::{Tables, words};
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::name;
+use crate::name::{self, Refused};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -48,8 +48,13 @@ struct Known<'k> {
     defaults: &'k Defaults,
 }
 
+/// `predicates.sql` of a lock is no stage's.
+fn form(word: &str) -> Result<(), Refused> {
+    if word == "predicates" { Err(Refused::Lock) } else { name::readable(word) }
+}
+
 fn stage(name: Spot<String>, mut keys: Keys, known: &Known<'_>, out: &mut Diagnostics) -> Stage {
-    words::name(&name, "a stage", name::readable, out);
+    words::name(&name, "a stage", form, out);
     let kind = keys.filled("kind", out).unwrap_or_else(|| Spot { value: "sql".to_owned(), place: keys.place() });
     let on = keys.text("on", out);
     if let Some(on) = on.as_ref().filter(|on| !known.targets.contains(on.value.as_str())) {

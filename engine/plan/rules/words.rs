@@ -12,13 +12,13 @@ pub(super) fn name(name: &Spot<String>, what: &str, rule: fn(&str) -> Result<(),
     let Err(why) = rule(&name.value) else { return };
     let code = match why {
         Refused::Form | Refused::Long => "name-form",
-        Refused::Reserved | Refused::Ours => "name-reserved",
+        Refused::Reserved | Refused::Ours | Refused::Lock => "name-reserved",
     };
     let found = Diagnostic::new(code, format!("{} is no name for {what}", quoted(&name.value)), name.place.clone());
     let help = match why {
         Refused::Form => format!("rename it, as in `{}`", proposal(&name.value)),
         Refused::Long => "choose a shorter name".to_owned(),
-        Refused::Reserved | Refused::Ours => format!("rename it, as in `the_{}`", name.value),
+        Refused::Reserved | Refused::Ours | Refused::Lock => format!("rename it, as in `the_{}`", name.value),
     };
     out.push(found.label(why.to_string()).help(help));
 }
