@@ -31,22 +31,23 @@ fn timers(port: u16) -> Vec<Timer> {
 }
 
 /// A stage that takes a while and writes down what bounds its transaction.
-fn waiting(tcp: &TcpServer) -> Bench {
-    let mut bench = Bench::mini_on(tcp.server(), "vanished", "");
+fn waiting(tcp: &TcpServer, name: &str, seconds: u32) -> Bench {
+    let mut bench = Bench::mini_on(tcp.server(), name, "");
     let production = bench.production().to_owned();
     let url = |role: &str, database: &str| tcp.url(role, database, "sslmode=prefer");
     bench.set("SHOP_PRODUCTION_URL", &url("bare_reader", &production));
     bench.set("SHOP_CLONE_URL", &url("engine_stage", "postgres"));
     bench.set("SHOP_CLONE_MAKER_URL", &url("engine_cloner", "postgres"));
-    let sql = "INSERT INTO u VALUES (1, current_setting('idle_in_transaction_session_timeout'));\nSELECT pg_sleep(8)";
-    bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.u = 1\ntimeout = \"90s\"", sql, None));
+    let bounded = "INSERT INTO u VALUES (1, current_setting('idle_in_transaction_session_timeout'))";
+    let sql = format!("{bounded};\nSELECT pg_sleep({seconds})");
+    bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.u = 1\ntimeout = \"90s\"", &sql, None));
     bench
 }
 
 #[test]
 fn every_session_is_asked_for_soon_and_none_is_ended_for_waiting() {
     let tcp = TcpServer::without_tls();
-    let bench = waiting(&tcp);
+    let bench = waiting(&tcp, "vanished", 8);
     let psql = |sql: &str| bench.psql("postgres", sql);
     psql("ALTER SYSTEM SET idle_session_timeout = '2s'");
     psql("SELECT pg_reload_conf()");
@@ -74,4 +75,19 @@ fn every_session_is_asked_for_soon_and_none_is_ended_for_waiting() {
     assert_eq!(engine.end(), Some(0));
     assert_eq!(bench.psql(bench.clone_name(), "SELECT v FROM u"), "150s");
     assert_eq!(psql(locks), "");
+}
+
+/// Nobody resumes, nobody ends it: the statement of an engine that was killed goes by itself, long before it would be done.
+#[test]
+fn a_statement_ends_with_the_process_that_sent_it() {
+    let tcp = TcpServer::without_tls();
+    let bench = waiting(&tcp, "orphaned", 85);
+    let mut engine = bench.start(&["apply", MINI]);
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(85)%' AND state = 'active' \
+                  AND pid <> pg_backend_pid()";
+    bench.wait_until("postgres", asleep, "1");
+    engine.kill();
+    let since = Instant::now();
+    bench.wait_until("postgres", asleep, "0");
+    assert!(since.elapsed() < Duration::from_secs(40), "it ended with its sleep, not with its client");
 }
