@@ -10,6 +10,8 @@ pub struct End {
     /// Every row and definition of the clone and of production.
     clone: String,
     production: String,
+    /// Rows of the clone that say which run wrote them, and when: without these words.
+    signed: String,
     /// What folding says of each stage.
     stages: Vec<String>,
     /// Names of the dossier's files, and its verdict without what has times in it.
@@ -38,6 +40,7 @@ pub fn end(bench: &Bench, clone: bool) -> End {
     let same = |text: String| text.replace(bench.clone_name(), "CLONE").replace(bench.production(), "PRODUCTION");
     let end = End {
         clone: if clone { same(bench.all_of(bench.clone_name())) } else { String::new() },
+        signed: if clone { signed(bench) } else { String::new() },
         production: same(bench.all_of(bench.production())),
         stages: state.stages.iter().map(stage).collect(),
         dossier,
@@ -46,9 +49,29 @@ pub fn end(bench: &Bench, clone: bool) -> End {
     unsigned(end)
 }
 
-/// Tables of the main job whose rows say which run wrote them, and when: of these only the number of rows is compared.
+/// Tables of the main job whose rows say which run wrote them, and when.
 const SIGNED: [&str; 5] =
     ["gov_events_opened", "gov_issues", "gov_ownership_anchors", "gov_scan_runs", "gov_worker_cursors"];
+
+/// Their rows on the clone, with other words for the run and for times.
+fn signed(bench: &Bench) -> String {
+    let there = SIGNED.map(|table| format!("to_regclass('public.{table}') IS NOT NULL")).join(" AND ");
+    if bench.psql(bench.clone_name(), &format!("SELECT {there}")) != "t" {
+        return String::new();
+    }
+    let time = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-9.]+(\+00(:00)?)?";
+    let run = bench.run_id();
+    let rows = SIGNED.map(|table| {
+        format!(
+            "SELECT '{table} ' || regexp_replace(replace(to_jsonb(t)::text, '{run}', 'RUN'), '{time}', 'TIME', 'g') AS line
+             FROM public.{table} AS t"
+        )
+    });
+    let rows = format!("SELECT line FROM ({}) AS r ORDER BY line", rows.join(" UNION ALL "));
+    let text = bench.psql(bench.clone_name(), &rows);
+    assert!(SIGNED.iter().all(|table| text.contains(table)) && text.contains("RUN"), "{text}");
+    text
+}
 
 fn unsigned(mut end: End) -> End {
     let signed = |line: &str| SIGNED.iter().any(|table| line.starts_with(&format!("{table}|")));
@@ -64,9 +87,11 @@ impl End {
     /// What is not as in `whole`, the end of a run that nobody stopped; or committed twice, left behind, not verified.
     pub fn wrong(&self, bench: &Bench, whole: &End) -> Vec<String> {
         let mut wrong = Vec::new();
-        for (what, is, was) in
-            [("clone", &self.clone, &whole.clone), ("production", &self.production, &whole.production)]
-        {
+        for (what, is, was) in [
+            ("clone", &self.clone, &whole.clone),
+            ("production", &self.production, &whole.production),
+            ("what is signed", &self.signed, &whole.signed),
+        ] {
             if is != was {
                 wrong.push(format!("{what} differs:\n{}", difference(was, is)));
             }
