@@ -3,7 +3,7 @@
 mod support;
 
 use engine::event::Event;
-use support::{Bench, Does, Proxy, Spot, server, to_the_rehearsal};
+use support::{Bench, Does, MINI_ROLLOUT, Proxy, Spot, server, to_the_packet, to_the_rehearsal};
 
 const WRITE: &str = "INSERT INTO u VALUES (1, 'a')";
 
@@ -64,4 +64,31 @@ fn a_cut_within_a_rehearsal_is_temporary_and_it_is_rehearsed_anew() {
         let left = format!("SELECT count(*) FROM pg_database WHERE datname LIKE 'engine\\_{}%'", bench.run_id());
         assert_eq!(bench.psql("postgres", &left), "0", "a copy was left");
     }
+}
+
+/// What was true before the first attempt need not be before the next.
+#[test]
+fn each_attempt_of_a_rollout_asks_its_guard_anew() {
+    let bench = Bench::mini("retried", "");
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1\nlock_timeout = \"1s\"", WRITE, Some("DELETE FROM u"));
+    bench.mini_plan(&format!("{a}{}", to_the_packet("\"a\"", "\"a\"", "oks = 77")));
+    bench.mini_apply(&[]).expect(0);
+    bench.psql(bench.production(), "INSERT INTO ok VALUES (1)");
+    let plan = bench.read(MINI_ROLLOUT);
+    let guarded = "retry = 5\nguard.calm = \"oks < 3\"";
+    bench.write(MINI_ROLLOUT, &plan.replace("no_guard = \"the packet brings its own\"", guarded));
+    let other = bench.session(bench.production(), "BEGIN; LOCK TABLE u IN EXCLUSIVE MODE;");
+    let engine = bench.start(&["apply", MINI_ROLLOUT]);
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'u'::regclass";
+    bench.wait_until(bench.production(), waits, "1");
+    bench.psql(bench.production(), "INSERT INTO ok VALUES (2), (3), (4)");
+    assert_eq!(engine.end(), Some(30), "the guard is false by now");
+    drop(other);
+    let journal = bench.journal();
+    let attempts = journal.count(|event| matches!(event, Event::AttemptStarted { .. }));
+    assert!((1..5).contains(&attempts), "{attempts}");
+    assert_eq!(bench.psql(bench.production(), "SELECT count(*) FROM u"), "0");
+    bench.psql(bench.production(), "DELETE FROM ok WHERE id > 1");
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(bench.psql(bench.production(), "SELECT id, v FROM u"), "1|a");
 }

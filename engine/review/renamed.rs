@@ -15,17 +15,21 @@ pub(super) type Names = BTreeMap<String, String>;
 const RESUME: &str = "a journal keeps stages by their names: a run that has done it already is not resumed with this plan (62), \
                       others are with --accept-changes";
 
+/// Stages renamed at once that name each other in a longer chain are told as gone and new: each link is a look at all of them.
+const LINKS: usize = 20;
+
 /// Finds them, and gives the old facts the new names; again and again, for a stage that names one of them is the same only then.
 pub(super) fn carry_over(before: &mut Facts<'_>, after: &Facts<'_>) -> Names {
     let mut all = Names::new();
-    loop {
+    for _ in 0..LINKS {
         let found = names(before, after);
         if found.is_empty() {
-            return all;
+            break;
         }
         rename(before, &found);
         all.extend(found);
     }
+    all
 }
 
 fn names(before: &Facts<'_>, after: &Facts<'_>) -> Names {

@@ -1,7 +1,7 @@
 //! Disposing of databases: those of a run, golden copies, and clones that have had their time.
 
 use super::bind::{Binding, bind, maker_settings};
-use super::life::{hold, host, run_key};
+use super::life::{hold_run, host, run_key};
 use crate::clock;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState};
@@ -22,7 +22,7 @@ pub struct Disposed {
 /// The run is at work (60): one that lost its journal has lost only that lock. Or a database carries another marker (63).
 pub async fn drop_clones(workflow: &Workflow, state: &RunState) -> Result<Disposed, Failure> {
     let Binding { targets, .. } = bind(workflow).await?;
-    let _locks = hold(&targets, &state.run).await?;
+    let _locks = hold_run(&targets, &state.run).await?;
     let mut disposed = Disposed::default();
     // By the journal, not by the plan: the target may have been renamed since.
     let mut names: Vec<(&str, String)> = Vec::new();

@@ -341,22 +341,35 @@ async fn refuse_as_journal(home: &Home, targets: &Targets) -> Result<(), Failure
 }
 
 /// One run at a time per clone, held in the maintenance database: a TEMPLATE copy needs the clone free of sessions.
-pub(super) async fn hold(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
+async fn hold(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
     let mut locks = Vec::new();
-    let holder = format!("engine {run} {}", holder());
-    let holder = holder.get(..63).unwrap_or(&holder);
-    // Such a lock is one of a database: once in each where clones are made.
-    let mut places = BTreeSet::new();
+    let holder = held_by(run);
     for clone in targets.clones.values() {
         let identity = clone.maker.identity().await?;
         let key = format!("{} of server {}", clone.database, identity.system_identifier);
-        locks.push(clone.maker.hold(&key, holder).await?);
+        locks.push(clone.maker.hold(&key, &holder).await?);
+    }
+    locks.extend(hold_run(targets, run).await?);
+    Ok(locks)
+}
+
+/// What a run makes under other names is its own as long as it is at work. Such a lock is one of a database: once in each
+/// where clones are made.
+pub(super) async fn hold_run(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
+    let (mut locks, mut places) = (Vec::new(), BTreeSet::new());
+    for clone in targets.clones.values() {
+        let identity = clone.maker.identity().await?;
         if places.insert((identity.system_identifier, identity.oid)) {
-            // What it makes under other names is its own as long as it is at work.
-            locks.push(clone.maker.hold(&run_key(run), holder).await?);
+            locks.push(clone.maker.hold(&run_key(run), &held_by(run)).await?);
         }
     }
     Ok(locks)
+}
+
+/// What the sessions that hold its locks are called, as long as a name may be.
+fn held_by(run: &str) -> String {
+    let holder = format!("engine {run} {}", holder());
+    holder.get(..63).map_or_else(|| holder.clone(), str::to_owned)
 }
 
 /// What a run at work holds, for whoever finds a database of its.

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const JOURNAL_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a run may take to its end in good order: the servers' time, and as much again for all that is written down.
-const ENDS_WITHIN: Duration = Duration::from_secs(20);
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
 
 /// The first signal, once a run is at work.
 static FIRST: LazyLock<watch::Sender<Option<Exit>>> = LazyLock::new(|| watch::channel(None).0);

@@ -125,7 +125,6 @@ impl RolloutStage {
                 .fact(format!("read {}", packet.dir.join("GO-NO-GO.md").display()))
                 .changed(unchanged(&self.on)));
         }
-        readings::guards_outside(cx, &self.head).await?;
         if (plain.identity.system_identifier.as_str(), plain.identity.oid)
             != (manifest.database.0.as_str(), manifest.database.1)
         {
@@ -158,6 +157,7 @@ impl RolloutStage {
 
     async fn attempt(&self, cx: &Cx, writer: &Writer, packet: &Packet, attempt: u32) -> Result<Done, Failure> {
         let short = crate::digest::short(&packet.id);
+        readings::guards_outside(cx, &self.head).await?;
         let tx = writer.session("rollout").await?.in_path(&packet.manifest.search_path);
         cx.record(Event::AttemptStarted {
             stage: self.head.name.clone(),
@@ -244,7 +244,8 @@ impl RolloutStage {
     ) -> Result<Option<(Vec<String>, Vec<crate::event::TableWrite>)>, Failure> {
         let manifest = &packet.manifest;
         let name = self.head.name.as_str();
-        tx.begin(Duration::from_millis(manifest.timeout_ms), Duration::from_millis(manifest.lock_timeout_ms)).await?;
+        let [timeout, lock_timeout] = [manifest.timeout_ms, manifest.lock_timeout_ms].map(Duration::from_millis);
+        tx.begin_within(self.head.timeout.max(timeout), timeout, lock_timeout).await?;
         commit::stage_lock(tx, &self.on, false, &self.head.name).await?;
         self.refuse_missing(cx, manifest)?;
         let (run, as_of, sensitive) = (manifest.run.clone(), manifest.as_of.clone(), cx.sensitive.clone());

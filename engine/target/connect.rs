@@ -69,10 +69,11 @@ impl Settings {
 
 /// How a server is to treat any session of ours, as options of its start: one whose client is gone ends soon and lets go of
 /// its locks, also when its whole machine vanished and nobody says so (the system's own patience is two hours); one that
-/// only waits, for a long stage or for the end of the run, is not ended for it.
+/// only waits, for a long stage or for the end of the run, is not ended for it. `tcp_user_timeout` is not among them: it
+/// would also end who has rows for a reader that pauses, as a clone's does while the other server is busy.
 pub fn lets_go() -> &'static str {
-    "-c client_connection_check_interval=500 -c tcp_user_timeout=30000 -c tcp_keepalives_idle=10 \
-     -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4 -c idle_session_timeout=0"
+    "-c client_connection_check_interval=500 -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 \
+     -c tcp_keepalives_count=4 -c idle_session_timeout=0"
 }
 
 /// A pool of sessions to one database as one role.

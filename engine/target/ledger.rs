@@ -153,6 +153,9 @@ async fn begin(door: &Door) -> Result<(ClientWrapper, Identity), Failure> {
     // A signal ends what is at work on servers; the journal is told of it, and goes last.
     let session = door.only_holding()?.session().await?;
     let identity = identify_session(&session).await?;
+    // Its answers are small: one that is not taken within half a minute is for a machine that is gone.
+    let soon = session.batch_execute("SET tcp_user_timeout = 30000").await;
+    soon.map_err(|e| fault::statement("setting up the session", &e))?;
     Ok((Object::take(session), identity))
 }
 

@@ -218,15 +218,28 @@ impl Deref for WriteTx {
 }
 
 impl WriteTx {
-    /// BEGIN READ COMMITTED with the stage's time-outs. It is idle while other targets are read, never for longer than the stage
-    /// may take in all: behind a proxy that keeps its side open nobody else would end it.
+    /// BEGIN READ COMMITTED with the stage's time-outs.
     ///
     /// # Errors
     /// The server's.
     pub async fn begin(&self, timeout: Duration, lock_timeout: Duration) -> Result<(), Failure> {
+        self.begin_within(timeout, timeout, lock_timeout).await
+    }
+
+    /// The same where all of it may take longer than a statement. It is idle while other targets are read, never for longer than
+    /// `whole`: behind a proxy that keeps its side open nobody else would end it.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn begin_within(
+        &self,
+        whole: Duration,
+        timeout: Duration,
+        lock_timeout: Duration,
+    ) -> Result<(), Failure> {
         self.tx.waits_for_locks(lock_timeout);
         let (statement_ms, lock_ms) = (timeout.as_millis(), lock_timeout.as_millis());
-        let idle_ms = (timeout + Duration::from_mins(1)).as_millis();
+        let idle_ms = (whole + Duration::from_mins(1)).as_millis();
         self.tx
             .begin_with(&format!(
                 "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {statement_ms}; \

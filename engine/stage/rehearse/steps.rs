@@ -210,14 +210,7 @@ impl Steps<'_> {
             }
         };
         let what = format!("COMMIT of {purpose} of `{}` in the rehearsal", work.stage);
-        match tx.commit(xid.as_deref()).await {
-            CommitOutcome::Committed => Ok(()),
-            CommitOutcome::Aborted(why) => Err(rolled_back(&what, why)),
-            // The copy is dropped and made anew by the next rehearsal: what became of it there proves nothing, and harms nobody.
-            CommitOutcome::Unknown(why) => {
-                Err(Failure { exit: Exit::Temporary, what: format!("{what} has no answer: {}", why.what), ..why })
-            }
-        }
+        committed(&what, tx.commit(xid.as_deref()).await)
     }
 
     async fn compare_now(&self, wanted: &Fingerprint, label: &str) -> Result<(), Failure> {
@@ -229,6 +222,22 @@ impl Steps<'_> {
 
     pub(super) fn compare(&self, wanted: &Fingerprint, found: &Fingerprint, label: &str) -> Result<(), Failure> {
         compare(self.cx, &self.stage.head.name, (wanted, found), label)
+    }
+}
+
+/// Demands that a COMMIT on the copy went through.
+///
+/// # Errors
+/// The server refused it: what failed is the plan's. Or nobody knows (75).
+pub(super) fn committed(what: &str, outcome: CommitOutcome) -> Result<(), Failure> {
+    match outcome {
+        CommitOutcome::Committed => Ok(()),
+        CommitOutcome::Aborted(why) => Err(rolled_back(what, why)),
+        // Elsewhere an error proves nothing. Here it need not: the copy is dropped and made anew by the next rehearsal.
+        CommitOutcome::Unknown(why) if why.exit == Exit::StageFailed => Err(rolled_back(what, Some(why))),
+        CommitOutcome::Unknown(why) => {
+            Err(Failure { exit: Exit::Temporary, what: format!("{what} has no answer: {}", why.what), ..why })
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 //! Traffic on the baseline, and forward, traffic, rollback, must come to the same content. Sequences are not compared:
 //! in the second case the stages drew from them before.
 
-use super::steps::Steps;
+use super::steps::{Steps, committed};
 use crate::event::{Event, Exit, Failure};
 use crate::fingerprint::{self, Fingerprint};
 use crate::proof::{Script, forward, measure};
-use crate::target::{CommitOutcome, WriteTx};
+use crate::target::WriteTx;
 
 impl Steps<'_> {
     /// What the copy would hold, had only the traffic been there. Rolled back.
@@ -40,12 +40,7 @@ impl Steps<'_> {
                 return Err(failure);
             }
         };
-        match tx.commit(xid.as_deref()).await {
-            CommitOutcome::Committed => {}
-            other => {
-                return Err(Failure::new(Exit::ProofFailed, format!("COMMIT of the traffic on the copy: {other:?}")));
-            }
-        }
+        committed("COMMIT of the traffic in the rehearsal", tx.commit(xid.as_deref()).await)?;
         self.back(false).await?;
         let tx = self.copy.writer.session("what is left of the traffic").await?;
         tx.begin(self.stage.head.timeout, self.stage.head.lock_timeout).await?;
