@@ -30,6 +30,26 @@ fn nowhere(bench: &Bench) {
     }
 }
 
+/// Its value is in no text, and still the stage that was told it is not what it would be.
+#[test]
+fn a_committed_stage_is_not_told_another_value_afterwards() {
+    let bad = |bench: &Bench| bench.mini_stage("bad", "\"a\"", "writes.w = 1", "SELECT 1 / 0", Some("DELETE FROM w"));
+    let mut bench = bench("told_anew", TOLD, "writes.u = 1", "");
+    let stage = bad(&bench);
+    let plan = bench.read(MINI);
+    bench.write(MINI, &format!("{plan}{stage}"));
+    bench.mini_apply(&[]).expect(40);
+    bench.write("templates/mini/bad.sql", "INSERT INTO w VALUES ('w');\n");
+    bench.set("MINI_TOKEN", "another");
+    bench
+        .engine(&["resume", "--accept-changes"])
+        .expect(62)
+        .says(&["a stage that is committed was changed since", "a"]);
+    bench.set("MINI_TOKEN", SECRET);
+    bench.engine(&["resume", "--accept-changes"]).expect(0);
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT v FROM u"), md5(&bench));
+}
+
 fn md5(bench: &Bench) -> String {
     bench.psql("postgres", &format!("SELECT md5('{}')", SECRET.replace('\'', "''")))
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use engine::event::Event;
-use support::{Bench, Does, MINI_ROLLOUT, Proxy, Spot, server, to_the_packet, to_the_rehearsal};
+use support::{Bench, Does, MINI, MINI_ROLLOUT, OwnServer, Proxy, Spot, server, to_the_packet, to_the_rehearsal};
 
 const WRITE: &str = "INSERT INTO u VALUES (1, 'a')";
 
@@ -42,6 +42,45 @@ fn a_run_goes_on_only_with_the_production_it_began_with() {
     bench.psql("postgres", &format!("ALTER DATABASE {} RENAME TO {renamed}", bench.production()));
     bench.set("SHOP_PRODUCTION_URL", &bench.url("engine_reader", &renamed));
     bench.engine(&["resume"]).expect(0);
+}
+
+/// Behind a balancer each connection may lead to another server: what was seen on one is not true of the other.
+#[test]
+fn an_address_that_leads_to_another_server_is_noticed() {
+    let mut bench = Bench::mini("balanced", "");
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1", WRITE, Some("DELETE FROM u"));
+    bench.mini_plan(&format!("{a}{}", to_the_packet("\"a\"", "\"a\"", "oks = 77")));
+    bench.mini_apply(&[]).expect(0);
+    let own = OwnServer::new(&[]);
+    let other = Bench::mini_on(own.server(), "other", "");
+    let (its, here) = (other.production(), bench.production());
+    other.psql("postgres", &format!("GRANT CONNECT ON DATABASE {its} TO engine_reader"));
+    other.psql("postgres", &format!("ALTER DATABASE {its} RENAME TO {here}"));
+    for one in [&bench, &other] {
+        one.psql(bench.production(), "INSERT INTO ok VALUES (1)");
+    }
+    for (address, role, command) in [
+        ("SHOP_PRODUCTION_URL", "engine_reader", ["apply", MINI, "--replace"]),
+        ("MINI_WRITER_URL", "shop_owner", ["apply", MINI_ROLLOUT, "--yes"]),
+    ] {
+        let proxy = Proxy::before(server().socket());
+        bench.set(address, &proxy.url(role, bench.production()));
+        proxy.arm(Spot::Statement("pg_control_system"), Does::Hold);
+        let said = std::thread::scope(|scope| {
+            let engine = scope.spawn(|| bench.engine(&command));
+            while proxy.armed() && !engine.is_finished() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            proxy.moved(own.server().socket());
+            proxy.release();
+            engine.join().expect("no panic")
+        });
+        said.expect(63).says(&["leads to one database now and to another then", "bound  ", "found  ", "no balancer"]);
+        bench.set(address, &bench.url(role, bench.production()));
+    }
+    for one in [&bench, &other] {
+        assert_eq!(one.psql(bench.production(), "SELECT count(*) FROM u"), "0");
+    }
 }
 
 /// A connection that breaks at a COMMIT on the rehearsal's copy says nothing of the rollback that is rehearsed.

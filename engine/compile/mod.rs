@@ -112,7 +112,7 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
     lock.push(lock::predicates(&plan, &probes, &stages, &gates));
     let files = files(&plan, &renderer, &root);
     let inputs = inputs(&files, &vars_text);
-    let briefs = briefs(&plan, &stages, &lock);
+    let briefs = briefs(&plan, &stages, (&probes, &vars_text), &lock);
     let genesis = genesis(&inputs);
     let lock_dir = lock_dir(&root, &plan.name);
     out.sort();
@@ -306,7 +306,7 @@ fn inputs(files: &BTreeMap<String, Vec<u8>>, vars: &BTreeMap<String, (String, St
     inputs
 }
 
-fn briefs(plan: &Plan, stages: &[Box<dyn Stage>], lock: &[LockFile]) -> Vec<StageBrief> {
+fn briefs(plan: &Plan, stages: &[Box<dyn Stage>], read: Read<'_>, lock: &[LockFile]) -> Vec<StageBrief> {
     // No name of a stage has a dot in it, and every file of its own has one behind it.
     let mut of_stage: BTreeMap<&str, Vec<&LockFile>> = BTreeMap::new();
     for file in lock {
@@ -316,6 +316,7 @@ fn briefs(plan: &Plan, stages: &[Box<dyn Stage>], lock: &[LockFile]) -> Vec<Stag
         let (stage, compiled) = (&plan.stages[*index], &stages[*index]);
         let name = &stage.name.value;
         let own = of_stage.get(name.as_str()).into_iter().flatten();
+        let promises = format!("{}{}", promises(compiled.as_ref(), read), surroundings(plan, stage, compiled.as_ref()));
         StageBrief {
             name: name.clone(),
             kind: compiled.head().kind.to_owned(),
@@ -324,16 +325,37 @@ fn briefs(plan: &Plan, stages: &[Box<dyn Stage>], lock: &[LockFile]) -> Vec<Stag
             needs: stage.needs.iter().map(|n| n.value.clone()).collect(),
             reasons: reasons(stage),
             demands: compiled.demands(),
-            digest: digest::hex_parts(own.map(|f| f.text.as_bytes()).chain([promises(compiled.as_ref()).as_bytes()])),
+            digest: digest::hex_parts(own.map(|f| f.text.as_bytes()).chain([promises.as_bytes()])),
         }
     };
     plan.graph.order().iter().map(brief).collect()
 }
 
+/// What predicates read: probes, and variables with their types and texts.
+type Read<'r> = (&'r BTreeMap<String, Query>, &'r BTreeMap<String, (String, String)>);
+
+/// What a stage's work rests on: the stages it comes after, and where its names are looked up.
+fn surroundings(plan: &Plan, stage: &PlanStage, compiled: &dyn Stage) -> String {
+    let needs: BTreeSet<&str> = stage.needs.iter().map(|need| need.value.as_str()).collect();
+    let path = if compiled.work().is_some() { plan.search_path.as_str() } else { "" };
+    format!(" needs {needs:?} names in {path}")
+}
+
 /// What a stage promises, beside its SQL: the same text means the same promise. Time-outs are no promise.
-fn promises(stage: &dyn Stage) -> String {
-    let checks =
-        |all: &[Check]| -> String { all.iter().map(|c| format!("{} {};", c.name, c.predicate.text)).collect() };
+fn promises(stage: &dyn Stage, (probes, vars): Read<'_>) -> String {
+    let asked = |check: &Check| -> String {
+        let text = |used: &sql::Use| match &used.name {
+            Name::Now(probe) | Name::Before(probe) | Name::At { probe, .. } => {
+                probes.get(probe).map(|query| format!(" {} {};", query.target, query.sql))
+            }
+            Name::Var(name) => vars.get(name).map(|(_, value)| format!(" {value};")),
+            Name::Wrote(_) => None,
+        };
+        check.predicate.uses.iter().filter_map(text).collect()
+    };
+    let checks = |all: &[Check]| -> String {
+        all.iter().map(|c| format!("{} {};{}", c.name, c.predicate.text, asked(c))).collect()
+    };
     let mut text = format!("{} {:?} ", stage.head().kind, stage.head().on);
     text.push_str(&checks(&stage.head().guards));
     text.push_str(&checks(stage.ensures()));

@@ -252,7 +252,9 @@ impl RunState {
     /// What depends on an undone stage rests on nothing any more.
     fn undone(&mut self, stage: &str, again: &[String]) {
         self.went_back = true;
-        self.order.retain(|name| name != stage && !again.contains(name));
+        // What is committed stands until it is undone itself, whatever is said to depend on what.
+        let again: Vec<&String> = again.iter().filter(|name| !self.stage(name).committed).collect();
+        self.order.retain(|name| name != stage && !again.contains(&name));
         self.ordered = self.order.iter().cloned().collect();
         for name in again {
             self.seen_after_rollout.remove(name);

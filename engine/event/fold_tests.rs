@@ -119,3 +119,11 @@ fn what_could_not_be_undone_is_so_no_more_once_the_stage_has_gone_on() {
         assert_eq!(RunState::of(&[failed(&failure, false), on]).stage("a").stuck, None);
     }
 }
+
+#[test]
+fn what_is_committed_stands_until_it_is_undone_itself() {
+    let committed = Event::StageCommitted { stage: "a".into(), xid: Some("7".into()), open_ms: None };
+    let state = RunState::of(&[committed, done("early"), undone("early", &["a"])]);
+    assert!(state.stage("a").committed, "whatever is said to depend on what");
+    assert_eq!(state.order, ["a"]);
+}

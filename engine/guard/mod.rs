@@ -182,6 +182,18 @@ fn constant(reading: &Reading) -> Result<String, Failure> {
     Ok(format!("{value}::pg_catalog.{kind}"))
 }
 
+/// Of `done_when` or `until`: do all of them hold? What nobody can tell is no answer: it blocks, and nothing is sent.
+///
+/// # Errors
+/// One cannot be evaluated (exit 31).
+pub fn decided(role: Role, owner: &str, judgements: &[Judgement]) -> Result<bool, Failure> {
+    let unknown: Vec<Judgement> = judgements.iter().filter(|j| j.truth == Truth::NotEvaluable).cloned().collect();
+    match refusal(role, owner, &unknown) {
+        Some(failure) => Err(failure.changed("nothing of it was sent")),
+        None => Ok(judgements.iter().all(|j| j.truth == Truth::True)),
+    }
+}
+
 /// The first predicate that does not hold makes a failure with all of them; `None` when all hold.
 pub fn refusal(role: Role, owner: &str, judgements: &[Judgement]) -> Option<Failure> {
     let broken: Vec<&Judgement> = judgements.iter().filter(|j| j.truth != Truth::True).collect();

@@ -209,7 +209,9 @@ impl Place {
     /// # Errors
     /// It cannot be read (exit 1, 75), or a line does not fit the chain (exit 62: TAMPERED, nothing is repaired).
     pub fn read(&self) -> Result<History, Failure> {
-        self.rows.as_ref().map_or_else(|| read(&self.dir), Rows::read)
+        let history = self.rows.as_ref().map_or_else(|| read(&self.dir), Rows::read)?;
+        demand_own(&self.dir, &history)?;
+        Ok(history)
     }
 
     /// Reads on, behind what is known: what this process has written since.
@@ -377,4 +379,19 @@ pub struct KeptFolder {
     /// Where it is.
     pub dir: PathBuf,
     _aside: Option<tempfile::TempDir>,
+}
+
+/// A copy of a run's folder under another name is no run: both would go on from the same line, and each stage would run twice.
+fn demand_own(dir: &Path, history: &History) -> Result<(), Failure> {
+    let Some(Event::RunStarted { run, .. }) = history.events().next() else { return Ok(()) };
+    if dir.file_name().is_some_and(|name| name.to_string_lossy() == run.as_str()) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::InputsChanged, format!("{} is the folder of another run", dir.display()))
+        .fact(format!("line 1: it began as run {run}; somebody copied or renamed its folder"))
+        .changed("nothing was changed")
+        .next(
+            "then",
+            format!("engine status {run}   if that run is there too, remove the copy; else give it its name back"),
+        ))
 }

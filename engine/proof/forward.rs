@@ -47,30 +47,62 @@ pub struct Ran {
     pub wal_bytes: u64,
 }
 
-/// Sends a script, forces deferred constraints and measures all of it against `before`.
+/// What the transaction is before the first statement, beside its counters.
+#[derive(Debug)]
+pub struct Opening {
+    wal: u64,
+    meter: Meter,
+}
+
+/// The same as `measure::before`, and all else that there is to read before the first statement, without waiting in between.
+/// Until `run` nothing may be read that takes a lock.
+///
+/// # Errors
+/// As `measure::before`.
+pub async fn start(tx: &WriteTx, with_objects: bool) -> Result<(Before, Opening), Failure> {
+    let objects = if with_objects { Some(measure::objects_unlocked(tx).await?) } else { None };
+    tx.look_up(Says::Engine).await?;
+    try_join(measure::before_with(tx, objects), opening(tx)).await
+}
+
+async fn opening(tx: &WriteTx) -> Result<Opening, Failure> {
+    let (wal, meter) = try_join(measure::wal(tx), Meter::start(tx)).await?;
+    Ok(Opening { wal, meter })
+}
+
+/// Sends a script, forces deferred constraints and measures all of it against `before`. `opening`: what `start` read.
 ///
 /// # Errors
 /// The first statement that fails, or the constraint that does not hold.
-pub async fn run(tx: &WriteTx, script: &Script, before: &Before) -> Result<Ran, Failure> {
+pub async fn run(tx: &WriteTx, script: &Script, before: &Before, opening: Option<Opening>) -> Result<Ran, Failure> {
     let lasting = temporary::lasting(tx, script).await?;
-    tx.look_up(Says::Engine).await?;
-    let (wal, mut meter) = try_join(measure::wal(tx), Meter::start(tx, before)).await?;
+    let Opening { wal, mut meter } = match opening {
+        Some(opening) => opening,
+        None => {
+            tx.look_up(Says::Engine).await?;
+            self::opening(tx).await?
+        }
+    };
+    meter.begin(before);
     let mut statements = Vec::with_capacity(script.statements.len());
     // Asking after each of thousands would take longer than they do.
     let each = script.statements.len() / METERED + 1;
     for index in 0..script.statements.len() {
-        let sent = send_one(tx, script, index).await?;
-        let wrote = if (index + 1) % each == 0 { meter.read(tx).await? } else { Vec::new() };
+        let read = (index + 1) % each == 0;
+        let sent = send_one(tx, script, index, read).await?;
+        let wrote = if read { meter.read(tx).await? } else { Vec::new() };
         statements.push(Executed { wrote, ..sent });
     }
     let watch = Stopwatch::start();
-    force_constraints(tx).await?;
-    let wrote = meter.read(tx).await?;
+    // Their triggers are the plan's.
+    tx.control_and_return(FORCE).await?;
+    let forced_ms = watch.ms();
+    let ((wrote, wal_now), mut delta) =
+        try_join(try_join(meter.read(tx), measure::wal(tx)), measure::delta(tx, before)).await?;
     if !wrote.is_empty() {
         let sha256 = digest::hex(FORCE.as_bytes());
-        statements.push(Executed { verb: FORCE.into(), rows: 0, ms: watch.ms(), sha256, line: None, wrote });
+        statements.push(Executed { verb: FORCE.into(), rows: 0, ms: forced_ms, sha256, line: None, wrote });
     }
-    let (wal_now, mut delta) = try_join(measure::wal(tx), measure::delta(tx, before)).await?;
     let wal_bytes = wal_now.saturating_sub(wal);
     temporary::leave_out(tx, script, &lasting, &mut delta).await?;
     Ok(Ran { statements, delta, held: meter.held(), wal_bytes })
@@ -142,7 +174,7 @@ impl Ran {
 pub async fn send(tx: &WriteTx, script: &Script) -> Result<Vec<Executed>, Failure> {
     let mut sent = Vec::with_capacity(script.statements.len());
     for index in 0..script.statements.len() {
-        sent.push(send_one(tx, script, index).await?);
+        sent.push(send_one(tx, script, index, false).await?);
     }
     Ok(sent)
 }
@@ -161,9 +193,11 @@ pub async fn send_alone(alone: &Alone, script: &Script) -> Result<Vec<Executed>,
     Ok(sent)
 }
 
-async fn send_one(tx: &WriteTx, script: &Script, index: usize) -> Result<Executed, Failure> {
+/// `back`: the engine has something to ask right after it.
+async fn send_one(tx: &WriteTx, script: &Script, index: usize, back: bool) -> Result<Executed, Failure> {
     let watch = Stopwatch::start();
-    let rows = tx.execute(&script.statements[index].text).await;
+    let text = &script.statements[index].text;
+    let rows = if back { tx.execute_and_return(text).await } else { tx.execute(text).await };
     executed(script, index, watch, rows)
 }
 

@@ -102,7 +102,7 @@ async fn repeat(
         Followed::default()
     };
     let before = measure::before(tx, !work.alters.is_empty()).await?;
-    let ran = forward::run(tx, &work.forward, &before).await?;
+    let ran = forward::run(tx, &work.forward, &before, None).await?;
     blame::hold(tx, &resolved, &work.stage, &ran).await?;
     if !again.probes.is_empty() {
         after_it.readings = probe::read(tx, again.probes).await?;

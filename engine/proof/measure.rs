@@ -78,6 +78,11 @@ const QUIET: [&str; 3] = ["pg_statistic", "pg_statistic_ext_data", "pg_stat_stat
 pub async fn before(tx: &Tx, with_objects: bool) -> Result<Before, Failure> {
     let objects = if with_objects { Some(objects_unlocked(tx).await?) } else { None };
     tx.look_up(Says::Engine).await?;
+    before_with(tx, objects).await
+}
+
+/// The same with objects that were read already.
+pub(super) async fn before_with(tx: &Tx, objects: Option<Vec<SchemaObject>>) -> Result<Before, Failure> {
     let ((), sequences, counters) = try_join3(demand_counts(tx), fingerprint::sequences(tx), counters(tx)).await?;
     Ok(Before { sequences: Some(sequences), objects, counters })
 }

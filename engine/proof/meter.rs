@@ -33,11 +33,17 @@ impl Meter {
     ///
     /// # Errors
     /// The server's.
-    pub async fn start(tx: &Tx, before: &Before) -> Result<Meter, Failure> {
+    pub async fn start(tx: &Tx) -> Result<Meter, Failure> {
         let earlier = touched(tx).await?.into_iter().map(|t| (t.table, t.mode)).collect();
         // The clock that the end of the transaction is told by, too.
         let watch = tx.open_since();
-        Ok(Meter { watch, read_ms: watch.ms(), last: before.changes(), earlier, held: BTreeMap::new() })
+        Ok(Meter { watch, read_ms: watch.ms(), last: BTreeMap::new(), earlier, held: BTreeMap::new() })
+    }
+
+    /// The first statement is about to be sent; rows that changed until then are not the script's.
+    pub fn begin(&mut self, before: &Before) {
+        self.read_ms = self.watch.ms();
+        self.last = before.changes();
     }
 
     /// Row changes by table since the last reading.

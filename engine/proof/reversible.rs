@@ -155,7 +155,7 @@ async fn step(
 ) -> Result<(Repetition, Delta), Failure> {
     forward::as_begun(tx).await?;
     let before = measure::before(tx, !work.alters.is_empty()).await?;
-    let ran = forward::run(tx, script, &before).await?;
+    let ran = forward::run(tx, script, &before, None).await?;
     blame::hold(tx, resolved, &work.stage, &ran).await?;
     Ok((ran.repetition(what, script, work, (settings, Vec::new())), ran.delta))
 }

@@ -84,13 +84,16 @@ async fn plain(workflow: &Workflow, target: &Target) -> Result<(Plain, Vec<Event
     let (found, residual) = told(&powers(&tx, &identity.session_user).await?);
     let record = TxRecord { powers: Some(found.len() as u64), ..tx.finish().await? };
     let strict = target.access == Access::Read && target.reader == ReaderPolicy::Confined;
-    let reader = reader.confined(Confined { role: identity.session_user.clone(), strict });
+    let reader = reader.bound_to(&identity).confined(Confined { role: identity.session_user.clone(), strict });
     let writer = match target.access {
         Access::Read => {
             confine(target, &identity, &found)?;
             None
         }
-        Access::Write => Some(Writer::to_rollout_target(Door::new(name, &url, None, &settings(workflow, false))?)),
+        Access::Write => {
+            let door = Door::new(name, &url, None, &settings(workflow, false))?.bound_to(&identity);
+            Some(Writer::to_rollout_target(door)?)
+        }
     };
     let event = Event::TargetBound {
         target: name.to_owned(),

@@ -1,6 +1,7 @@
 //! The life of a run: begun, driven, ended; or taken up again from its journal.
 
 use super::bind::{Binding, bind};
+use super::changed;
 use super::committed;
 use super::drive::{Machine, Outcome};
 use super::rollback;
@@ -8,7 +9,7 @@ use super::sensitive;
 use super::{anchors, signals};
 use crate::clock::{self, Stopwatch};
 use crate::compile::Workflow;
-use crate::event::{Event, Exit, Failure, RunState, StageState, Status};
+use crate::event::{Event, Exit, Failure, RunState, Status};
 use crate::journal::{Held, History, Home, Journal, Place};
 use crate::name;
 use crate::report::dossier;
@@ -155,12 +156,12 @@ pub(super) async fn take_up(
     let Some(Event::RunStarted { run, as_of, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, "the journal does not say how the run began"));
     };
-    let mut accepted = changed_inputs(&workflow, &state.inputs, how, verb)?;
+    let mut accepted = changed::inputs(&workflow, &state.inputs, how, verb)?;
+    place.bring()?;
     if !accepted.is_empty() {
-        refuse_changed_stages(&workflow, &state)?;
+        changed::refuse_stages(&workflow, &state, place.dir(), &accepted)?;
     }
     accepted.extend(place.same_server(how.accept_changes)?);
-    place.bring()?;
     let Binding { targets, events } = bind(&workflow).await?;
     super::rebound::demand(&targets, &run, history)?;
     refuse_as_journal(&options.home, &targets).await?;
@@ -413,57 +414,6 @@ async fn revive(targets: &Targets, state: &RunState) -> Result<(), Failure> {
         clone.live()?.writer.identity().await?;
     }
     Ok(())
-}
-
-fn changed_inputs(
-    workflow: &Workflow,
-    before: &BTreeMap<String, String>,
-    how: Resumption,
-    verb: &str,
-) -> Result<Vec<String>, Failure> {
-    let now = &workflow.inputs;
-    let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    let moved: Vec<String> = names.into_iter().filter(|n| before.get(*n) != now.get(*n)).cloned().collect();
-    if moved.is_empty() || how.accept_changes {
-        return Ok(moved);
-    }
-    let mut failure = Failure::new(Exit::InputsChanged, "the plan or its inputs changed since the run began")
-        .changed("nothing was changed")
-        .next("go on", format!("engine {verb} RUN --accept-changes   when only stages that are not committed differ"))
-        .next("or", "put the files back as they were");
-    failure.facts = moved;
-    Err(failure)
-}
-
-/// May a stage not change any more? It is committed, or may be: its last transaction is asked about as what it was. And
-/// what began in batches goes on in batches.
-fn bound(workflow: &Workflow, known: &StageState, name: &str) -> bool {
-    let batches =
-        || workflow.index(name).and_then(|index| workflow.stages[index].work()).is_some_and(|w| w.batch.is_some());
-    matches!(known.status, Status::Committed | Status::Done)
-        || known.intent.is_some()
-        || known.batches > 0 && !batches()
-}
-
-/// Stages that are committed or done must be unchanged, byte for byte.
-fn refuse_changed_stages(workflow: &Workflow, state: &RunState) -> Result<(), Failure> {
-    let changed: Vec<String> = state
-        .digests
-        .iter()
-        .filter(|(old, _)| bound(workflow, &state.stage(old), old))
-        .filter(|(old, digest)| {
-            workflow.briefs.iter().find(|new| new.name == **old).is_none_or(|new| new.digest != **digest)
-        })
-        .map(|(old, _)| old.clone())
-        .collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    let mut failure = Failure::new(Exit::InputsChanged, "a stage that is committed was changed since")
-        .changed("nothing was changed")
-        .next("start anew", "engine apply PLAN --replace");
-    failure.facts = changed;
-    Err(failure)
 }
 
 fn keep_inputs(place: &Place, workflow: &Workflow) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 
 mod anchors;
 pub mod bind;
+mod changed;
 mod committed;
 mod dispose;
 mod drive;

@@ -85,11 +85,18 @@ pub(super) fn left_of(workflow: &Workflow, cx: &Cx, at: Option<&str>, silent: us
     })
 }
 
-/// What depends on a stage, directly or not, and has begun.
+/// What depends on a stage, directly or not, has begun, and does not stand: what is committed is undone before it, or its clone
+/// would hold what nobody knows of.
 fn again(workflow: &Workflow, cx: &Cx, index: usize) -> Vec<String> {
     let names = workflow.plan.graph.all_downstream(index).into_iter();
     let names = names.map(|below| workflow.plan.stages[below].name.value.clone());
-    names.filter(|name| cx.with_state(|state| state.stage(name).status != Status::Waiting)).collect()
+    let waits = |name: &String| {
+        cx.with_state(|state| {
+            let known = state.stage(name);
+            known.status != Status::Waiting && !known.committed
+        })
+    };
+    names.filter(waits).collect()
 }
 
 /// How far it got.

@@ -6,7 +6,8 @@
 use super::Cx;
 use crate::crash;
 use crate::event::{Event, Exit, Failure, Identity, Intent, StageState};
-use crate::target::{Alone, CommitOutcome, WriteTx, Writer, identify};
+use crate::target::{Alone, CommitOutcome, Says, WriteTx, Writer, identify};
+use futures_util::future::try_join;
 use std::time::Duration;
 
 /// Key of the lock that whoever writes a database holds; `apply.sql` of a packet takes the same.
@@ -148,9 +149,9 @@ pub async fn commit_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: Writ
 
 /// Makes the transaction's id durable in the server and in the journal, if it has one.
 async fn intend(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: &WriteTx) -> Result<Option<String>, Failure> {
-    let xid = tx.xid().await?;
+    tx.look_up(Says::Engine).await?;
+    let (xid, identity) = try_join(tx.xid(), identify(tx)).await?;
     if let Some(xid) = &xid {
-        let identity = identify(tx).await?;
         crash::point(|| format!("{}/{stage}/xid", way.place()));
         writer.flush_wal().await?;
         crash::point(|| format!("{}/{stage}/flushed", way.place()));

@@ -169,7 +169,7 @@ impl RehearseStage {
         let steps = Steps { cx, stage: self, target, copy: &doors };
         let outcome = Box::pin(steps.all(&now)).await;
         doors.reader.door().close();
-        doors.writer.door().close();
+        doors.writer.close();
         let dropped = target.maker.drop_database(&copy, &cx.run).await;
         let (back_ms, forward_ms) =
             outcome.map_err(|f| f.changed("the copy was dropped; the clone is as before; production was only read"))?;

@@ -11,7 +11,7 @@ use super::packet::PACKETS;
 use super::packet::manifest::{Manifest, Packet};
 use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings, stall};
 use crate::diag::Diagnostic;
-use crate::event::{Event, Exit, Failure, Role, StageState, Status, Truth};
+use crate::event::{Event, Exit, Failure, Role, StageState, Status};
 use crate::guard::{self, Check};
 use crate::plan::keys::Keys;
 use crate::proof::{forward, measure};
@@ -253,14 +253,11 @@ impl RolloutStage {
         if self.is_done(cx, tx).await? {
             return Ok(None);
         }
-        if let Some(done_when) = &manifest.done_when
-            && self
-                .judge(cx, tx, Role::DoneWhen, std::slice::from_ref(done_when))
-                .await?
-                .iter()
-                .all(|j| j.truth == Truth::True)
-        {
-            return Ok(None);
+        if let Some(done_when) = &manifest.done_when {
+            let judged = self.judge(cx, tx, Role::DoneWhen, std::slice::from_ref(done_when)).await?;
+            if guard::decided(Role::DoneWhen, "the packet", &judged)? {
+                return Ok(None);
+            }
         }
         let gates = self.judge(cx, tx, Role::Gate, &manifest.gates).await?;
         let held = self.hold(tx, &manifest.gates).await?;
@@ -274,7 +271,7 @@ impl RolloutStage {
 
         let before = measure::before_without_sequences(tx).await?;
         let script = sealed::script(packet)?;
-        let ran = forward::run(tx, &script, &before).await.map_err(|failure| self.refused(failure))?;
+        let ran = forward::run(tx, &script, &before, None).await.map_err(|failure| self.refused(failure))?;
         let statements = ran.statements.clone();
         cx.record(Event::Statements { stage: name.to_owned(), purpose: "rollout".into(), statements })?;
         let resolved = sealed::bounds_of(manifest);

@@ -277,16 +277,23 @@ impl SqlStage {
         let mut values = Values { now: before.clone(), before: before.clone(), ..readings::values(cx) };
         if let Some(done_when) = &self.done_when {
             let judged = crate::guard::judge(tx, std::slice::from_ref(done_when), &values).await?;
-            let done = judged.iter().all(|j| j.truth == crate::event::Truth::True);
+            let done = crate::guard::decided(Role::DoneWhen, &owner, &judged);
             cx.record(Event::Judged { stage: name.to_owned(), role: Role::DoneWhen, judgements: judged })?;
-            if done {
+            if done? {
                 return Ok(None);
             }
         }
         readings::demand(cx, tx, (name, &owner, Role::Guard), &self.head.guards, &values).await?;
 
+        let with_objects = !self.work.alters.is_empty();
+        let (start, opening) = if self.reversible {
+            // Its state is read in between, and that takes locks.
+            (measure::before(tx, with_objects).await?, None)
+        } else {
+            let (start, opening) = forward::start(tx, with_objects).await?;
+            (start, Some(opening))
+        };
         let resolved = bounds::resolve(tx, &self.work).await?;
-        let start = measure::before(tx, !self.work.alters.is_empty()).await?;
         if self.reversible {
             let known = known::prints(cx, tx, self, &resolved.tables()).await?;
             let a = reversible::state(tx, &self.work, &resolved.tables(), known).await?;
@@ -295,7 +302,7 @@ impl SqlStage {
         }
         sequences::keep(cx, &found_file(name), &sequences::stand(start.sequences.as_deref().unwrap_or_default()))?;
         cx.say(name, "running its SQL");
-        let ran = forward::run(tx, &self.work.forward, &start).await?;
+        let ran = forward::run(tx, &self.work.forward, &start, opening).await?;
         let writes = resolved.writes(&ran.delta);
         let statements = ran.statements.clone();
         cx.record(Event::Statements { stage: name.to_owned(), purpose: "forward".into(), statements })?;

@@ -11,10 +11,11 @@ use super::sql::{found_file, stored, wrote_words};
 use super::{Cx, Stage, jobs, rehearse, sequences, stall};
 use crate::clock::Stopwatch;
 use crate::crash;
-use crate::event::{Event, Exit, Failure, StageState, Status};
+use crate::event::{Event, Exit, Failure, RunState, StageState, Status};
 use crate::fingerprint::{Level, Scope};
 use crate::proof::{Script, Work, bounds, forward, measure};
 use crate::target::{Alone, Live, RETRYABLE, WriteTx};
+use std::path::Path;
 use std::sync::Arc;
 
 /// A stage that writes a clone, and what it is undone with.
@@ -101,7 +102,12 @@ pub fn is_half_done(cx: &Cx, stage: &dyn Stage) -> bool {
 
 /// The same of a stage by its name alone.
 pub fn is_left(cx: &Cx, name: &str) -> bool {
-    !cx.with_state(|state| state.stage(name).committed) && half_done::is_kept(cx, name)
+    cx.with_state(|state| is_left_of(&cx.dir, state, name))
+}
+
+/// The same of a run that nobody works on yet, whose folder is given.
+pub fn is_left_of(folder: &Path, state: &RunState, name: &str) -> bool {
+    !state.stage(name).committed && half_done::is_kept(folder, name)
 }
 
 /// Undoes a stage that is committed or half done. `again`: what depends on it, and waits to be run again afterwards. `reason`: why it has no
@@ -238,7 +244,7 @@ impl Unit<'_> {
         })?;
         commit::stage_lock_alone(&alone, self.on, self.work.parallel, self.name).await?;
         // An index that an attempt before left invalid would be taken for one that is there.
-        if half_done::is_kept(self.cx, self.name) {
+        if half_done::is_kept(&self.cx.dir, self.name) {
             half_done::clear_away(self.cx, &self.live, &self.work, Towards::Back).await?;
         } else {
             half_done::keep(self.cx, &self.live, self.name).await?;
@@ -261,7 +267,7 @@ impl Unit<'_> {
         let resolved = bounds::resolve(tx, &self.work).await?;
         let before = measure::before(tx, !self.work.alters.is_empty()).await?;
         self.cx.say(self.name, "running its rollback");
-        let ran = forward::run(tx, rollback, &before).await?;
+        let ran = forward::run(tx, rollback, &before, None).await?;
         let (stage, purpose) = (self.name.to_owned(), "rollback".to_owned());
         self.cx.record(Event::Statements { stage, purpose, statements: ran.statements.clone() })?;
         self.cx.record(ran.measured(self.name, "rollback", resolved.writes(&ran.delta)))?;

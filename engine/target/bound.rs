@@ -169,7 +169,7 @@ impl CloneTarget {
         let mut live = self.live.write().expect("invariant: no holder of this lock panics");
         if let Some(doors) = live.take() {
             doors.reader.door().close();
-            doors.writer.door().close();
+            doors.writer.close();
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Connecting: parse, decide on TLS, pin the session's settings in the start-up packet, keep a pool.
 
-use super::identity::Expected;
+use super::identity::{self, Expected};
 use super::powers::Confined;
 use super::tls::{Mode, Reach, Refusal, Tls};
 use super::url::Url;
 use super::wire::Canceller;
 use super::{asked, at_work, fault};
-use crate::event::{Exit, Failure};
+use crate::event::{Exit, Failure, Identity};
 use crate::plan::Tls as Word;
 use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
 use std::pin::Pin;
@@ -82,6 +82,8 @@ pub struct Door {
     pub(super) target: String,
     pub(super) place: String,
     pub(super) expected: Option<Expected>,
+    /// What it led to when the run was bound to it, if it is no clone; asked on each new connection.
+    pub(super) bound: Option<std::sync::Arc<Identity>>,
     /// What its role may be able to do, asked on each new connection.
     pub(super) confined: Option<std::sync::Arc<Confined>>,
     /// A plan names the target; else there is no plan to say anything in.
@@ -92,6 +94,8 @@ pub struct Door {
     tls: Tls,
     /// What the plan lets pass on the way there, for the evidence.
     waived: Option<String>,
+    /// Nobody but the engine says anything in its sessions.
+    engines_own: bool,
     pool: Pool,
 }
 
@@ -139,7 +143,20 @@ impl Door {
         let pool = pool(&config, &tls, true).map_err(|why| refuse(format!("makes no pool: {why}").into()))?;
         let waived = waived(url, tls.mode(), reach);
         let (target, planned, path) = (target.to_owned(), url.planned, settings.path());
-        Ok(Door { target, place, expected: None, confined: None, planned, path, config, tls, waived, pool })
+        Ok(Door {
+            target,
+            place,
+            expected: None,
+            bound: None,
+            confined: None,
+            planned,
+            path,
+            config,
+            tls,
+            waived,
+            engines_own: false,
+            pool,
+        })
     }
 
     /// The same door, each of whose sessions must first prove that it leads to `expected`.
@@ -154,7 +171,8 @@ impl Door {
     /// # Errors
     /// As `new`.
     pub fn at(&self, place: &Door) -> Result<Door, Failure> {
-        let mut other = Door { expected: None, confined: None, place: place.place.clone(), ..place.clone() };
+        let mut other =
+            Door { expected: None, bound: None, confined: None, place: place.place.clone(), ..place.clone() };
         other.config.dbname(place.database());
         other.config.user(self.user());
         other.tls = place.tls.with_own(&self.tls).map_err(|refusal| {
@@ -184,6 +202,14 @@ impl Door {
                 _ => Err(failure),
             },
         }
+    }
+
+    /// The same door, each of whose new connections must lead to the very database that `identity` is: what is reached through
+    /// a balancer or a name may be another server each time.
+    #[must_use]
+    pub fn bound_to(mut self, identity: &Identity) -> Door {
+        self.bound = Some(std::sync::Arc::new(identity.clone()));
+        self
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -258,17 +284,33 @@ impl Door {
 
     /// A session from the pool, its identity proven if the door expects one.
     pub(super) async fn session(&self) -> Result<Object, Failure> {
-        let session = self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => fault::connecting(self, &error),
-            other => Failure::new(Exit::Temporary, format!("cannot reach `{}`: {other}, {}", self.target, self.place)),
-        })?;
-        if let Some(expected) = &self.expected
-            && let Err(failure) = expected.prove(&session, &self.target).await
-        {
+        let session = self.unproven().await?;
+        if let Err(failure) = self.prove(&session).await {
             drop(Object::take(session));
             return Err(failure);
         }
         Ok(session)
+    }
+
+    /// A session from the pool. Nothing may be written in it before it is proven.
+    pub(super) async fn unproven(&self) -> Result<Object, Failure> {
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => fault::connecting(self, &error),
+            other => Failure::new(Exit::Temporary, format!("cannot reach `{}`: {other}, {}", self.target, self.place)),
+        })
+    }
+
+    /// Demands that it leads to what the door expects, if it expects anything.
+    pub(super) async fn prove(&self, session: &Object) -> Result<(), Failure> {
+        if let Some(expected) = &self.expected {
+            return expected.prove(session, &self.target, self.engines_own).await;
+        }
+        match &self.bound {
+            Some(bound) if Object::metrics(session).recycle_count == 0 => {
+                identity::demand_bound(session, bound, &self.target).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Ends all pooled sessions; a TEMPLATE copy needs the clone free of them.
@@ -283,8 +325,7 @@ impl Door {
     pub fn to_database(&self, database: &str) -> Result<Door, Failure> {
         let mut other = self.clone();
         other.config.dbname(database);
-        other.expected = None;
-        other.confined = None;
+        (other.expected, other.bound, other.confined) = (None, None, None);
         other.reopened()
     }
 
@@ -304,6 +345,14 @@ impl Door {
         self.with_pool(false)
     }
 
+    /// The same with sessions in which only the engine ever says something: what it prepared there is its own.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub(super) fn engines_own(&self) -> Result<Door, Failure> {
+        Ok(Door { engines_own: true, ..self.reopened()? })
+    }
+
     fn with_pool(&self, at_work: bool) -> Result<Door, Failure> {
         let refuse = |why: String| Failure::new(Exit::Io, format!("cannot reopen `{}`: {why}", self.target));
         let pool = pool(&self.config, &self.tls, at_work).map_err(refuse)?;
@@ -313,11 +362,15 @@ impl Door {
 
 /// Gives a session back clean, or closes it.
 pub(super) async fn give_back(session: Object) {
-    // The statements of deadpool's `Clean`: DISCARD ALL would drop statements the driver relies on.
-    let clean = RecyclingMethod::Clean.query().unwrap_or("");
-    if session.batch_execute(clean).await.is_err() {
+    if clean(&session).await.is_err() {
         drop(Object::take(session));
     }
+}
+
+/// Leaves nothing of whoever had the session. One that cannot be cleaned must be closed.
+pub(super) async fn clean(session: &Object) -> Result<(), tokio_postgres::Error> {
+    // The statements of deadpool's `Clean`: DISCARD ALL would drop statements the driver relies on.
+    session.batch_execute(RecyclingMethod::Clean.query().unwrap_or("")).await
 }
 
 /// The host of a connection string; empty for a socket.

@@ -50,6 +50,30 @@ pub(super) async fn identify_session(session: &Object) -> Result<Identity, Failu
     Ok(identity_of(&prepared::once(session, "who is there", IDENTITY, &[]).await?))
 }
 
+/// Demands that a session leads to what the run was bound to.
+pub(super) async fn demand_bound(session: &Object, bound: &Identity, target: &str) -> Result<(), Failure> {
+    let found = identify_session(session).await?;
+    if found.same_database(bound) && found.in_recovery == bound.in_recovery {
+        return Ok(());
+    }
+    let shown = |identity: &Identity| {
+        let (database, oid, server) = (&identity.database, identity.oid, &identity.system_identifier);
+        let standby = if identity.in_recovery { ", a standby" } else { "" };
+        format!("{database} (oid {oid}) of the server {server}{standby}, up since {}", identity.started)
+    };
+    Err(Failure::new(Exit::WrongDatabase, format!("`{target}` leads to one database now and to another then"))
+        .fact(format!("bound  {}", shown(bound)))
+        .fact(format!("found  {}", shown(&found)))
+        .changed("nothing was sent to it")
+        .next("give", format!("`{target}` an address that leads to one server: no balancer, no list of hosts")))
+}
+
+async fn identify_kept(session: &Object) -> Result<Identity, Failure> {
+    let rows = prepared::query(session, IDENTITY, &[]).await;
+    let rows = rows.map_err(|e| super::fault::statement("who is there", &e))?;
+    rows.first().map(identity_of).ok_or_else(|| Failure::new(Exit::Temporary, "a session did not say who is there"))
+}
+
 fn identity_of(row: &super::Row) -> Identity {
     Identity {
         system_identifier: row.get(0),
@@ -107,8 +131,10 @@ pub struct Expected {
 }
 
 impl Expected {
-    pub(super) async fn prove(&self, session: &Object, target: &str) -> Result<(), Failure> {
-        self.demand(&identify_session(session).await?, target)
+    /// `engines_own`: nobody else ever prepared anything in that session.
+    pub(super) async fn prove(&self, session: &Object, target: &str, engines_own: bool) -> Result<(), Failure> {
+        let found = if engines_own { identify_kept(session).await? } else { identify_session(session).await? };
+        self.demand(&found, target)
     }
 
     /// Demands that what was found is what was meant.

@@ -25,6 +25,12 @@ impl Reader {
         self
     }
 
+    /// The same, and from now on each new connection must lead to the database that this is.
+    #[must_use]
+    pub fn bound_to(self, identity: &Identity) -> Reader {
+        Reader { door: self.door.bound_to(identity) }
+    }
+
     /// Begins a READ ONLY transaction for a named purpose.
     ///
     /// # Errors

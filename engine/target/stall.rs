@@ -23,13 +23,16 @@ pub(super) struct Flight {
 
 #[derive(Clone, Copy, Debug)]
 struct At {
+    /// Statements that were sent and are not answered: one is sent behind the other without waiting.
+    sent: u32,
+    /// Since when there is any.
     since: Option<Stopwatch>,
     lock_timeout: Duration,
 }
 
 impl Flight {
     pub(super) fn of(pid: i32) -> Arc<Flight> {
-        Arc::new(Flight { pid, at: Mutex::new(At { since: None, lock_timeout: Duration::ZERO }) })
+        Arc::new(Flight { pid, at: Mutex::new(At { sent: 0, since: None, lock_timeout: Duration::ZERO }) })
     }
 
     /// Locks are waited for no longer; zero: for ever.
@@ -48,7 +51,10 @@ pub(super) struct Sent<'f>(Option<&'f Flight>);
 impl<'f> Sent<'f> {
     pub(super) fn now(flight: Option<&'f Flight>) -> Sent<'f> {
         if let Some(flight) = flight {
-            flight.with(|at| at.since = Some(Stopwatch::start()));
+            flight.with(|at| {
+                at.sent += 1;
+                at.since.get_or_insert_with(Stopwatch::start);
+            });
         }
         Sent(flight)
     }
@@ -57,7 +63,12 @@ impl<'f> Sent<'f> {
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
         if let Some(flight) = self.0 {
-            flight.with(|at| at.since = None);
+            flight.with(|at| {
+                at.sent -= 1;
+                if at.sent == 0 {
+                    at.since = None;
+                }
+            });
         }
     }
 }
@@ -77,7 +88,7 @@ impl Flights {
     pub(super) fn longest(&self) -> Option<InFlight> {
         let all = self.0.lock().expect("invariant: nobody panics while noting a session");
         let at = |flight: Arc<Flight>| {
-            let At { since, lock_timeout } = flight.with(|at| *at);
+            let At { since, lock_timeout, .. } = flight.with(|at| *at);
             Some(InFlight { pid: flight.pid, ms: since?.ms(), lock_timeout })
         };
         all.iter().filter_map(Weak::upgrade).filter_map(at).max_by_key(|flying| flying.ms)

@@ -8,6 +8,8 @@ use super::stall::{Flight, Sent};
 use super::wire::Canceller;
 use crate::event::{Exit, Failure, TxRecord};
 use deadpool_postgres::Object;
+use futures_util::future::join;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -164,12 +166,10 @@ impl Tx {
     /// # Errors
     /// As `query`.
     pub async fn query_as(&self, says: Says, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
-        self.look_up(says).await?;
-        // Whoever says it, it may call what the plan or the database brought: a predicate, a column's expression.
-        self.plan_speaks();
         self.statements.fetch_add(1, Ordering::Relaxed);
         let _sent = self.sent();
-        let rows = self.session().query(sql, params).await.map_err(|e| self.failed(&e))?;
+        // Whoever says it, it may call what the plan or the database brought: a predicate, a column's expression.
+        let rows = self.plan_saying(says, self.session().query(sql, params)).await?.map_err(|e| self.failed(&e))?;
         self.check().await?;
         Ok(rows)
     }
@@ -195,17 +195,18 @@ impl Tx {
         if self.is_doubted() {
             self.look_up(Says::Engine).await?;
         }
-        self.look_up(says).await?;
         if !self.ours.load(Ordering::Relaxed) {
             return self.query_as(says, sql, params).await;
         }
-        if says == Says::Plan {
-            // Names are looked up among the plan's: nothing of it should run, and nobody relies on that.
-            self.plan_speaks();
-        }
         self.statements.fetch_add(1, Ordering::Relaxed);
         let _sent = self.sent();
-        let rows = prepared::query(self.session(), sql, params).await.map_err(|e| self.failed(&e))?;
+        let asked = prepared::query(self.session(), sql, params);
+        let rows = match says {
+            Says::Engine => self.saying(says, asked).await?,
+            // Names are looked up among the plan's: nothing of it should run, and nobody relies on that.
+            Says::Plan => self.plan_saying(says, asked).await?,
+        };
+        let rows = rows.map_err(|e| self.failed(&e))?;
         self.check().await?;
         Ok(rows)
     }
@@ -218,7 +219,7 @@ impl Tx {
         self.only(self.ask(sql, params).await?)
     }
 
-    fn failed(&self, error: &tokio_postgres::Error) -> Failure {
+    pub(super) fn failed(&self, error: &tokio_postgres::Error) -> Failure {
         fault::statement(&format!("{} on `{}`", self.purpose, self.target()), error)
     }
 
@@ -286,17 +287,51 @@ impl Tx {
 
     async fn turn(&self, says: Says, change: &str) -> Result<(), Failure> {
         let _sent = self.sent();
-        if says == Says::Engine && self.is_doubted() {
+        // What is sent from now on comes after it.
+        self.path.is(says);
+        let turned = if says == Says::Engine && self.is_doubted() {
             // What begins to run while this is asked is not in its answer.
             let spoke = self.spoke.load(Ordering::Relaxed);
-            let ours = prepared::turn(self.session(), change).await.map_err(|e| self.failed(&e))?;
-            self.ours.store(ours, Ordering::Relaxed);
-            self.asked.store(spoke, Ordering::Relaxed);
+            prepared::turn(self.session(), change).await.map(|ours| {
+                self.ours.store(ours, Ordering::Relaxed);
+                self.asked.store(spoke, Ordering::Relaxed);
+            })
         } else {
-            self.session().batch_execute(change).await.map_err(|e| self.failed(&e))?;
+            self.session().batch_execute(change).await
+        };
+        turned.map_err(|e| {
+            self.path.unknown();
+            self.failed(&e)
+        })
+    }
+
+    /// A statement of `says`, sent right behind what it must be preceded by: far from the server each answer that is waited
+    /// for takes longer than the statement. Its own error is the inner one.
+    async fn saying<T>(
+        &self,
+        says: Says,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<Result<T, tokio_postgres::Error>, Failure> {
+        if says == Says::Engine && self.is_doubted() {
+            self.path.unknown();
         }
-        self.path.is(says);
-        Ok(())
+        let Some(change) = self.path.change(says) else { return Ok(statement.await) };
+        // Polled, and so sent, in this order.
+        let (turned, done) = join(self.turn(says, &change), statement).await;
+        turned.map(|()| done)
+    }
+
+    /// The same for what may run something of the plan's.
+    pub(super) async fn plan_saying<T>(
+        &self,
+        says: Says,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<Result<T, tokio_postgres::Error>, Failure> {
+        let spoken = async {
+            self.plan_speaks();
+            statement.await
+        };
+        self.saying(says, spoken).await
     }
 
     /// Begins the transaction with the word being the engine's.

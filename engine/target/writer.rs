@@ -1,6 +1,6 @@
 //! Writing a target: one transaction, COMMIT sent once, its outcome asked for.
 
-use super::connect::{Door, give_back};
+use super::connect::{Door, clean, give_back};
 use super::fault;
 use super::names::Says;
 use super::prepared;
@@ -8,6 +8,7 @@ use super::stall::{Flight, Flights, InFlight, Lookout};
 use super::tx::Tx;
 use crate::crash;
 use crate::event::{Exit, Failure, Identity};
+use futures_util::future::{join, join4, try_join};
 use std::ops::Deref;
 use std::time::Duration;
 use tokio_postgres::SimpleQueryMessage;
@@ -16,6 +17,8 @@ use tokio_postgres::SimpleQueryMessage;
 #[derive(Clone, Debug)]
 pub struct Writer {
     door: Door,
+    /// The same for what the engine alone says, beside its transactions.
+    beside: Door,
     flights: Flights,
 }
 
@@ -39,12 +42,26 @@ impl Writer {
         if door.expected.is_none() {
             return Err(Failure::new(Exit::Io, format!("a writer to `{}` must expect an identity", door.target)));
         }
-        Ok(Writer { door, flights: Flights::default() })
+        Writer::through(door)
     }
 
     /// Writes to the target of a rollout, which is no clone.
-    pub fn to_rollout_target(door: Door) -> Writer {
-        Writer { door, flights: Flights::default() }
+    ///
+    /// # Errors
+    /// No pool can be made (exit 1).
+    pub fn to_rollout_target(door: Door) -> Result<Writer, Failure> {
+        Writer::through(door)
+    }
+
+    fn through(door: Door) -> Result<Writer, Failure> {
+        let beside = door.engines_own()?;
+        Ok(Writer { door, beside, flights: Flights::default() })
+    }
+
+    /// Ends all its pooled sessions; a TEMPLATE copy needs the clone free of them.
+    pub fn close(&self) {
+        self.door.close();
+        self.beside.close();
     }
 
     /// The door.
@@ -57,8 +74,15 @@ impl Writer {
     /// # Errors
     /// Cannot connect, or the session is not the clone's.
     pub async fn session(&self, purpose: &str) -> Result<WriteTx, Failure> {
-        let session = self.door.session().await?;
-        let (pid, started) = backend(&session).await?;
+        let session = self.door.unproven().await?;
+        // One does not wait for the other; neither of them changes anything, wherever this leads.
+        let (session, (pid, started)) = match try_join(self.door.prove(&session), backend(&session)).await {
+            Ok(((), backend)) => (session, backend),
+            Err(failure) => {
+                drop(deadpool_postgres::Object::take(session));
+                return Err(failure);
+            }
+        };
         let mut tx = Tx::on(session, &self.door, purpose);
         let flight = Flight::of(pid);
         self.flights.add(&flight);
@@ -69,7 +93,7 @@ impl Writer {
     /// The same writer; only its own sessions are seen by `in_flight`.
     #[must_use]
     pub fn apart(&self) -> Writer {
-        Writer { door: self.door.clone(), flights: Flights::default() }
+        Writer { door: self.door.clone(), beside: self.beside.clone(), flights: Flights::default() }
     }
 
     /// The statement of this writer's sessions that has waited longest for its answer.
@@ -91,13 +115,13 @@ impl Writer {
     /// # Errors
     /// The server's.
     pub async fn flush_wal(&self) -> Result<(), Failure> {
-        let session = self.door.session().await?;
-        let done = session
-            .batch_execute("SET synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'engine', '')")
-            .await
-            .map_err(|e| fault::statement("making the transaction id durable", &e));
-        give_back(session).await;
-        done
+        let session = self.beside.session().await?;
+        let flush = "SET synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'engine', '')";
+        let (done, cleaned) = join(session.batch_execute(flush), clean(&session)).await;
+        if cleaned.is_err() {
+            drop(deadpool_postgres::Object::take(session));
+        }
+        done.map_err(|e| fault::statement("making the transaction id durable", &e))
     }
 
     /// What became of a transaction id: `committed`, `aborted`, `in progress`, `future`, or `None` when too old.
@@ -105,7 +129,7 @@ impl Writer {
     /// # Errors
     /// The server's.
     pub async fn xact_status(&self, xid: &str) -> Result<Option<String>, Failure> {
-        let session = self.door.session().await?;
+        let session = self.beside.session().await?;
         let answer =
             session.query_one("SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)", &[&xid]).await;
         let status = match answer {
@@ -122,7 +146,7 @@ impl Writer {
     /// # Errors
     /// The server's.
     pub async fn all_committed(&self, xids: &[String]) -> Result<bool, Failure> {
-        let session = self.door.session().await?;
+        let session = self.beside.session().await?;
         let sql = "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($1::pg_catalog.text[]) AS x (id) \
                    WHERE pg_catalog.pg_xact_status(x.id::pg_catalog.xid8) OPERATOR(pg_catalog.<>) 'committed'";
         let answer = session.query_one(sql, &[&xids]).await;
@@ -140,7 +164,7 @@ impl Writer {
     /// # Errors
     /// The server's.
     pub async fn backend_alive(&self, pid: i32, started: &str) -> Result<bool, Failure> {
-        let session = self.door.session().await?;
+        let session = self.beside.session().await?;
         let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a \
                    WHERE a.pid = $1 AND a.backend_start::text = $2)";
         let row = as_login(&session, sql, &[&pid, &started]).await;
@@ -153,7 +177,7 @@ impl Writer {
     /// # Errors
     /// The server's: it is no backend of this role.
     pub async fn end_backend(&self, pid: i32, started: &str) -> Result<(), Failure> {
-        let session = self.door.session().await?;
+        let session = self.beside.session().await?;
         let sql = "SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(a.pid)) \
                    FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = $1 AND a.backend_start::text = $2";
         let ended = as_login(&session, sql, &[&pid, &started]).await;
@@ -166,7 +190,7 @@ impl Writer {
     /// # Errors
     /// Cannot connect, or the server's.
     pub async fn identity(&self) -> Result<Identity, Failure> {
-        let session = self.door.session().await?;
+        let session = self.beside.session().await?;
         let identity = super::identity::identify_session(&session).await;
         give_back(session).await;
         identity
@@ -185,6 +209,17 @@ async fn backend(session: &deadpool_postgres::Object) -> Result<(i32, String), F
         _ => None,
     });
     found.ok_or_else(|| Failure::new(Exit::Temporary, "a session does not say which backend serves it"))
+}
+
+/// What became of a transaction that had `xid`; without one nothing of it can be lost.
+async fn status_of(
+    session: &deadpool_postgres::Object,
+    asking: &str,
+    xid: Option<&str>,
+) -> Result<Option<String>, Failure> {
+    let Some(xid) = xid else { return Ok(Some("committed".to_owned())) };
+    let sql = "SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)";
+    Ok(prepared::once(session, asking, sql, &[xid]).await?.get(0))
 }
 
 /// Asks as the role that logged in: `pg_stat_activity` hides its backends from the role it works as.
@@ -260,10 +295,32 @@ impl WriteTx {
     /// # Errors
     /// The server's.
     pub async fn execute(&self, sql: &str) -> Result<u64, Failure> {
-        self.tx.look_up(Says::Plan).await?;
-        self.tx.plan_speaks();
         let _sent = self.tx.sent();
-        self.tx.session().execute(sql, &[]).await.map_err(|e| fault::statement("statement", &e))
+        let ran = self.tx.plan_saying(Says::Plan, self.tx.session().execute_typed(sql, &[])).await?;
+        ran.map_err(|e| fault::statement("statement", &e))
+    }
+
+    /// The same, with the word back at the engine when it is answered: its turn is sent with it.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn execute_and_return(&self, sql: &str) -> Result<u64, Failure> {
+        // Polled, and so sent, in this order. Of a transaction that failed the second says only that.
+        let (ran, turned) = join(self.execute(sql), self.tx.look_up(Says::Engine)).await;
+        let rows = ran?;
+        turned.map(|()| rows)
+    }
+
+    /// A statement of the engine's that lets the plan's triggers run; else as `execute_and_return`.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn control_and_return(&self, sql: &str) -> Result<(), Failure> {
+        let _sent = self.tx.sent();
+        let said = self.tx.plan_saying(Says::Plan, self.tx.session().batch_execute(sql));
+        let (done, turned) = join(said, self.tx.look_up(Says::Engine)).await;
+        done?.map_err(|e| self.tx.failed(&e))?;
+        turned
     }
 
     /// The engine's own statements: savepoints, constraints, settings.
@@ -297,10 +354,12 @@ impl WriteTx {
         let path = self.tx.look_up(Says::Plan);
         // It stays the transaction's until its end is known: given up in between, it is closed and never lent again.
         let session = self.tx.session();
-        let said = |error: &tokio_postgres::Error| fault::statement(&format!("COMMIT of {}", self.tx.purpose()), error);
-        // One after the other, without waiting in between.
-        let (_, ended) = futures_util::future::join(path, session.batch_execute("COMMIT")).await;
+        let asking = format!("COMMIT of {}", self.tx.purpose());
+        // One after the other, without waiting in between: the server takes up the question when COMMIT has ended.
+        let (_, ended, status, cleaned) =
+            join4(path, session.batch_execute("COMMIT"), status_of(session, &asking, xid), clean(session)).await;
         if let Err(error) = ended {
+            let said = |error: &tokio_postgres::Error| fault::statement(&asking, error);
             // An error proves nothing, whoever it seems to be from: a server that panics may have written its commit
             // record, and a pooler that lost the server does not know. Without an id there is nothing to be lost.
             return match xid {
@@ -309,19 +368,7 @@ impl WriteTx {
             };
         }
         crash::point(|| "commit/answered".to_owned());
-        let Some(xid) = xid else {
-            give_back(self.tx.into_session()).await;
-            return CommitOutcome::Committed;
-        };
-        let asking = format!("COMMIT of {}", self.tx.purpose());
-        let status = prepared::once(
-            session,
-            &asking,
-            "SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)",
-            &[xid],
-        )
-        .await;
-        let outcome = match status.map(|row| row.get::<_, Option<String>>(0)) {
+        let outcome = match status {
             Ok(Some(s)) if s == "committed" => CommitOutcome::Committed,
             Ok(Some(s)) if s == "aborted" => CommitOutcome::Aborted(None),
             Ok(other) => {
@@ -331,7 +378,10 @@ impl WriteTx {
             }
             Err(failure) => return CommitOutcome::Unknown(failure),
         };
-        give_back(self.tx.into_session()).await;
+        let session = self.tx.into_session();
+        if cleaned.is_err() {
+            drop(deadpool_postgres::Object::take(session));
+        }
         outcome
     }
 

@@ -6,6 +6,7 @@
 #   CHAIN      stages of the chain that is run      (1000)
 #   MANY       stages of the plan that is checked   (10000)
 #   ROUNDS     how often each is measured           (3)
+#   FAR        ms that an answer takes in a third chain, of fewer stages, as from a server that is far away (20)
 #   SLOWER     ms that each sync takes longer in a second chain, as on a slower disk (1)
 #   BENCH_DIR  where the server's data goes         (/var/tmp)
 #   OUT        the page                             (docs/benchmarks-stages.md)
@@ -14,7 +15,7 @@ set -euo pipefail
 engine=$(realpath "${1:?the engine program}")
 cd "$(dirname "$0")/../.."
 
-CHAIN=${CHAIN:-1000} MANY=${MANY:-10000} ROUNDS=${ROUNDS:-3} SLOWER=${SLOWER:-1} BENCH_DIR=${BENCH_DIR:-/var/tmp}
+CHAIN=${CHAIN:-1000} MANY=${MANY:-10000} ROUNDS=${ROUNDS:-3} SLOWER=${SLOWER:-1} FAR=${FAR:-20} BENCH_DIR=${BENCH_DIR:-/var/tmp}
 OUT=${OUT:-docs/benchmarks-stages.md}
 tools=$PWD/tests/bench
 logs=$PWD/target/bench-stages
@@ -131,6 +132,29 @@ unset LD_PRELOAD
 end_server
 run_server
 
+# What a stage waits for a server that is far away: $FAR_STAGES stages at hand, and as many through a line that takes its time.
+FAR_STAGES=30
+distant=$home/distant
+mkdir "$distant"
+setpriv --pdeathsig TERM -- python3 "$tools/far.py" "$distant" "$home" 5432 "$FAR" &
+line=$!
+for round in $(seq "$ROUNDS"); do
+    for place in at_hand away; do
+        sql postgres 'DROP DATABASE IF EXISTS bench_target WITH (FORCE)'
+        folder=$work/$place.$round
+        plan "$folder" "$FAR_STAGES"
+        log=$place.clone.$round done_in "$folder" apply plans/bench.toml --unlocked --until clone >/dev/null
+        [ "$place" = at_hand ] || BENCH_CLONE_URL=$(home=$distant url engine_stage postgres)
+        # Connections are made before the first stage, and end after the last: two runs, of which one is longer.
+        log=$place.one.$round done_in "$folder" resume --until s00001 >"$folder/one"
+        log=$place.$round done_in "$folder" resume >"$folder/all"
+        awk -v one="$(cut -d ' ' -f 1 <"$folder/one")" '{ print $1 - one }' "$folder/all" >>"$work/$place"
+        BENCH_CLONE_URL=$(url engine_stage postgres)
+    done
+    echo "  round $round: $FAR_STAGES stages at hand $(tail -1 "$work/at_hand"), $FAR ms away $(tail -1 "$work/away")"
+done
+kill "$line"
+
 folder=$work/many
 # The clone is one of them.
 plan "$folder" $((MANY - 1))
@@ -149,6 +173,8 @@ echo "  resume: $(tail -1 "$work/resume")"
 
 sync=$(median <"$work/chain.sync") slower=$(median <"$work/slower.sync")
 extra=$(awk "BEGIN { printf \"%.1f\", ($(median <"$work/chain") - $(median <"$work/chain.bare")) * 1000 / $CHAIN }")
+away=$(median <"$work/away")
+trips=$(awk "BEGIN { printf \"%.1f\", ($away - $(median <"$work/at_hand")) * 1000 / $FAR / ($FAR_STAGES - 1) }")
 check=$(median <"$work/check") rss=$(awk '{ print $2 }' "$work/check" | median)
 resume=$(median <"$work/resume") resume_rss=$(awk '{ print $2 }' "$work/resume" | median)
 mkdir -p "$(dirname "$OUT")"
@@ -162,6 +188,7 @@ $(stat -f -c %T "$BENCH_DIR"), $("$engine" --version), PostgreSQL $(psql -XAt -c
 | --- | --- | --- | --- |
 $(row chain "$CHAIN stages of one INSERT each, in a chain, over the same bare: a sync takes $sync ms")
 $(row slower "the same where a sync takes $slower ms")
+| $FAR_STAGES stages on a server from which an answer takes $FAR ms | $away s; $trips answers are waited for in a stage | - | - |
 | \`engine check\` of $MANY stages | $check s | 1 s | $(verdict "$check" 1) |
 | the same, largest resident set | $rss MiB | 200 MiB | $(verdict "$rss" 200) |
 | \`engine resume\` of a run of $MANY stages with all but one done | $resume s, $resume_rss MiB | 2 s | $(verdict "$resume" 2) |

@@ -19,7 +19,8 @@ async fn a_commit_that_is_given_up_leaves_no_session_for_the_next() {
         read_only: false,
     };
     let url = Url::literal("test", proxy.url("shop_owner", bench.production()));
-    let writer = Writer::to_rollout_target(Door::new("production", &url, None, &settings).expect("a door"));
+    let door = Door::new("production", &url, None, &settings).expect("a door");
+    let writer = Writer::to_rollout_target(door).expect("a writer");
 
     let tx = writer.session("given up").await.expect("a session");
     let given_up = tx.backend_pid;

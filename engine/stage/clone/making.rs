@@ -334,5 +334,5 @@ impl<'r> Making<'r> {
 /// Ends the sessions of doors that are not needed any more.
 pub(super) fn close(doors: &Live) {
     doors.reader.door().close();
-    doors.writer.door().close();
+    doors.writer.close();
 }

@@ -171,7 +171,7 @@ impl Steps<'_> {
         forward::settle(tx, &self.cx.settings()).await?;
         let resolved = bounds::resolve(tx, work).await?;
         let before = measure::before(tx, !work.alters.is_empty()).await?;
-        let mut ran = forward::run(tx, script, &before).await?;
+        let mut ran = forward::run(tx, script, &before, None).await?;
         let own = ran.delta.rows.clone();
         if let Some((batch, earlier)) = batch {
             batch.hold(&work.stage, &ran.delta)?;

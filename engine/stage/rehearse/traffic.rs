@@ -58,7 +58,7 @@ impl Steps<'_> {
         tx.begin(self.stage.head.timeout, self.stage.head.lock_timeout).await?;
         forward::settle(tx, &self.cx.settings()).await?;
         let before = measure::before(tx, true).await?;
-        let ran = forward::run(tx, traffic, &before).await.map_err(|mut failure| {
+        let ran = forward::run(tx, traffic, &before, None).await.map_err(|mut failure| {
             failure.what = format!("the traffic {when} failed: {}", failure.what);
             failure.exit = Exit::ProofFailed;
             failure

@@ -2,7 +2,7 @@
 
 use super::{RolloutStage, unchanged};
 use crate::diag::{Place, Source};
-use crate::event::{Event, Exit, Failure, Judgement, Moment, Reading, Role, Truth};
+use crate::event::{Event, Exit, Failure, Judgement, Moment, Reading, Role};
 use crate::guard::{self, Check, Values};
 use crate::probe::{self, Query};
 use crate::sql::{Name, Predicate};
@@ -29,9 +29,9 @@ impl RolloutStage {
         let (names, _) = readings::wanted(checks);
         let now = readings::read_probes(cx, &names, Some((&self.on, tx))).await?;
         let judgements = guard::judge(tx, checks, &Values { now, ..readings::values(cx) }).await?;
-        let done = judgements.iter().all(|j| j.truth == Truth::True);
+        let done = guard::decided(Role::DoneWhen, &format!("stage `{}`", self.head.name), &judgements);
         cx.record(Event::Judged { stage: self.head.name.clone(), role: Role::DoneWhen, judgements })?;
-        Ok(done)
+        done
     }
 
     /// Evaluates sealed predicates in this transaction, with the packet's own probes.

@@ -7,7 +7,7 @@
 use super::by_name;
 use super::half_done::{self, Towards};
 use crate::crash;
-use crate::event::{Event, Failure, Judgement, Moment, Reading, Role, Status, Truth};
+use crate::event::{Event, Failure, Judgement, Moment, Reading, Role, Status};
 use crate::guard::{self, Check, Values};
 use crate::proof::{Work, bounds, forward, measure};
 use crate::stage::{Cx, Done, Head, Running, Stage, commit, readings, stall};
@@ -75,8 +75,7 @@ impl AloneStage {
         if begun {
             half_done::clear_away(cx, live, &self.work, Towards::Forward).await?;
         }
-        let done = self.ask(cx, live, Role::DoneWhen, std::slice::from_ref(&self.done_when), None).await?;
-        match (done.iter().all(|j| j.truth == Truth::True), begun) {
+        match (self.is_done(cx, live).await?, begun) {
             (true, false) => {
                 // Nothing was sent, so nothing is proved: the verdict says NOT RUN where something had to be.
                 readings::at_end(cx, &self.head, &BTreeMap::new()).await?;
@@ -122,11 +121,15 @@ impl AloneStage {
             }
             cx.say(&self.head.name, &format!("attempt {attempt} ended with {}; trying again", failure.what));
             // Clearing away may have been what was left to do.
-            let done = self.ask(cx, live, Role::DoneWhen, std::slice::from_ref(&self.done_when), None).await?;
-            if done.iter().all(|j| j.truth == Truth::True) {
+            if self.is_done(cx, live).await? {
                 return Ok("done by an earlier attempt, says `done_when`".to_owned());
             }
         }
+    }
+
+    async fn is_done(&self, cx: &Cx, live: &Live) -> Result<bool, Failure> {
+        let done = self.ask(cx, live, Role::DoneWhen, std::slice::from_ref(&self.done_when), None).await?;
+        guard::decided(Role::DoneWhen, &format!("stage `{}`", self.head.name), &done)
     }
 
     /// Sends the statements one by one.

@@ -7,7 +7,7 @@
 use super::{Attempt, SqlStage, by_name, found_file, sequences_file};
 use crate::crash;
 use crate::diag::Diagnostic;
-use crate::event::{BATCH, Event, Exit, Failure, Moment, Reading, Role, Status, TableWrite, Truth};
+use crate::event::{BATCH, Event, Exit, Failure, Moment, Reading, Role, Status, TableWrite};
 use crate::guard::{self, Check, Values};
 use crate::plan::keys::Keys;
 use crate::plan::{NamedText, Spot};
@@ -209,7 +209,7 @@ impl SqlStage {
         let resolved = bounds::resolve(tx, &self.work).await?;
         let start = measure::before(tx, !self.work.alters.is_empty()).await?;
         sequences::keep(cx, &found_file(name), &sequences::places(tx).await?)?;
-        let mut ran = forward::run(tx, &self.work.forward, &start).await?;
+        let mut ran = forward::run(tx, &self.work.forward, &start, None).await?;
         let statements = ran.statements.clone();
         cx.record(Event::Statements { stage: name.to_owned(), purpose: BATCH.into(), statements })?;
         cx.record(ran.measured(name, BATCH, resolved.writes(&ran.delta)))?;
@@ -226,15 +226,15 @@ impl SqlStage {
     /// Before the first batch: true when it is done already.
     async fn begin(&self, cx: &Cx, tx: &WriteTx, values: &Values) -> Result<bool, Failure> {
         let name = self.head.name.as_str();
+        let owner = format!("stage `{name}`");
         if let Some(done_when) = &self.done_when {
             let judged = guard::judge(tx, std::slice::from_ref(done_when), values).await?;
-            let done = judged.iter().all(|j| j.truth == Truth::True);
+            let done = guard::decided(Role::DoneWhen, &owner, &judged);
             cx.record(Event::Judged { stage: name.to_owned(), role: Role::DoneWhen, judgements: judged })?;
-            if done {
+            if done? {
                 return Ok(true);
             }
         }
-        let owner = format!("stage `{name}`");
         readings::demand(cx, tx, (name, &owner, Role::Guard), &self.head.guards, values).await?;
         Ok(false)
     }
@@ -242,12 +242,9 @@ impl SqlStage {
     async fn enough(&self, cx: &Cx, tx: &WriteTx, values: &Values) -> Result<bool, Failure> {
         let stage = self.head.name.clone();
         let judgements = guard::judge(tx, self.until.as_slice(), values).await?;
-        let refusal = guard::refusal(Role::Until, &format!("stage `{stage}`"), &judgements);
+        let enough = guard::decided(Role::Until, &format!("stage `{stage}`"), &judgements);
         cx.record(Event::Judged { stage, role: Role::Until, judgements })?;
-        match refusal {
-            Some(failure) if failure.exit == Exit::NotEvaluable => Err(failure),
-            refusal => Ok(refusal.is_none()),
-        }
+        enough
     }
 
     /// No more batches: what is asked of all of them.

@@ -13,6 +13,7 @@ use crate::stage::{Cx, sequences};
 use crate::target::{Alone, Isolation, Live, Tx};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 const HALF_DONE: &str = include_str!("../../../sql/engine/measure/half_done.sql");
 const NOT_VALID: &str = include_str!("../../../sql/engine/measure/not_valid.sql");
@@ -45,12 +46,12 @@ pub enum Towards {
 /// # Errors
 /// The file is lost.
 pub fn found(cx: &Cx, stage: &str) -> Result<Option<Found>, Failure> {
-    if is_kept(cx, stage) { stored(cx, &file(stage)).map(Some) } else { Ok(None) }
+    if is_kept(&cx.dir, stage) { stored(cx, &file(stage)).map(Some) } else { Ok(None) }
 }
 
 /// Has it sent something, and not come to its end?
-pub fn is_kept(cx: &Cx, stage: &str) -> bool {
-    cx.dir.join(file(stage)).exists()
+pub fn is_kept(folder: &Path, stage: &str) -> bool {
+    folder.join(file(stage)).exists()
 }
 
 /// Keeps what is there now.

@@ -1,0 +1,81 @@
+//! What changed since a run began, and what of it may be accepted.
+
+use super::life::Resumption;
+use crate::compile::Workflow;
+use crate::event::{Exit, Failure, RunState, Status};
+use crate::stage::undo;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Inputs that are not what the run was last given, when they may differ.
+///
+/// # Errors
+/// Some are, and nobody accepts them (exit 62).
+pub(super) fn inputs(
+    workflow: &Workflow,
+    before: &BTreeMap<String, String>,
+    how: Resumption,
+    verb: &str,
+) -> Result<Vec<String>, Failure> {
+    let now = &workflow.inputs;
+    let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let moved: Vec<String> = names.into_iter().filter(|n| before.get(*n) != now.get(*n)).cloned().collect();
+    if moved.is_empty() || how.accept_changes {
+        return Ok(moved);
+    }
+    let mut failure = Failure::new(Exit::InputsChanged, "the plan or its inputs changed since the run began")
+        .changed("nothing was changed")
+        .next("go on", format!("engine {verb} RUN --accept-changes   when only stages that are not committed differ"))
+        .next("or", "put the files back as they were");
+    failure.facts = moved;
+    Err(failure)
+}
+
+/// May a stage not change any more? It is committed, or may be: its last transaction is asked about as what it was. And
+/// what began in batches goes on in batches, what stands of statements in no transaction is gone on with outside of one.
+fn bound(workflow: &Workflow, state: &RunState, folder: &Path, name: &str) -> bool {
+    let known = state.stage(name);
+    let now = workflow.index(name).and_then(|index| workflow.stages[index].work());
+    matches!(known.status, Status::Committed | Status::Done)
+        || known.intent.is_some()
+        || known.batches > 0 && !now.as_ref().is_some_and(|work| work.batch.is_some())
+        || undo::is_left_of(folder, state, name) && !now.is_some_and(|work| work.alone)
+}
+
+/// Does the SQL of a stage ask for a sensitive variable that is another now? Its value is in no text, so in no digest either.
+fn reads(workflow: &Workflow, stage: &str, moved: &[String]) -> bool {
+    let texts =
+        || workflow.lock.iter().filter(|file| file.name.split('.').next() == Some(stage)).map(|file| &file.text);
+    let asks = |name: &str| texts().any(|text| text.contains(&format!("engine.var.{name}")));
+    moved.iter().filter_map(|input| input.strip_prefix("var.")).any(asks)
+}
+
+/// Stages that are committed or done must be unchanged, byte for byte. `moved`: inputs that are others now.
+///
+/// # Errors
+/// One is not (exit 62).
+pub(super) fn refuse_stages(
+    workflow: &Workflow,
+    state: &RunState,
+    folder: &Path,
+    moved: &[String],
+) -> Result<(), Failure> {
+    let changed: Vec<String> = state
+        .digests
+        .iter()
+        .filter(|(old, _)| bound(workflow, state, folder, old))
+        .filter(|(old, digest)| {
+            workflow.briefs.iter().find(|new| new.name == **old).is_none_or(|new| new.digest != **digest)
+                || reads(workflow, old, moved)
+        })
+        .map(|(old, _)| old.clone())
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(Exit::InputsChanged, "a stage that is committed was changed since")
+        .changed("nothing was changed")
+        .next("start anew", "engine apply PLAN --replace");
+    failure.facts = changed;
+    Err(failure)
+}
