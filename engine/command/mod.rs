@@ -32,7 +32,6 @@ use crate::ui;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A plan and values for its variables, as the command line names them.
 #[derive(Clone, Debug)]
@@ -100,23 +99,14 @@ pub(crate) fn begun(home: &Home, word: &str, json: bool) -> Result<Result<Begun,
     Ok(workflow.map(|workflow| Begun { id, place, history, plan_path, workflow }))
 }
 
-/// Something could not be written to stdout, such as on a full disk.
-static UNWRITTEN: AtomicBool = AtomicBool::new(false);
-
 /// The exit of a verb that has come to its end: not fine, if what it printed is not there.
 pub(crate) fn written(exit: Exit) -> Exit {
-    if exit == Exit::Ok && UNWRITTEN.load(Ordering::Relaxed) { Exit::Io } else { exit }
+    if exit == Exit::Ok && ui::is_unwritten() { Exit::Io } else { exit }
 }
 
 /// Prints to stdout; a reader that went away is no error of ours.
 pub(crate) fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if let Err(error) = write!(out, "{text}").and_then(|()| out.flush())
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-        && !UNWRITTEN.swap(true, Ordering::Relaxed)
-    {
-        tell(&format!("failed: standard output cannot be written: {error}\n"));
-    }
+    ui::print(text, "");
 }
 
 /// Prints to stderr.
@@ -146,7 +136,7 @@ pub(crate) fn may_be_stopped(
     again: impl FnOnce(&str) -> Vec<(&'static str, String)> + Send + 'static,
 ) -> Result<(), Failure> {
     run::until_at_work(move |exit, cut| {
-        let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
+        let signal = exit.signal();
         let failure = match cut {
             Cut::BeforeWork => Failure::new(exit, format!("stopped by {signal} before any stage was at work"))
                 .changed("nothing was changed")

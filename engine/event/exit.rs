@@ -51,6 +51,8 @@ pub enum Exit {
     WrongDatabase = 63,
     /// Temporary; nothing was committed.
     Temporary = 75,
+    /// SIGHUP, clean.
+    HungUp = 129,
     /// SIGINT, clean.
     Interrupted = 130,
     /// SIGTERM, clean.
@@ -63,10 +65,19 @@ impl Exit {
         self as u8
     }
 
+    /// The signal that made it.
+    pub fn signal(self) -> &'static str {
+        match self {
+            Exit::HungUp => "SIGHUP",
+            Exit::Terminated => "SIGTERM",
+            _ => "SIGINT",
+        }
+    }
+
     /// The exit of that number.
     pub fn of(code: u8) -> Option<Exit> {
         use Exit::{
-            Blocked, BoundExceeded, ChangedByOthers, ChangedByUs, Differs, EnsureFailed, Held, InputsChanged,
+            Blocked, BoundExceeded, ChangedByOthers, ChangedByUs, Differs, EnsureFailed, Held, HungUp, InputsChanged,
             Interrupted, Io, LockStale, NoGo, NotEvaluable, NotRefused, Ok, PlanInvalid, ProofFailed, RiskRaised,
             StageFailed, Stuck, Temporary, Terminated, Usage, WrongDatabase,
         };
@@ -93,6 +104,7 @@ impl Exit {
             InputsChanged,
             WrongDatabase,
             Temporary,
+            HungUp,
             Interrupted,
             Terminated,
         ];

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: nothing more is started, what is at work is cancelled and waited for, and what is left is said.
+//! SIGINT, SIGTERM and SIGHUP: nothing more is started, what is at work is cancelled and waited for, and what is left is said.
 //!
 //! A thread of its own hears them, whatever a run waits for. The first is the run's affair, which looks at `came`; a run that
 //! comes to no end after it is left, and so is any at the second: the journal says enough to resume.
@@ -119,27 +119,52 @@ fn hear(ready: &SyncSender<std::io::Result<()>>) {
     let listening = || -> std::io::Result<_> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let within = runtime.enter();
-        let both = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let hup = if ignored_from_the_start(HUP) { None } else { Some(signal(SignalKind::hangup())?) };
+        let all = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, hup);
         drop(within);
-        Ok((runtime, both))
+        Ok((runtime, all))
     };
-    let (runtime, (mut int, mut term)) = match listening() {
+    let (runtime, (mut int, mut term, mut hup)) = match listening() {
         Ok(listening) => listening,
         Err(error) => return drop(ready.send(Err(error))),
     };
     let _ = ready.send(Ok(()));
     let mut next = || {
+        let hung_up = async {
+            match &mut hup {
+                Some(hup) => drop(hup.recv().await),
+                None => std::future::pending().await,
+            }
+        };
         runtime.block_on(async {
             tokio::select! {
                 _ = int.recv() => Exit::Interrupted,
                 _ = term.recv() => Exit::Terminated,
+                () = hung_up => Exit::HungUp,
             }
         })
     };
     let first = next();
     // What is said may be waited for as well: by a terminal that was stopped.
     std::thread::spawn(move || heard(first));
-    leave(next());
+    // A terminal that goes away says so more than once, its shell and the kernel: nobody is impatient then.
+    loop {
+        let again = next();
+        if again != Exit::HungUp {
+            leave(again);
+        }
+    }
+}
+
+/// Its number, on every system.
+const HUP: u32 = 1;
+
+/// Whoever started us did not want us to hear that signal, such as `nohup`. Where nobody tells, it is left as it is.
+fn ignored_from_the_start(signal: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_none_or(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
 fn heard(exit: Exit) {
@@ -208,8 +233,7 @@ pub async fn stop<T: 'static>(running: &mut tokio::task::JoinSet<T>) -> usize {
 /// # Errors
 /// The journal cannot be written.
 pub fn interrupted(cx: &Cx, exit: Exit, left: Vec<String>) -> Result<(), Failure> {
-    let signal = if exit == Exit::Terminated { "SIGTERM" } else { "SIGINT" };
-    cx.record(Event::Interrupted { signal: signal.to_owned(), left })
+    cx.record(Event::Interrupted { signal: exit.signal().to_owned(), left })
 }
 
 /// What a stage is at, for `left`: its kind, or that it is in no transaction.

@@ -4,7 +4,9 @@
 //! that a log can be searched for. Marks are words off a terminal; colour only repeats what a word says.
 
 mod failure;
+mod out;
 mod screen;
 
 pub use failure::draw;
+pub use out::{is_unwritten, print};
 pub use screen::{Screen, Style};

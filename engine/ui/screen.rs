@@ -97,8 +97,11 @@ impl Screen {
     fn show(&self, line: &Line) {
         if self.0.style == Style::Json {
             let text = serde_json::to_string(line).expect("invariant: an event is JSON");
-            // A reader that went away does not end the run: what it did is in the journal.
-            let _ = writeln!(std::io::stdout().lock(), "{text}");
+            // A reader that went away, or a disk that is full, does not end the run: what it did is in the journal.
+            super::print(
+                &format!("{text}\n"),
+                "; the run goes on, what it does stays done, and its journal has every event",
+            );
         }
         let mut state = self.0.state.lock().expect("invariant: drawing does not panic");
         state.remember(&line.event);
