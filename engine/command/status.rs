@@ -1,7 +1,7 @@
 //! `status`: the newest run, and what it is doing if some process works on it.
 
 use super::print;
-use crate::event::{Event, Exit, Failure, RunState, Status};
+use crate::event::{Event, Exit, Failure, RunState, Status, planned, process};
 use crate::journal::Home;
 use crate::report::dossier;
 
@@ -14,12 +14,13 @@ pub fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
     let history = place.read()?;
     let events: Vec<Event> = history.events().cloned().collect();
     let state = RunState::of(&events);
-    let stages = dossier::stages(&events);
-    let done = stages.iter().filter(|s| state.is_done(&s.name)).count();
-    let (plan, host, pid) = match &state.started {
-        Some(Event::RunStarted { plan, host, pid, .. }) => (plan.clone(), host.clone(), *pid),
-        _ => ("?".into(), "?".into(), 0),
+    let (planned, stages) = (planned(&events).len(), dossier::stages(&events));
+    let done = stages[..planned].iter().filter(|s| state.is_done(&s.name)).count();
+    let plan = match &state.started {
+        Some(Event::RunStarted { plan, .. }) => plan.clone(),
+        _ => "?".into(),
     };
+    let (pid, host) = process(&events).unwrap_or((0, "?"));
     let word = match (&state.ended, place.holder()?.map(|holder| holder.named)) {
         (_, Some(Some(named))) => format!("running: {named}"),
         (_, Some(None)) => format!("running on {host} (pid {pid})"),
@@ -33,12 +34,14 @@ pub fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
             format!("ended without a farewell (pid {pid} on {host}); next: {next}")
         }
     };
-    print(&format!("{id} {plan} · {word} · {done} of {} done\n", stages.len()));
+    print(&format!("{id} {plan} · {word} · {done} of {planned} done\n"));
     for (index, stage) in stages.iter().enumerate() {
         let known = state.stage(&stage.name);
         if known.status != Status::Waiting {
             let said = dossier::said(&known);
-            print(&format!("{:>4} {:<20} {:<22} {said}\n", index + 1, stage.name, dossier::status_word(&known.status)));
+            let removed = if index < planned { "" } else { dossier::REMOVED };
+            let word = format!("{}{removed}", dossier::status_word(&known.status));
+            print(&format!("{:>4} {:<20} {word:<22} {said}\n", index + 1, stage.name));
         }
     }
     Ok(Exit::Ok)

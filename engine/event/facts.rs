@@ -1,6 +1,8 @@
 //! The small facts events are made of.
 
+use super::Event;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A stage as the plan declared it, for those who read the journal without the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,42 @@ pub struct StageBrief {
     pub demands: Vec<String>,
     /// Digest over everything that is executed for it.
     pub digest: String,
+}
+
+/// Every list of stages that the journal knows: the first line's, and one for each time that changes were accepted.
+fn lists(events: &[Event]) -> impl DoubleEndedIterator<Item = &[StageBrief]> {
+    events.iter().filter_map(|event| match event {
+        Event::RunStarted { stages, .. } => Some(stages.as_slice()),
+        Event::RunResumed { briefs, .. } if !briefs.is_empty() => Some(briefs.as_slice()),
+        _ => None,
+    })
+}
+
+/// The stages of the plan as the run goes by it now, in schedule order.
+pub fn planned(events: &[Event]) -> Vec<StageBrief> {
+    lists(events).next_back().unwrap_or_default().to_vec()
+}
+
+/// Stages that an accepted change took out of the plan, and that had begun; as they were declared last.
+pub fn removed(events: &[Event]) -> Vec<StageBrief> {
+    let mut seen: BTreeSet<&str> =
+        lists(events).next_back().unwrap_or_default().iter().map(|stage| stage.name.as_str()).collect();
+    let mut gone: Vec<&StageBrief> = Vec::new();
+    for stage in lists(events).rev().skip(1).flatten() {
+        if seen.insert(&stage.name) {
+            gone.push(stage);
+        }
+    }
+    let begun: BTreeSet<&str> = events.iter().filter_map(Event::stage).collect();
+    gone.into_iter().filter(|stage| begun.contains(stage.name.as_str())).cloned().collect()
+}
+
+/// The process that took the run up last: its id and machine.
+pub fn process(events: &[Event]) -> Option<(u32, &str)> {
+    events.iter().rev().find_map(|event| match event {
+        Event::RunStarted { pid, host, .. } | Event::RunResumed { pid, host, .. } => Some((*pid, host.as_str())),
+        _ => None,
+    })
 }
 
 /// When a reading was taken.

@@ -14,7 +14,7 @@ pub use database::{Identity, Marker, TxRecord};
 pub use exit::Exit;
 pub use facts::{
     Blocker, CopiedTable, Executed, HeldLock, Judgement, LockWait, Moment, Reading, Refusal, RejectResult, Role,
-    SequenceMove, StageBrief, TableWrite, Truth, Unchanged, Wanted, behind,
+    SequenceMove, StageBrief, TableWrite, Truth, Unchanged, Wanted, behind, planned, process, removed,
 };
 pub use failure::Failure;
 pub use fold::{BATCH, HalfMade, Intent, RunState, StageState, Status, Undo, standing};
@@ -53,6 +53,8 @@ pub enum Event {
         inputs: BTreeMap<String, String>,
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         stages: BTreeMap<String, String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        briefs: Vec<StageBrief>,
     },
     /// A database was reached and identified. For a clone: its name, and the maker in the maintenance database.
     TargetBound {

@@ -10,7 +10,7 @@ use super::page;
 use super::table::markdown;
 use crate::clock;
 use crate::digest;
-use crate::event::{Event, Judgement, Line, Role, RunState, StageBrief, StageState, Status};
+use crate::event::{Event, Judgement, Line, Role, RunState, StageBrief, StageState, Status, planned, removed};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -62,19 +62,17 @@ pub fn documents(lines: &[Line]) -> Vec<(String, String)> {
         let lines = own.get(stage.name.as_str()).map_or(&[][..], Vec::as_slice);
         documents.push((name, stage::page(&state.stage(&stage.name), lines, stage)));
     }
-    let decision = decision(&events, &stages);
+    let decision = decision(&events, &planned(&events));
     documents.push((format!("{}-go-no-go.md", number(stages.len() + 1)), go_no_go(&events, &decision)));
     documents.push((format!("{}-self-review.md", number(stages.len() + 2)), self_review(&events, &stages, &decision)));
     documents
 }
 
-/// Stages as the journal's first line names them.
+/// Stages of the plan as it is now, and behind them those that had begun when a change took them out of it.
 pub fn stages(events: &[Event]) -> Vec<StageBrief> {
-    let first = events.iter().find_map(|e| match e {
-        Event::RunStarted { stages, .. } => Some(stages.clone()),
-        _ => None,
-    });
-    first.unwrap_or_default()
+    let mut stages = planned(events);
+    stages.extend(removed(events));
+    stages
 }
 
 /// The verdict over all stages, with the gates as they were last judged.
@@ -88,6 +86,16 @@ pub fn decision(events: &[Event], stages: &[StageBrief]) -> Decision {
         })
         .unwrap_or_default();
     Decision::over(stages, events, gates)
+}
+
+/// Was this run's clone of that name dropped after it was made?
+fn dropped(events: &[Event], name: &str) -> bool {
+    let last = events.iter().rev().find_map(|event| match event {
+        Event::CloneMade { database, .. } if database == name => Some(false),
+        Event::CloneDropped { database, .. } if database == name => Some(true),
+        _ => None,
+    });
+    last == Some(true)
 }
 
 fn overview(events: &[Event], stages: &[StageBrief]) -> String {
@@ -105,30 +113,45 @@ fn overview(events: &[Event], stages: &[StageBrief]) -> String {
         text.push('\n');
     }
     text.push_str("\n## Stages\n\n");
+    let plan = planned(events).len();
     let rows: Vec<Vec<String>> = stages
         .iter()
         .enumerate()
         .map(|(index, brief)| {
             let known = state.stage(&brief.name);
-            let word = status_word(&known.status);
+            let removed = if index < plan { "" } else { REMOVED };
+            let word = format!("{}{removed}", status_word(&known.status));
             let said = said(&known);
-            vec![format!("{:02}", index + 1), brief.name.clone(), brief.kind.clone(), word.to_owned(), said]
+            vec![format!("{:02}", index + 1), brief.name.clone(), brief.kind.clone(), word, said]
         })
         .collect();
     text.push_str(&markdown(&["#", "stage", "kind", "state", "what it came to"], &rows));
     text.push_str("\n## The state to recover from\n\n");
     let run = &state.run;
+    let mut left = state.clones.is_empty();
     for event in state.clones.values() {
         if let Event::CloneMade { database, oid, expires, .. } = event {
             let expires = expires.as_deref().unwrap_or("never");
-            text.push_str(&format!("- the clone `{database}` (oid {oid}), marked with this run, expires {expires}\n"));
+            let gone = dropped(events, database);
+            left |= !gone;
+            text.push_str(&match gone {
+                false => format!("- the clone `{database}` (oid {oid}), marked with this run, expires {expires}\n"),
+                true => format!("- the clone `{database}` (oid {oid}) was dropped\n"),
+            });
         }
     }
-    text.push_str(&format!("- go on: `engine resume {run}`\n- look: `engine show {run}`, `engine verify {run}`\n- dispose of the clone: `engine drop {run}`\n"));
+    let look = format!("- look: `engine show {run}`, `engine verify {run}`\n");
+    text.push_str(&match left {
+        true => format!("- go on: `engine resume {run}`\n{look}- dispose of the clone: `engine drop {run}`\n"),
+        false => look,
+    });
     text.push_str("\n## Databases\n\n");
     text.push_str(&page::source(events));
     text
 }
+
+/// Behind the state of a stage that the plan has no more.
+pub const REMOVED: &str = ", not in the plan any more";
 
 /// What a stage came to, in one line.
 pub fn said(known: &StageState) -> String {
@@ -137,7 +160,17 @@ pub fn said(known: &StageState) -> String {
             format!("{} · not undone: {}", failure.what, stuck.what)
         }
         (Status::Blocked(failure) | Status::Failed(failure), None) => failure.what.clone(),
-        (_, Some(stuck)) => format!("{} · not undone: {}", known.summary, stuck.what),
+        (_, Some(stuck)) => format!("{} · not undone: {}", came_to(known), stuck.what),
+        _ => came_to(known),
+    }
+}
+
+/// Its closing line; of one that is begun anew that is history, and what counts is how far it got.
+pub(super) fn came_to(known: &StageState) -> String {
+    match (&known.status, known.batches) {
+        (Status::Started, 0) => String::new(),
+        (Status::Started, 1) => "1 batch is committed".to_owned(),
+        (Status::Started, batches) => format!("{batches} batches are committed"),
         _ => known.summary.clone(),
     }
 }

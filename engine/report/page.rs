@@ -3,7 +3,7 @@
 use super::decision::Decision;
 use super::table::markdown;
 use crate::clock;
-use crate::event::{Event, Identity, Truth};
+use crate::event::{Event, Identity, Truth, planned};
 
 /// What the page is made of.
 pub struct Sealed<'s> {
@@ -113,8 +113,8 @@ pub fn left_out(events: &[Event]) -> String {
             Event::Compared { stage, label, masks, .. } => {
                 lines.extend(masks.iter().map(|m| format!("`{stage}`, {label}: {m}")));
             }
-            Event::RunStarted { stages, .. } => {
-                for stage in stages {
+            Event::RunStarted { .. } => {
+                for stage in planned(events) {
                     lines.extend(stage.reasons.iter().map(|r| format!("`{}`: {r}", stage.name)));
                 }
             }

@@ -181,6 +181,7 @@ pub(super) async fn take_up(
         accepted,
     })?;
     for event in events {
+        briefs: if accepted.is_empty() { Vec::new() } else { workflow.briefs.clone() },
         cx.record(event)?;
     }
     Ok(TakenUp { workflow, cx, _locks: locks, _held: held })

@@ -1,6 +1,6 @@
 //! One stage's document, from its events.
 
-use super::status_word;
+use super::{came_to, status_word};
 use crate::clock;
 use crate::event::{
     Event, Executed, Judgement, Line, Reading, RunState, StageBrief, StageState, TableWrite, Truth, behind,
@@ -18,7 +18,7 @@ pub(super) fn page(known: &StageState, own: &[&Line], brief: &StageBrief) -> Str
     let mut text = format!(
         "# {}: {}\n\n{}\n\nKind `{}`{}, needs {}. State: **{}**.\n",
         brief.name,
-        known.summary,
+        came_to(known),
         brief.doc.as_deref().unwrap_or(""),
         brief.kind,
         brief.on.as_ref().map_or(String::new(), |on| format!(" on `{on}`")),

@@ -3,7 +3,7 @@
 use super::apply_sql::{self, Bounds, Sealing};
 use super::manifest::{Manifest, SealedBound, SealedPredicate, files_below};
 use super::{PACKETS, PacketStage};
-use crate::event::{Event, Exit, Failure, Judgement, RunState, StageBrief, standing};
+use crate::event::{Event, Exit, Failure, Judgement, RunState, StageBrief, planned, standing};
 use crate::guard::Check;
 use crate::journal;
 use crate::journal::store;
@@ -223,11 +223,7 @@ pub(in crate::stage) fn probes_of(cx: &Cx, check: &Check) -> Vec<(String, String
 }
 
 fn briefs(events: &[Event], upstream: &[String]) -> Vec<StageBrief> {
-    let all = events.iter().find_map(|e| match e {
-        Event::RunStarted { stages, .. } => Some(stages.clone()),
-        _ => None,
-    });
-    all.unwrap_or_default().into_iter().filter(|s| upstream.contains(&s.name)).collect()
+    planned(events).into_iter().filter(|s| upstream.contains(&s.name)).collect()
 }
 
 /// Sensitive variables that these scripts read; the names of settings are blind for case.

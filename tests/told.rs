@@ -1,0 +1,99 @@
+//! What people are told of a run afterwards: the stages as they are now, who died, what helps. What is told is typed.
+
+mod support;
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use support::{Bench, MINI, Outcome};
+
+const ROW: &str = "INSERT INTO u VALUES (1, 'a')";
+
+/// `a` writes a row of `u`, with a way back.
+fn row(bench: &Bench, more: &str) -> String {
+    bench.mini_stage("a", "\"base\"", &format!("writes.u = 1\n{more}"), ROW, Some("DELETE FROM u"))
+}
+
+fn planned(name: &str) -> Bench {
+    let bench = Bench::mini(name, "");
+    let a = row(&bench, "");
+    bench.mini_plan(&a);
+    bench
+}
+
+/// `kill -9` at a place.
+fn killed(bench: &Bench, verb: &[&str], at: &str) {
+    let out = bench.command(verb).env("ENGINE_CRASH_AT", at).output().expect("the engine");
+    assert_eq!(out.status.signal(), Some(9), "{at}: {}", String::from_utf8_lossy(&out.stderr));
+    bench.wait_for_silence();
+}
+
+#[track_caller]
+fn says_not(said: &Outcome, text: &str) {
+    assert!(!said.all().contains(text), "`{text}` is in\n{}", said.all());
+}
+
+/// They are those of the plan that was accepted; what a removed one had begun is not hidden.
+#[test]
+fn the_stages_are_those_of_the_plan_as_it_is_now() {
+    let bench = Bench::mini("accepted", "");
+    let a = row(&bench, "");
+    let b = bench.mini_stage("b", "\"a\"", "writes.u = 1", "SELECT 1/0", None);
+    bench.mini_plan(&format!("{a}{b}"));
+    bench.mini_apply(&[]).expect(40);
+    let early = bench.mini_stage("early", "\"a\"", "writes.u = 1", "INSERT INTO u VALUES (2, 'e')", None);
+    let late = bench.mini_stage("late", "\"early\"", "writes.u = 1", "SELECT 1/0", None);
+    bench.mini_plan(&format!("{a}{early}{late}"));
+    bench.engine(&["resume", "--accept-changes"]).expect(40).says(&["engine show"]);
+    let status =
+        bench.engine(&["status"]).expect(0).says(&["5 of 6 done", "early", "late", "not in the plan any more"]);
+    let of_b = status.stdout.lines().find(|line| line.split_whitespace().nth(1) == Some("b")).expect("a line of it");
+    assert!(of_b.contains("failed, not in the plan any more"), "{of_b}");
+    for stage in ["early", "late", "b"] {
+        bench.engine(&["show", "latest", stage]).expect(0).says(&[&format!("# {stage}: ")]);
+    }
+    let overview = bench.read(&bench.of_run("dossier/00-overview.md"));
+    for said in ["| early |", "| late |", "failed, not in the plan any more"] {
+        assert!(overview.contains(said), "`{said}` is not in\n{overview}");
+    }
+    assert!(bench.read(&bench.of_run("dossier/05-early.md")).contains("State: **done**"));
+    // What is not in the plan decides nothing.
+    let decision = bench.read(&bench.of_run("dossier/08-go-no-go.md"));
+    assert!(decision.contains("stage `early` is done") && !decision.contains("stage `b` is done"), "{decision}");
+}
+
+#[test]
+fn the_process_that_died_is_the_last_one() {
+    let bench = planned("died");
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE u;");
+    let engine = bench.start(&["resume"]);
+    bench.wait_for_a_waiter(bench.clone_name());
+    let pid = engine.id();
+    engine.kill();
+    bench.engine(&["status"]).expect(0).says(&[&format!("ended without a farewell (pid {pid} on ")]);
+    holder.end();
+}
+
+#[test]
+fn a_stage_that_is_begun_again_says_how_far_it_got() {
+    let tables = "CREATE TABLE b (id int PRIMARY KEY, v text); INSERT INTO b SELECT k FROM generate_series(1, 40) AS k";
+    let bench = Bench::mini("again", tables);
+    let fill = "UPDATE b SET v = 'x' WHERE id IN (SELECT id FROM b WHERE v IS NULL ORDER BY id LIMIT 10)";
+    let keys = "batch = { until = \"unfilled = 0\", rows = 10, most = 9 }\nwrites.b = 40";
+    let stage = bench.mini_stage("fill", "\"base\"", keys, fill, Some("UPDATE b SET v = NULL"));
+    let probe = "[probe.unfilled]\non = \"clone\"\nsql = \"SELECT count(*) FROM public.b WHERE v IS NULL\"\n";
+    bench.mini_plan(&format!("{probe}{stage}"));
+    bench.mini_apply(&[]).expect(0);
+    bench.engine(&["rollback", "latest"]).expect(0);
+    for (at, said) in [(1, "1 batch is committed"), (2, "3 batches are committed")] {
+        killed(&bench, &["resume"], &format!("journal/batch_committed/fill/synced#{at}"));
+        let status = bench.engine(&["status"]).expect(0).says(&["begun", said]);
+        says_not(&status, "back: wrote");
+        says_not(
+            &bench.engine(&["show", "latest", "fill"]).expect(0).says(&[&format!("# fill: {said}")]),
+            "# fill: back",
+        );
+    }
+    bench.engine(&["resume"]).expect(0);
+}
+
