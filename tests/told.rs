@@ -74,6 +74,40 @@ fn the_process_that_died_is_the_last_one() {
     holder.end();
 }
 
+/// The same is said of it by either verb: which stage, who holds it up, what stands, what to type.
+#[test]
+fn a_killed_rollback_that_waits_again_names_who_holds_it_up() {
+    let bench = Bench::mini("waits", "");
+    let keys = "transaction = false\nalters = [\"t\"]\ndone_when = \"named = 1\"\nlock_timeout = \"2s\"";
+    let index = "CREATE INDEX CONCURRENTLY IF NOT EXISTS t_v ON t (v)";
+    let build = bench.mini_stage("build", "\"base\"", keys, index, Some("DROP INDEX CONCURRENTLY IF EXISTS t_v"));
+    let probe = "[probe.named]\non = \"clone\"\nsql = \"SELECT count(*) FROM pg_class WHERE relname = 't_v'\"\n";
+    bench.mini_plan(&format!("{probe}{build}"));
+    bench.mini_apply(&[]).expect(0);
+    let run = bench.run_id();
+    killed(&bench, &["rollback", "latest"], "journal/undo_started/build/synced#1");
+    let mut holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE;");
+    let held =
+        "SELECT count(*) FROM pg_locks WHERE mode = 'ShareUpdateExclusiveLock' AND relation = 'public.t'::regclass";
+    bench.wait_until(bench.clone_name(), held, "1");
+    for verb in ["resume", "rollback"] {
+        let said = bench.engine(&[verb, &run]).expect(75).says(&[
+            "the rollback of `build`: ",
+            "lock timeout",
+            "behind pid ",
+            "statements before the one that failed stand",
+            &format!("engine rollback {run}"),
+        ]);
+        if verb == "resume" {
+            said.says(&["stays under way, and no stage was begun", &format!("engine resume {run}")]);
+        }
+    }
+    holder.send("COMMIT;");
+    assert!(holder.end());
+    bench.engine(&["resume", &run]).expect(0);
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM pg_class WHERE relname = 't_v'"), "1");
+}
+
 #[test]
 fn a_stage_that_is_begun_again_says_how_far_it_got() {
     let tables = "CREATE TABLE b (id int PRIMARY KEY, v text); INSERT INTO b SELECT k FROM generate_series(1, 40) AS k";

@@ -82,7 +82,8 @@ pub async fn finish(cx: &Cx, stage: &dyn Stage, again: &[String]) -> Result<(), 
     let came_through = unit.came_through().await?;
     if let (false, true, Some(rollback)) = (came_through, unit.work.alone, &unit.work.rollback) {
         // Some of its statements may stand: it can only be gone on with, and they can be sent twice.
-        unit.attempts(rollback).await?;
+        let sent = stall::over(cx, unit.name, &unit.live.writer, Box::pin(unit.attempts(rollback))).await;
+        sent.map_err(|failure| unit.still_on_its_way(failure))?;
     }
     if came_through || unit.work.alone {
         return unit.done(again, &watch).await;
@@ -213,7 +214,8 @@ impl Unit<'_> {
 
     async fn attempt(&self, rollback: &Script, attempt: u32) -> Result<(), Failure> {
         if self.work.alone {
-            return self.attempt_alone(rollback, attempt).await;
+            let sent = self.attempt_alone(rollback, attempt).await;
+            return sent.map_err(|failure| self.of_rollback(failure));
         }
         let tx = self.live.writer.session(&format!("rollback of `{}`", self.name)).await?;
         self.cx.record(Event::UndoStarted {
@@ -226,10 +228,24 @@ impl Unit<'_> {
             Ok(()) => commit::commit_on(Way::Back, self.cx, self.name, &self.live.writer, tx).await,
             Err(mut failure) => {
                 tx.rollback().await;
-                failure.what = format!("the rollback of `{}`: {}", self.name, failure.what);
+                failure = self.of_rollback(failure);
                 Err(failure.changed(format!("rolled back: the clone is as before the rollback of `{}`", self.name)))
             }
         }
+    }
+
+    fn of_rollback(&self, failure: Failure) -> Failure {
+        Failure { what: format!("the rollback of `{}`: {}", self.name, failure.what), ..failure }
+    }
+
+    /// A rollback that a process that died had begun did not come to its end now either.
+    fn still_on_its_way(&self, failure: Failure) -> Failure {
+        let (name, run) = (self.name, &self.cx.run);
+        let stands = failure.changed.clone().map_or(String::new(), |changed| format!("{changed}; "));
+        failure
+            .changed(format!("{stands}the rollback of `{name}` stays under way, and no stage was begun"))
+            .next("then", format!("engine resume {run}   goes on with this rollback, and then forward"))
+            .next("or", format!("engine rollback {run}   goes on back"))
     }
 
     /// Outside of a transaction: its statements can be sent twice, and those that were answered stand.
@@ -250,10 +266,9 @@ impl Unit<'_> {
             half_done::keep(self.cx, &self.live, self.name).await?;
         }
         self.cx.say(self.name, "running its rollback, outside of a transaction");
-        let statements = forward::send_alone(&alone, rollback).await.map_err(|mut failure| {
-            failure.what = format!("the rollback of `{}`: {}", self.name, failure.what);
-            failure.changed("it is in no transaction: statements before the one that failed stand")
-        })?;
+        let stands = "it is in no transaction: statements before the one that failed stand";
+        let sent = forward::send_alone(&alone, rollback).await;
+        let statements = sent.map_err(|failure| failure.changed(stands))?;
         let (stage, purpose) = (self.name.to_owned(), "rollback".to_owned());
         self.cx.record(Event::Statements { stage, purpose, statements })?;
         self.cx.record(Event::UndoCommitted { stage: self.name.to_owned(), xid: None, open_ms: None })
