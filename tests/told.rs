@@ -109,6 +109,51 @@ fn a_killed_rollback_that_waits_again_names_who_holds_it_up() {
 }
 
 #[test]
+fn a_stage_that_may_not_change_says_what_of_it_did_and_what_helps() {
+    let bench = Bench::mini("changed", "");
+    let (a, bad) = (
+        row(&bench, "guard.none = \"us = 0\"\nensure.one = \"us = 1\""),
+        bench.mini_stage("bad", "\"a\"", "writes.u = 1", "SELECT 1/0", None),
+    );
+    bench.mini_plan(&format!("{a}{bad}"));
+    bench.mini_apply(&[]).expect(40);
+    let run = bench.run_id();
+    let refused = |part: &str| {
+        let anew = format!("engine drop {run}   which drops its clone, and then: engine apply {MINI}");
+        let back = format!("put it back as it was, and run: engine resume {run} --accept-changes");
+        let said = bench.engine(&["resume", "--accept-changes"]).expect(62);
+        let said = said.says(&["a stage that is committed was changed since", part, &anew, &back]);
+        says_not(&said, "--replace");
+        let plain = bench.engine(&["resume"]).expect(62);
+        says_not(&plain.says(&[&format!("engine resume {run} --accept-changes")]), "RUN");
+    };
+    let (plan, sql) = (bench.read(MINI), "templates/mini/a.sql");
+    bench.write(sql, "INSERT INTO u VALUES (1, 'b');\n");
+    refused("`a`: its SQL is another (a.sql)");
+    bench.write(sql, &format!("{ROW};\n"));
+    for (old, new, part) in [
+        ("us = 0", "us <= 0", "`a`: its guard `none` is another"),
+        ("ensure.one = \"us = 1\"", "", "`a`: its ensure `one` is gone"),
+        ("ensure.one = ", "ensure.two = \"us < 9\"\nensure.one = ", "`a`: its ensure `two` is new"),
+        (
+            "needs = [\"base\"]\nfile = \"mini/a.sql\"",
+            "needs = [\"base\"]\nretry = 2\nfile = \"mini/a.sql\"\nalters = [\"t\"]",
+            "beside its SQL",
+        ),
+    ] {
+        bench.edit(MINI, old, new);
+        refused(part);
+        bench.write(MINI, &plan);
+    }
+    let bad = bench.mini_stage("bad", "\"base\"", "writes.u = 1", "SELECT 1/0", None);
+    bench.mini_plan(&bad);
+    refused("`a`: it is not in the plan any more");
+    // What is said helps.
+    bench.engine(&["drop", &run]).expect(0);
+    bench.mini_apply(&["--until", "base"]).expect(0);
+}
+
+#[test]
 fn a_stage_that_is_begun_again_says_how_far_it_got() {
     let tables = "CREATE TABLE b (id int PRIMARY KEY, v text); INSERT INTO b SELECT k FROM generate_series(1, 40) AS k";
     let bench = Bench::mini("again", tables);
@@ -130,4 +175,3 @@ fn a_stage_that_is_begun_again_says_how_far_it_got() {
     }
     bench.engine(&["resume"]).expect(0);
 }
-

@@ -1,10 +1,11 @@
 //! What changed since a run began, and what of it may be accepted.
 
+use super::differs;
 use super::life::Resumption;
 use crate::compile::Workflow;
 use crate::event::{Exit, Failure, RunState, Status};
+use crate::journal::Place;
 use crate::stage::undo;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Inputs that are not what the run was last given, when they may differ.
@@ -13,11 +14,11 @@ use std::path::Path;
 /// Some are, and nobody accepts them (exit 62).
 pub(super) fn inputs(
     workflow: &Workflow,
-    before: &BTreeMap<String, String>,
+    state: &RunState,
     how: Resumption,
     verb: &str,
 ) -> Result<Vec<String>, Failure> {
-    let now = &workflow.inputs;
+    let (before, now) = (&state.inputs, &workflow.inputs);
     let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let moved: Vec<String> = names.into_iter().filter(|n| before.get(*n) != now.get(*n)).cloned().collect();
     if moved.is_empty() || how.accept_changes {
@@ -25,7 +26,10 @@ pub(super) fn inputs(
     }
     let mut failure = Failure::new(Exit::InputsChanged, "the plan or its inputs changed since the run began")
         .changed("nothing was changed")
-        .next("go on", format!("engine {verb} RUN --accept-changes   when only stages that are not committed differ"))
+        .next(
+            "go on",
+            format!("engine {verb} {} --accept-changes   when only stages that are not committed differ", state.run),
+        )
         .next("or", "put the files back as they were");
     failure.facts = moved;
     Err(failure)
@@ -57,25 +61,18 @@ fn reads(workflow: &Workflow, stage: &str, moved: &[String]) -> bool {
 pub(super) fn refuse_stages(
     workflow: &Workflow,
     state: &RunState,
-    folder: &Path,
+    place: &Place,
     moved: &[String],
 ) -> Result<(), Failure> {
     let changed: Vec<String> = state
         .digests
         .iter()
-        .filter(|(old, _)| bound(workflow, state, folder, old))
+        .filter(|(old, _)| bound(workflow, state, place.dir(), old))
         .filter(|(old, digest)| {
             workflow.briefs.iter().find(|new| new.name == **old).is_none_or(|new| new.digest != **digest)
                 || reads(workflow, old, moved)
         })
         .map(|(old, _)| old.clone())
         .collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    let mut failure = Failure::new(Exit::InputsChanged, "a stage that is committed was changed since")
-        .changed("nothing was changed")
-        .next("start anew", "engine apply PLAN --replace");
-    failure.facts = changed;
-    Err(failure)
+    if changed.is_empty() { Ok(()) } else { Err(differs::refused(workflow, state, place, &changed)) }
 }

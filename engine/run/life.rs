@@ -3,6 +3,7 @@
 use super::bind::{Binding, bind};
 use super::changed;
 use super::committed;
+use super::differs;
 use super::drive::{Machine, Outcome};
 use super::rollback;
 use super::sensitive;
@@ -156,10 +157,10 @@ pub(super) async fn take_up(
     let Some(Event::RunStarted { run, as_of, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, "the journal does not say how the run began"));
     };
-    let mut accepted = changed::inputs(&workflow, &state.inputs, how, verb)?;
+    let mut accepted = changed::inputs(&workflow, &state, how, verb)?;
     place.bring()?;
     if !accepted.is_empty() {
-        changed::refuse_stages(&workflow, &state, place.dir(), &accepted)?;
+        changed::refuse_stages(&workflow, &state, &place, &accepted)?;
     }
     accepted.extend(place.same_server(how.accept_changes)?);
     let Binding { targets, events } = bind(&workflow).await?;
@@ -167,7 +168,7 @@ pub(super) async fn take_up(
     refuse_as_journal(&options.home, &targets).await?;
     let locks = hold(&targets, &run).await?;
     anchors::demand(&targets, &run, history).await?;
-    revive(&targets, &state).await?;
+    revive(&targets, &state, &differs::anew(&workflow)).await?;
     committed::demand(&workflow, &targets, &state).await?;
     let journal = Arc::new(place.reopen(history)?);
     let cx = context(&workflow, run, as_of, journal, targets, secrets, state, options);
@@ -178,10 +179,10 @@ pub(super) async fn take_up(
         torn: (history.torn_bytes > 0).then_some(history.torn_bytes),
         inputs: if accepted.is_empty() { BTreeMap::new() } else { workflow.inputs.clone() },
         stages: if accepted.is_empty() { BTreeMap::new() } else { digests() },
+        briefs: if accepted.is_empty() { Vec::new() } else { workflow.briefs.clone() },
         accepted,
     })?;
     for event in events {
-        briefs: if accepted.is_empty() { Vec::new() } else { workflow.briefs.clone() },
         cx.record(event)?;
     }
     Ok(TakenUp { workflow, cx, _locks: locks, _held: held })
@@ -380,7 +381,7 @@ pub(super) fn run_key(run: &str) -> String {
 }
 
 /// Opens the doors of clones that history says are there, each proven to be the one.
-async fn revive(targets: &Targets, state: &RunState) -> Result<(), Failure> {
+async fn revive(targets: &Targets, state: &RunState, anew: &str) -> Result<(), Failure> {
     for (name, clone) in &targets.clones {
         let Some(Event::CloneMade { database, oid, source, .. }) = state.clones.get(name) else { continue };
         let identity = clone.maker.identity().await?;
@@ -394,7 +395,7 @@ async fn revive(targets: &Targets, state: &RunState) -> Result<(), Failure> {
         let found = clone.maker.find(database).await?.ok_or_else(|| {
             Failure::new(Exit::WrongDatabase, format!("the clone `{database}` of run {} is gone", state.run))
                 .changed("nothing was changed")
-                .next("start anew", "engine apply PLAN")
+                .next("start anew", anew)
         })?;
         if found.oid != *oid || found.marker.as_ref().is_none_or(|m| m.run != state.run) {
             let by =
@@ -407,7 +408,7 @@ async fn revive(targets: &Targets, state: &RunState) -> Result<(), Failure> {
             .fact(format!("found   oid {}, with {by}", found.oid))
             .changed("nothing was changed")
             .next("then", format!("give `{database}` back to its clone and run: engine resume {}", state.run))
-            .next("or", "start anew: engine apply PLAN"));
+            .next("or", format!("start anew, with another name for the clone: {anew}")));
         }
         // A process that was killed between shutting the clone for a copy and opening it again left it shut.
         clone.maker.open(database).await?;

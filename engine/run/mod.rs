@@ -7,6 +7,7 @@ mod anchors;
 pub mod bind;
 mod changed;
 mod committed;
+mod differs;
 mod dispose;
 mod drive;
 mod life;
