@@ -175,3 +175,30 @@ fn a_stage_that_is_begun_again_says_how_far_it_got() {
     }
     bench.engine(&["resume"]).expect(0);
 }
+
+/// Nothing was undone, so what the run came to stands.
+#[test]
+fn a_rollback_of_nothing_leaves_the_verdict() {
+    let bench = planned("nothing");
+    bench.mini_apply(&[]).expect(0);
+    let said = bench.engine(&["rollback", "latest", "--to", "a"]).expect(0).says(&["nothing was left to undo"]);
+    says_not(&said, "engine resume");
+    bench.engine(&["status"]).expect(0).says(&["all 4 stages done · 4 of 4 done"]);
+    // Nor is it a failure of the command that the run had failed.
+    let bad = bench.mini_stage("bad", "\"a\"", "writes.u = 1", "SELECT 1/0", None);
+    bench.write(MINI, &format!("{}{bad}", bench.read(MINI)));
+    bench.engine(&["resume", "--accept-changes"]).expect(40);
+    let run = bench.run_id();
+    let goes_on = format!("engine resume {run}   goes forward");
+    bench.engine(&["rollback", "latest", "--to", "a"]).expect(0).says(&["nothing was left to undo", &goes_on]);
+    bench.engine(&["status"]).expect(0).says(&["NO-GO: 4 stages done, 1 failed or blocked"]);
+    bench.engine(&["rollback", "latest"]).expect(0).says(&["1 stage undone", "runs what was undone again"]);
+    bench.engine(&["status"]).expect(0).says(&["rolled back: 1 stage undone"]);
+    bench.engine(&["rollback", "latest", "--to", "bse"]).expect(2).says(&[
+        "no such stage",
+        "pre, clone, base",
+        &format!("engine rollback {run} --to base"),
+    ]);
+    bench.engine(&["resume", "--until", "nowhere"]).expect(2).says(&["its stages: pre, clone, base, a, bad"]);
+}
+

@@ -6,6 +6,7 @@ use super::{PlanArgs, compiled, render, tell};
 use crate::compile;
 use crate::event::{Event, Exit, Failure, RunState};
 use crate::journal::History;
+use crate::name;
 use crate::run::{self, Ended, Options};
 use crate::ui::{Screen, Style};
 use std::collections::BTreeMap;
@@ -64,6 +65,7 @@ impl Locked {
 /// # Errors
 /// Whatever kept the run from beginning; what happened within it is in its exit code.
 pub async fn run(args: &Args) -> Result<Exit, Failure> {
+    super::here()?;
     let file = &args.plan.plan;
     let preview = saved::read(file)?;
     let words = match &preview {
@@ -121,8 +123,14 @@ fn previewed(args: &Args, preview: &Preview) -> Result<PlanArgs, Failure> {
 /// Demands that `--until` names a stage.
 pub(super) fn known(workflow: &compile::Workflow, until: Option<&str>) -> Result<(), Failure> {
     if let Some(until) = until.filter(|until| workflow.index(until).is_none()) {
-        return Err(Failure::new(Exit::Usage, format!("--until {until}: this plan has no such stage"))
-            .changed("nothing was changed"));
+        let names = || workflow.briefs.iter().map(|stage| stage.name.as_str());
+        let failure = Failure::new(Exit::Usage, format!("--until {until}: this plan has no such stage"))
+            .fact(format!("its stages: {}", names().collect::<Vec<_>>().join(", ")))
+            .changed("nothing was changed");
+        return Err(match name::nearest(until, names()) {
+            Some(near) => failure.next("did you mean", format!("--until {near}")),
+            None => failure.next("then", "--until with one of these, or without it"),
+        });
     }
     Ok(())
 }
@@ -199,7 +207,9 @@ fn advised(failure: &Failure, run: &str, stage: &str, plan: &str) -> Failure {
         failure.changed = Some("this stage changed nothing; production was only read".to_owned());
     }
     if !failure.next.is_empty() {
-        return failure;
+        // Once there is room again it goes on.
+        let room = failure.next.iter().all(|(word, _)| word == "make room");
+        return if room { failure.next("then", format!("engine resume {run}")) } else { failure };
     }
     match failure.exit {
         Exit::Blocked | Exit::NotEvaluable => failure

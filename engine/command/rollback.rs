@@ -2,7 +2,7 @@
 
 use super::Begun;
 use super::apply::{say_left, say_notes};
-use crate::event::{Exit, Failure};
+use crate::event::{Event, Exit, Failure, RunState, Status, planned};
 use crate::run::{self, Options, Resumption};
 use crate::ui::{Screen, Style};
 
@@ -46,9 +46,21 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let (exit, repeat) = (ended.exit, repeat(&id));
     say_notes(&screen, &ended.notes);
     if let Some(failure) = failure {
-        screen.failure(&if failure.next.is_empty() { failure.next("then", repeat) } else { failure });
+        screen.failure(&if failure.next.iter().all(|(word, _)| word == "make room") {
+            failure.next("then", repeat)
+        } else {
+            failure
+        });
     } else if exit == Exit::Ok {
-        screen.say(&format!("  next   engine resume {id}   runs what was undone again"));
+        let events: Vec<Event> = ended.history.events().cloned().collect();
+        let state = RunState::of(&events);
+        let undone = state.stages.values().any(|stage| stage.status == Status::Undone);
+        let waits = || planned(&events).iter().any(|stage| !state.is_done(&stage.name));
+        if undone {
+            screen.say(&format!("  next   engine resume {id}   runs what was undone again"));
+        } else if waits() {
+            screen.say(&format!("  next   engine resume {id}   goes forward"));
+        }
     } else {
         say_left(&screen, &ended.history);
         screen.say(&format!("  next   {repeat}   goes on back"));

@@ -9,6 +9,7 @@ use crate::clock::Stopwatch;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState, Status};
 use crate::journal::{History, Place};
+use crate::name;
 use crate::proof::Work;
 use crate::stage::{Cx, Stage, undo};
 use std::sync::Arc;
@@ -45,6 +46,10 @@ pub async fn rollback(
     let Way { at, undone, compared } = way;
     let count = stages(undone.len());
     let (verdict, failure) = match ended {
+        Ok(None) if undone.is_empty() && state.ended.is_some() => {
+            let said = said(to, &undone, &compared);
+            return nothing_undone(workflow, cx, watch.ms(), history, said).await;
+        }
         Ok(None) => ((Exit::Ok, said(to, &undone, &compared), Vec::new()), None),
         Ok(Some((exit, silent))) => {
             signals::interrupted(cx, exit, left_of(workflow, cx, at.as_deref(), silent))?;
@@ -262,9 +267,16 @@ fn refuse_unknown(workflow: &Workflow, state: &RunState, to: &str) -> Result<(),
     } else {
         return Ok(());
     };
-    Err(Failure::new(Exit::Usage, format!("--to {to}: {why}"))
+    let failure = Failure::new(Exit::Usage, format!("--to {to}: {why}"))
         .fact(format!("done, in this order: {}", state.order.join(", ")))
-        .changed("nothing was changed"))
+        .changed("nothing was changed");
+    let near = name::nearest(to, state.order.iter().map(String::as_str)).or(state.order.last().map(String::as_str));
+    Err(match near {
+        Some(stage) => {
+            failure.next("then", format!("engine rollback {} --to {stage}   or to another of these", state.run))
+        }
+        None => failure.next("then", format!("engine resume {}   nothing is done yet", state.run)),
+    })
 }
 
 /// What was applied to a target that is no clone is undone by its people.
@@ -296,6 +308,26 @@ fn refuse_rollouts(workflow: &Workflow, state: &RunState, to: Option<&str>) -> R
 fn gone(name: &str) -> Failure {
     Failure::new(Exit::InputsChanged, format!("what stage `{name}` did stands, and the plan has it no more"))
         .next("then", "put it back into the plan, with its rollback")
+}
+
+/// What the run came to before stays what it came to.
+async fn nothing_undone(
+    workflow: &Workflow,
+    cx: &Cx,
+    ms: u64,
+    history: History,
+    said: String,
+) -> Result<(Ended, Option<Failure>), Failure> {
+    let Some(Event::RunEnded { exit, verdict, reasons, .. }) = RunState::of(history.events()).ended else {
+        return Ok((end(workflow, cx, (Exit::Ok, said, Vec::new()), ms, history).await?, None));
+    };
+    let mut ended = end(workflow, cx, (exit, verdict, reasons), ms, history).await?;
+    ended.notes.insert(0, said);
+    // That the run had failed before is no failure of this command; a signal is.
+    if ended.exit == exit {
+        ended.exit = signals::first().unwrap_or(Exit::Ok);
+    }
+    Ok((ended, None))
 }
 
 /// `rolled back to `a`: 2 stages undone, equal to `base``.
