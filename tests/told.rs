@@ -153,6 +153,91 @@ fn a_stage_that_may_not_change_says_what_of_it_did_and_what_helps() {
     bench.mini_apply(&["--until", "base"]).expect(0);
 }
 
+/// A journal that may only be read: nothing is begun in it, nor taken away behind its back.
+#[test]
+fn who_may_only_look_at_a_journal_begins_and_drops_nothing() {
+    let mut bench = planned("looks");
+    bench.keep_runs_on(support::server());
+    bench.mini_apply(&[]).expect(0);
+    let (run, keeper) = (bench.run_id(), bench.url("journal_keeper", &format!("journal_of_{}", bench.clone_name())));
+    let looker = format!("looker_of_{}", bench.clone_name());
+    bench.in_journal(&format!(
+        "CREATE ROLE {looker} LOGIN; GRANT CONNECT ON DATABASE journal_of_{} TO {looker}; \
+         GRANT USAGE ON SCHEMA engine_journal TO {looker}; \
+         GRANT SELECT ON ALL TABLES IN SCHEMA engine_journal TO {looker}",
+        bench.clone_name()
+    ));
+    bench.set("ENGINE_JOURNAL", &keeper.replace("journal_keeper", &looker));
+    bench.engine(&["status"]).expect(0).says(&["all 4 stages done"]);
+    let grant = format!("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA engine_journal TO {looker}");
+    for verb in [&["apply", MINI][..], &["resume", &run], &["rollback", &run], &["drop", &run]] {
+        let said = bench.engine(verb).expect(1);
+        let said = said.says(&[
+            "may look at the journal",
+            "missing  INSERT on engine_journal.line",
+            &grant,
+            "nothing was begun",
+        ]);
+        says_not(&said, "engine resume");
+    }
+    assert!(bench.exists(bench.clone_name()), "a clone was dropped that its journal says is there");
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM u"), "1");
+    bench.in_journal(&grant);
+    bench.engine(&["drop", &run]).expect(0);
+    bench.engine(&["status"]).expect(0).says(&[&format!("then its clone `{}` was dropped", bench.clone_name())]);
+}
+
+#[test]
+fn a_journal_that_was_lost_says_what_helps() {
+    let mut bench = planned("lost");
+    bench.keep_runs_on(support::server());
+    bench.mini_apply(&[]).expect(0);
+    let (run, database) = (bench.run_id(), format!("journal_of_{}", bench.clone_name()));
+    bench.psql("postgres", &format!("DROP DATABASE {database} WITH (FORCE)"));
+    let said = bench.engine(&["status"]).expect(1);
+    let said = said.says(&["does not exist", "bring it back from its backup", "CREATE DATABASE", "ENGINE_JOURNAL"]);
+    says_not(&said, "the same command again");
+    bench.psql("postgres", &format!("CREATE DATABASE {database} TEMPLATE template0 OWNER journal_keeper"));
+    let said = bench.engine(&["drop", &run]).expect(62);
+    let said = said.says(&["knows no run", "it was kept there: that is another database now", "engine gc"]);
+    says_not(&said, "has done nothing");
+    // The statement that it names finds the clone.
+    let all = said.all();
+    let from = all.find("SELECT datname").expect("a statement");
+    let sql = all[from..].split("   ").next().expect("its end");
+    assert_eq!(bench.psql("postgres", sql), bench.clone_name());
+    bench.set("ENGINE_JOURNAL", &bench.url("postgres", "postgres"));
+    bench.engine(&["drop", &run]).expect(62).says(&["knows no run", &format!("it was kept in "), "as when it began"]);
+}
+
+/// A clone that was dropped is nothing to go on with, however the run had ended.
+#[test]
+fn a_run_whose_clone_was_dropped_says_so() {
+    let bench = planned("dropped");
+    let dropped = format!("then its clone `{}` was dropped", bench.clone_name());
+    for (at, before) in
+        [(None, "all 4 stages done"), (Some("journal/stage_done/a/synced#1"), "ended without a farewell")]
+    {
+        match at {
+            None => drop(bench.mini_apply(&[]).expect(0)),
+            Some(at) => killed(&bench, &["apply", MINI], at),
+        }
+        let run = bench.run_id();
+        bench.engine(&["drop", &run]).expect(0).says(&[&format!("dropped {}", bench.clone_name())]);
+        for verb in [&["status"][..], &["runs"]] {
+            let said = bench.engine(verb).expect(0).says(&[before, &dropped]);
+            says_not(&said, "engine resume");
+        }
+        let overview = bench.engine(&["show", &run]).expect(0).says(&["was dropped"]);
+        says_not(&overview, "engine resume");
+        bench.engine(&["verify", &run]).expect(0);
+        let events = bench.journal().events.len();
+        bench.engine(&["drop", &run]).expect(0).says(&["no database left"]);
+        assert_eq!(bench.journal().events.len(), events, "nothing was dropped, so nothing is written down");
+        bench.engine(&["resume", &run]).expect(63).says(&["is gone", &format!("engine apply {MINI}")]);
+    }
+}
+
 #[test]
 fn a_stage_that_is_begun_again_says_how_far_it_got() {
     let tables = "CREATE TABLE b (id int PRIMARY KEY, v text); INSERT INTO b SELECT k FROM generate_series(1, 40) AS k";
@@ -202,3 +287,62 @@ fn a_rollback_of_nothing_leaves_the_verdict() {
     bench.engine(&["resume", "--until", "nowhere"]).expect(2).says(&["its stages: pre, clone, base, a, bad"]);
 }
 
+#[test]
+fn a_place_for_runs_that_is_none_is_named() {
+    let bench = planned("nofolder");
+    bench.write(".engine", "a file\n");
+    let said = bench.mini_apply(&[]).expect(1);
+    let said = said.says(&[".engine", "is no folder", "nothing was changed", "no run was begun", "move .engine away"]);
+    says_not(&said, "engine resume");
+    std::fs::remove_file(bench.home().join(".engine")).expect("a file");
+    bench.mini_apply(&[]).expect(0);
+    // A working directory that somebody removed.
+    let engine = bench.command(&["status"]);
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" \"$@\""]);
+    shell.arg(engine.get_program()).args(engine.get_args()).current_dir(bench.home()).stdin(Stdio::null());
+    let out = shell.output().expect("bash");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("the working directory is gone"), "{said}");
+    assert_eq!(out.status.code(), Some(1), "{said}");
+}
+
+/// A plan that was moved is named, and disposing of a clone needs none.
+#[test]
+fn a_plan_that_is_not_there_is_named_and_the_clone_can_be_dropped() {
+    let bench = planned("moved");
+    bench.mini_apply(&[]).expect(0);
+    let run = bench.run_id();
+    let (from, to) = (bench.home().join(MINI), bench.home().join("plans/other.toml"));
+    std::fs::rename(&from, &to).expect("a plan");
+    for verb in ["resume", "rollback"] {
+        let said = bench.engine(&[verb, &run]).expect(62);
+        let said = said.says(&[&format!("the plan {MINI}, which run {run} began with, is not there"), "put it back"]);
+        says_not(&said.says(&[&format!("engine drop {run}"), &bench.of_run("plan/mini.toml")]), "name a plan");
+    }
+    bench.engine(&["drop", &run]).expect(0).says(&[&format!("dropped {}", bench.clone_name())]);
+    assert!(!bench.exists(bench.clone_name()));
+}
+
+/// Within a stage: room is made, and the run goes on.
+#[test]
+fn a_file_that_does_not_fit_says_how_to_go_on() {
+    let many = "DO $$ BEGIN FOR k IN 1..200 LOOP EXECUTE format('CREATE TABLE wide_table_%s (a int, b int, c int, d int)', k); \
+                END LOOP; END $$";
+    let bench = Bench::mini("room", many);
+    let a = row(&bench, "");
+    bench.mini_plan(&a);
+    let engine = bench.command(&["apply", MINI]);
+    let mut shell = Command::new("env");
+    shell.args(["--ignore-signal=XFSZ", "bash", "-c", "ulimit -f 40 && exec \"$0\" \"$@\""]);
+    shell.arg(engine.get_program()).args(engine.get_args()).current_dir(bench.home()).stdin(Stdio::null());
+    shell.env_clear().envs(engine.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let out = shell.output().expect("bash");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    for text in ["cannot be written", "make room", &format!("engine resume {}", bench.run_id())] {
+        assert!(said.contains(text), "`{text}` is not in\n{said}");
+    }
+    assert!(!said.contains("journal.jsonl cannot"), "it is the journal that did not fit\n{said}");
+    bench.engine(&["resume"]).expect(0);
+}

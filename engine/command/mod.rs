@@ -65,7 +65,7 @@ pub(crate) fn home(flag: Option<&str>) -> Result<Home, Failure> {
     let (word, text) = match (flag, std::env::var(VARIABLE)) {
         (Some(text), _) => ("--journal", text.to_owned()),
         (None, Ok(text)) if !text.trim().is_empty() => (VARIABLE, text.trim().to_owned()),
-        (None, _) => return Ok(Home::Folder),
+        (None, _) => return here().map(|()| Home::Folder),
     };
     let (url, literal) = fingerprint::address(word, &text)?;
     let (home, password) = Home::shared(word, &url)?;
@@ -75,6 +75,15 @@ pub(crate) fn home(flag: Option<&str>) -> Result<Home, Failure> {
     Ok(home)
 }
 
+/// Demands that there is a working directory: somebody may have removed it.
+pub(crate) fn here() -> Result<(), Failure> {
+    std::env::current_dir().map(drop).map_err(|e| {
+        Failure::new(Exit::Io, format!("the working directory is gone: {e}"))
+            .changed("nothing was changed")
+            .next("then", "cd to the one that has the plan and its runs, and the same command again")
+    })
+}
+
 /// A run that is to be taken up, with the plan it began with.
 pub(crate) struct Begun {
     pub(crate) id: String,
@@ -82,6 +91,11 @@ pub(crate) struct Begun {
     pub(crate) history: History,
     pub(crate) plan_path: String,
     pub(crate) workflow: Workflow,
+}
+
+/// Where a run's folder keeps the plan that it began with.
+pub(crate) fn kept_plan(folder: &Path, plan_path: &str) -> std::path::PathBuf {
+    folder.join("plan").join(Path::new(plan_path).file_name().unwrap_or_default())
 }
 
 /// Finds a run and compiles its plan as it began; problems of the plan are drawn and make exit 10.
@@ -95,6 +109,14 @@ pub(crate) fn begun(home: &Home, word: &str, json: bool) -> Result<Result<Begun,
         return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty"))
             .changed("nothing was changed"));
     };
+    if std::fs::symlink_metadata(&plan_path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+        let what = format!("the plan {plan_path}, which run {id} began with, is not there");
+        return Err(Failure::new(Exit::InputsChanged, what)
+            .fact(format!("as it was then it is kept in {}", kept_plan(place.dir(), &plan_path).display()))
+            .changed("nothing was changed")
+            .next("then", "put it back to where it was, and the same command again")
+            .next("or", format!("engine drop {id}   disposes of what the run made, without its plan")));
+    }
     let workflow = compiled(&as_begun(&plan_path, &vars, &as_of), json)?;
     Ok(workflow.map(|workflow| Begun { id, place, history, plan_path, workflow }))
 }

@@ -114,6 +114,7 @@ impl Home {
         if let (Some(base), Some(rows)) = (self.base(), &place.rows) {
             base.prepare()?;
             let held = rows.lock(&holder(run))?;
+            rows.demand_powers()?;
             rows.begin()?;
             let dir = store::new_run(run)?;
             place.sign(base)?;
@@ -172,6 +173,7 @@ impl Place {
         let Some(rows) = &self.rows else { return Ok(Held { _rows: None, _folder: store::lock(&self.dir, &by())? }) };
         let run = self.dir.file_name().unwrap_or_default().to_string_lossy();
         let held = rows.lock(&holder(&run))?;
+        rows.demand_powers()?;
         let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("{} cannot be made: {e}", self.dir.display()));
         std::fs::create_dir_all(&self.dir).map_err(lost)?;
         store::sync_dir(Path::new(store::RUNS))?;

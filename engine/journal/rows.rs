@@ -4,6 +4,7 @@
 //! is the one that writes its lines: an engine that lost it can write nothing more, and commits need a line first.
 
 mod files;
+mod grants;
 
 use super::read::{History, Trouble, parse};
 use crate::event::{Exit, Failure};
@@ -69,6 +70,10 @@ impl Base {
         let ledger = Ledger::open(door).map_err(|failure| match failure.changed {
             None => failure.changed("nothing was changed").next("then", "the same command again"),
             Some(_) => failure,
+        });
+        let ledger = ledger.map_err(|failure| match failure.sqlstate.as_deref() {
+            Some("3D000") => lost_database(word, failure),
+            _ => failure,
         })?;
         let rows = ledger.ask(SERVER, Vec::new()).map_err(|failure| unreadable(&ledger.place, &failure))?;
         let server = rows.first().map(|row| row.get(0)).unwrap_or_default();
@@ -174,6 +179,20 @@ impl Base {
             None => Ok(runs),
         }
     }
+}
+
+/// The database is not there: trying again never helps.
+fn lost_database(word: &str, failure: Failure) -> Failure {
+    let mut failure = failure.changed("nothing was changed");
+    failure.next.clear();
+    failure
+        .fact("it holds the journals of its runs: without it none of them can be seen or taken up")
+        .next("then", format!("correct its name in {word}"))
+        .next("or", "bring it back from its backup")
+        .next(
+            "or",
+            "CREATE DATABASE, by an owner as docs/journal.md says: an empty journal, which knows no run of before",
+        )
 }
 
 /// Has an id the form of one?

@@ -55,11 +55,25 @@ pub fn sync_dir(dir: &Path) -> Result<(), Failure> {
 pub fn new_run(id: &str) -> Result<PathBuf, Failure> {
     let runs = Path::new(RUNS);
     let dir = runs.join(id);
-    let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("{} cannot be made: {e}", dir.display()));
+    let lost = |e: std::io::Error| {
+        let failure = unusable(Failure::new(Exit::Io, format!("{} cannot be made: {e}", dir.display())));
+        make_room(failure.changed("nothing was changed; no run was begun"), &dir, &e)
+    };
     std::fs::create_dir_all(runs).map_err(lost)?;
     std::fs::create_dir(&dir).map_err(lost)?;
     sync_dir(runs)?;
     Ok(dir)
+}
+
+/// What to do about a place for runs that cannot be used.
+fn unusable(failure: Failure) -> Failure {
+    let failure = match std::fs::symlink_metadata(".engine") {
+        Ok(found) if !found.is_dir() && !Path::new(".engine").is_dir() => failure
+            .fact(".engine is here, and is no folder")
+            .next("then", "move .engine away, and the same command again"),
+        _ => failure.next("then", "make .engine a folder that this user may write, and the same command again"),
+    };
+    failure.next("or", "work in another directory, or keep runs in a database: --journal")
 }
 
 /// All runs of this working directory: id and folder, oldest first.
@@ -70,7 +84,10 @@ pub fn runs() -> Result<Vec<(String, PathBuf)>, Failure> {
     let entries = match std::fs::read_dir(RUNS) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Failure::new(Exit::Io, format!("{RUNS} cannot be read: {e}"))),
+        Err(e) => {
+            let failure = Failure::new(Exit::Io, format!("{RUNS} cannot be read: {e}"));
+            return Err(unusable(failure.changed("nothing was changed")));
+        }
     };
     let mut found: Vec<(std::time::SystemTime, String, PathBuf)> = entries
         .filter_map(Result::ok)
@@ -126,7 +143,7 @@ pub(super) fn meant(mut all: Vec<String>, word: &str, place: &str) -> Result<Str
     all.retain(|id| id.starts_with(word));
     match all.as_slice() {
         [one] => Ok(one.clone()),
-        [] => match gone(word) {
+        [] => match gone(word, place) {
             Some(failure) => Err(failure),
             None => Err(Failure::new(Exit::Usage, format!("no run is called `{word}`"))
                 .changed("nothing was changed")
@@ -159,14 +176,41 @@ pub(super) fn files_of(folder: &Path, name: &str) -> Result<Vec<(String, Vec<u8>
 }
 
 /// A folder of exactly that name without a journal in it.
-fn gone(run: &str) -> Option<Failure> {
+fn gone(run: &str, place: &str) -> Option<Failure> {
     let dir = Path::new(RUNS).join(run);
     let plain = Path::new(run).components().count() == 1 && dir.join("lock").is_file();
     plain.then(|| {
+        if let Some(there) = elsewhere(run).filter(|_| place != RUNS) {
+            return not_there(run, place, &there);
+        }
         Failure::new(Exit::InputsChanged, format!("the journal {} is gone", dir.join(super::FILE).display()))
             .fact("line 1: there is none; a run that was killed before it has done nothing, else somebody removed it")
             .changed("nothing was changed; a journal is never repaired")
     })
+}
+
+/// The journal that is asked knows nothing of a run whose folder is here.
+fn not_there(run: &str, place: &str, there: &str) -> Failure {
+    let failure = Failure::new(Exit::InputsChanged, format!("the journal in {place} knows no run {run}"));
+    let failure = if place == there {
+        failure
+            .fact("its folder here says that it was kept there: that is another database now, or its rows were removed")
+            .next("then", "bring the journal's database back from its backup")
+    } else {
+        failure
+            .fact(format!("its folder here says that it was kept in {there}"))
+            .next("then", "name that one in --journal or ENGINE_JOURNAL, as when it began")
+    };
+    failure
+        .changed("nothing was changed; a journal is never repaired")
+        .next(
+            "or, its clone",
+            format!(
+                "SELECT datname FROM pg_database WHERE shobj_description(oid, 'pg_database') LIKE '%{run}%'   where clones \
+                 are made, and as their maker DROP DATABASE what it names"
+            ),
+        )
+        .next("or, later", "engine gc PLAN   drops it once it has expired")
 }
 
 /// The run's own lock: held while a process works on it.
@@ -190,8 +234,10 @@ pub fn lock(dir: &Path, holder: &str) -> Result<RunFolderLock, Failure> {
     for _ in 0..TRIES {
         if let Some(lock) = tried(dir)? {
             let path = dir.join(HOLDER);
-            std::fs::write(&path, holder)
-                .map_err(|e| Failure::new(Exit::Io, format!("{} cannot be written: {e}", path.display())))?;
+            std::fs::write(&path, holder).map_err(|e| {
+                let failure = Failure::new(Exit::Io, format!("{} cannot be written: {e}", path.display()));
+                make_room(failure.changed("nothing was changed"), &path, &e).next("then", "the same command again")
+            })?;
             return Ok(lock);
         }
         std::thread::sleep(BETWEEN);
@@ -207,12 +253,10 @@ pub fn lock(dir: &Path, holder: &str) -> Result<RunFolderLock, Failure> {
 
 fn tried(dir: &Path) -> Result<Option<RunFolderLock>, Failure> {
     let path = dir.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| Failure::new(Exit::Io, format!("{} cannot be opened: {e}", path.display())))?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| {
+        let failure = Failure::new(Exit::Io, format!("{} cannot be opened: {e}", path.display()));
+        unusable(failure.changed("nothing was changed"))
+    })?;
     let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
     Ok(locked.is_ok().then_some(RunFolderLock { _file: file }))
 }

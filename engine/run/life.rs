@@ -67,7 +67,10 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     refuse_as_journal(&options.home, &targets).await?;
     let locks = hold(&targets, &run).await?;
     let (place, held) = options.home.begin(&run)?;
-    keep_inputs(&place, &workflow)?;
+    keep_inputs(&place, &workflow).map_err(|failure| {
+        let again = "the same command again";
+        failure.changed("nothing was changed; no stage was begun").next("then", again)
+    })?;
     if !secrets.is_empty() {
         sensitive::keep_key(place.dir(), &key)?;
     }
@@ -439,6 +442,6 @@ pub fn holder() -> String {
 }
 
 /// This machine's name, for people who look for the process.
-pub(super) fn host() -> String {
+pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

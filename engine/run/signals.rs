@@ -294,6 +294,9 @@ fn of_stage(state: &RunState, stage: &str, kind: &str) -> String {
         ALONE => format!(
             "`{stage}` is in no transaction: what its statements did stands, and what is half done is cleared away"
         ),
+        "sql" if known.batches == 1 => {
+            format!("`{stage}`: its last batch was rolled back; 1 before it is committed and stays")
+        }
         "sql" if known.batches > 0 => {
             format!("`{stage}`: its last batch was rolled back; {} before it are committed and stay", known.batches)
         }

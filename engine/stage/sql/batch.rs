@@ -128,8 +128,9 @@ impl SqlStage {
             return failure.changed(format!("rolled back: the clone is as before `{name}`; production was only read"));
         }
         failure.changed(format!(
-            "{batches} batches of `{name}` ({wrote} row changes) are committed and stay; the last one was rolled back; \
-             production was only read"
+            "{} ({wrote} row changes) {}; the last one was rolled back; production was only read",
+            if batches == 1 { format!("1 batch of `{name}`") } else { format!("{batches} batches of `{name}`") },
+            if batches == 1 { "is committed and stays" } else { "are committed and stay" },
         ))
     }
 
