@@ -3,9 +3,12 @@
 
 mod support;
 
-use engine::event::Event;
+use engine::event::{Event, Exit};
+use engine::target::{Door, Maker, Settings, Url};
 use std::io::{Read, Write};
 use std::process::{Child, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 use support::{Bench, MINI};
 
 /// Rounds of each of the two sorts: a hundred in all.
@@ -132,4 +135,110 @@ fn waits_to_write(id: u32) -> bool {
     let calls = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("syscall")).ok());
     // The number of `write`, here and on ARM, and the descriptor.
     calls.into_iter().any(|call| call.starts_with("1 0x2 ") || call.starts_with("64 0x2 "))
+}
+
+/// A second maintenance database on the bench's server; the connection string of whoever makes clones from there.
+fn another_maintenance(bench: &Bench) -> String {
+    let name = format!("ops_of_{}", bench.clone_name());
+    bench.psql("postgres", &format!("CREATE DATABASE {name}"));
+    bench.url("engine_cloner", &name)
+}
+
+/// PostgreSQL keeps an advisory lock for one database; a clone is of the whole server.
+#[test]
+fn maintenance_databases_that_differ_exclude_each_other() {
+    let one = bench("maintenance");
+    let mut two = one.another_machine();
+    two.set("SHOP_CLONE_MAKER_URL", &another_maintenance(&one));
+    let mut gate = one.session(one.production(), "BEGIN; LOCK TABLE gates;");
+    let begun = one.start(&["apply", MINI, "--until", "look"]);
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    one.wait_until(one.production(), waits, "1");
+    let holder = format!("engine {} pid {} on {}", one.run_id(), begun.id(), host());
+    let databases = format!("its maintenance database is `postgres`, here it is `ops_of_{}`", one.clone_name());
+    let refused = two.engine(&["apply", MINI, "--until", "look"]).expect(60);
+    refused.says(&["another run holds", &holder, &databases, "nothing was changed"]);
+    assert!(two.runs().is_empty(), "the one that was refused left a run behind");
+    gate.send("COMMIT;");
+    assert!(gate.end());
+    assert_eq!(begun.end(), Some(0));
+    one.wait_for_silence();
+    two.engine(&["apply", MINI, "--until", "look"]).expect(0);
+}
+
+/// A lock that is only wanted as yet, and by a session that came first and does not go on, is no prize for the second.
+#[test]
+fn whoever_came_first_in_another_database_is_not_overtaken() {
+    let one = bench("first");
+    another_maintenance(&one);
+    let server = one.psql("postgres", "SELECT system_identifier FROM pg_control_system()");
+    let sql = format!(
+        "SET application_name = 'the first'; SELECT pg_advisory_lock(hashtextextended('{} of server {server}', 0));",
+        one.clone_name()
+    );
+    let ops = format!("ops_of_{}", one.clone_name());
+    let first = one.session(&ops, &sql);
+    let held = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'the first'";
+    one.wait_until(&ops, held, "1");
+    one.engine(&["apply", MINI, "--until", "look"]).expect(60).says(&["held by the first", "nothing was changed"]);
+    drop(first);
+    one.wait_until(&ops, held, "0");
+    one.engine(&["apply", MINI, "--until", "look"]).expect(0);
+}
+
+/// The lock of the run itself is taken once on a server, also by a run whose clones are made from two databases.
+#[test]
+fn a_run_with_two_maintenance_databases_does_not_exclude_itself() {
+    let mut bench = bench("own");
+    bench.set("OTHER_MAKER_URL", &another_maintenance(&bench));
+    let more = format!(
+        "[target.other]\nclone_of = \"production\"\ndatabase = \"{}_other\"\nurl = \"env:SHOP_CLONE_URL\"\n\
+         maker_url = \"env:OTHER_MAKER_URL\"\n\
+         [stage.other]\nkind = \"clone\"\non = \"other\"\nneeds = [\"clone\"]\nno_guard = \"none\"\n",
+        bench.clone_name()
+    );
+    bench.mini_plan(&more);
+    bench.mini_apply(&[]).expect(0);
+    assert_eq!(bench.journal().done().len(), 4);
+}
+
+/// Makers of three databases who want the same at the same instant: one has it, every time, and the others say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_makers_in_three_databases_exactly_one_holds() {
+    let bench = bench("makers");
+    for number in 0..3 {
+        bench.psql("postgres", &format!("CREATE DATABASE ops_{number}"));
+    }
+    let settings = Settings {
+        search_path: String::new(),
+        statement_timeout: Duration::from_secs(60),
+        lock_timeout: Duration::from_secs(5),
+        read_only: false,
+    };
+    let maker = |number: usize| {
+        let url = Url::literal("test", bench.url("engine_cloner", &format!("ops_{}", number % 3)));
+        Maker::new(Door::new("clone", &url, None, &settings).expect("a door"))
+    };
+    let makers: Vec<Maker> = (0..6).map(maker).collect();
+    for round in 0..2 * ROUNDS {
+        let key = format!("round {round}");
+        let start = Arc::new(tokio::sync::Barrier::new(makers.len()));
+        let mut all = tokio::task::JoinSet::new();
+        for (number, maker) in makers.iter().cloned().enumerate() {
+            let (key, start) = (key.clone(), Arc::clone(&start));
+            all.spawn(async move {
+                start.wait().await;
+                maker.hold(&key, &format!("maker {number}")).await
+            });
+        }
+        let (held, refused): (Vec<_>, Vec<_>) = all.join_all().await.into_iter().partition(Result::is_ok);
+        assert_eq!(held.len(), 1, "round {round}: {refused:?}");
+        for failure in refused.into_iter().map(|refused| refused.expect_err("it is refused")) {
+            assert_eq!(failure.exit, Exit::Held, "{failure:?}");
+            assert!(
+                failure.facts[0].starts_with("held by maker ") || failure.facts[0].contains("just ended"),
+                "{failure:?}"
+            );
+        }
+    }
 }

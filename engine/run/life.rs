@@ -359,13 +359,12 @@ async fn hold(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
     Ok(locks)
 }
 
-/// What a run makes under other names is its own as long as it is at work. Such a lock is one of a database: once in each
-/// where clones are made.
+/// What a run makes under other names is its own as long as it is at work: once on each server where clones are made, which
+/// counts in all of its databases.
 pub(super) async fn hold_run(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
     let (mut locks, mut places) = (Vec::new(), BTreeSet::new());
     for clone in targets.clones.values() {
-        let identity = clone.maker.identity().await?;
-        if places.insert((identity.system_identifier, identity.oid)) {
+        if places.insert(clone.maker.instance().await?) {
             locks.push(clone.maker.hold(&run_key(run), &held_by(run)).await?);
         }
     }

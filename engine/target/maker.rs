@@ -79,17 +79,6 @@ pub struct Found {
     pub sessions: i64,
 }
 
-/// A held advisory lock; it dies with its session, which never goes back to the pool.
-pub struct RunLock {
-    _session: deadpool_postgres::ClientWrapper,
-}
-
-impl std::fmt::Debug for RunLock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RunLock")
-    }
-}
-
 impl Maker {
     /// Works through `door`.
     pub fn new(door: Door) -> Maker {
@@ -121,44 +110,6 @@ impl Maker {
         let secured = super::identity::secured_session(&session).await;
         give_back(session).await;
         secured
-    }
-
-    /// Holds the advisory lock of this target for as long as the answer lives.
-    ///
-    /// # Errors
-    /// Another engine holds it (exit 60): names it.
-    pub async fn hold(&self, key: &str, holder: &str) -> Result<RunLock, Failure> {
-        let session = self.door.only_holding()?.session().await?;
-        let named = literal(holder).map_err(|e| bug(&e.to_string()))?;
-        let sql = "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended($1, 0)), \
-                   (SELECT a.application_name FROM pg_catalog.pg_locks AS l \
-                    JOIN pg_catalog.pg_stat_activity AS a USING (pid) \
-                    WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_catalog.pg_backend_pid() \
-                      AND ((l.classid::bigint << 32) | l.objid::bigint) = pg_catalog.hashtextextended($1, 0) LIMIT 1)";
-        session
-            .batch_execute(&format!("SET application_name = {named}"))
-            .await
-            .map_err(|e| fault::statement("naming the lock's holder", &e))?;
-        let row = session.query_one(sql, &[&key]).await.map_err(|e| fault::statement("taking the run lock", &e))?;
-        if row.get(0) {
-            return Ok(RunLock { _session: Object::take(session) });
-        }
-        let other = row.get::<_, Option<String>>(1).unwrap_or_else(|| "a session that just ended".to_owned());
-        drop(Object::take(session));
-        Err(Failure::new(Exit::Held, format!("another run holds {key}"))
-            .fact(format!("held by {other}"))
-            .changed("nothing was changed")
-            .next("wait", "until it has ended; its lock dies with its session")
-            .next("look", "engine status"))
-    }
-
-    /// The same for a golden copy: nobody replaces it while it is copied.
-    ///
-    /// # Errors
-    /// As `hold`.
-    pub async fn hold_golden(&self, name: &str, holder: &str) -> Result<RunLock, Failure> {
-        let server = self.identity().await?.system_identifier;
-        self.hold(&format!("golden copy {name} of server {server}"), holder).await
     }
 
     /// The role that owns what `stage_role` creates: its `ALTER ROLE ... SET role`, else itself.
