@@ -276,7 +276,7 @@ impl Rows {
             .fact(format!("held by {other}"))
             .fact(format!("journal {}", self.base.place()))
             .changed("nothing was changed")
-            .next("wait", "until it has ended; its lock dies with its session")
+            .next("wait", "until it has ended; its lock dies with its session, which ends within half a minute if its machine is gone")
             .next("look", "engine status"))
     }
 
@@ -366,7 +366,7 @@ impl Rows {
     /// # Errors
     /// It is not, or nobody knows: the run must stop.
     pub fn written(&self, answer: Answer) -> Result<(), Failure> {
-        self.only_by_holder(answer.wait())
+        self.only_by_holder(answer.wait_for_line())
     }
 
     /// Opens a transaction that a test leaves open.
@@ -410,7 +410,7 @@ impl Drop for RowsLock {
         const UNLOCK: &str = concat!("SELECT pg_catalog.pg_advisory_unlock(", key!("$1"), ")");
         self.0.backend.store(0, Ordering::Relaxed);
         // A session that is gone holds nothing any more.
-        let _ = self.0.base.ledger.ask(UNLOCK, vec![self.0.id()]);
+        let _ = self.0.base.ledger.post(UNLOCK, vec![self.0.id()]).wait_for_line();
     }
 }
 

@@ -260,7 +260,11 @@ async fn ask(what: &str, writer: &Writer, backend: Option<&(i32, String)>, xid: 
             Some("aborted" | "future") => return Ok(false),
             Some("in progress") => wait(writer, backend, round).await,
             Some(other) => return Err(stuck(what, xid, &format!("the server says `{other}`"))),
-            None => return Err(stuck(what, xid, "the server no longer knows that transaction")),
+            None => {
+                return Err(stuck(what, xid, "the server has forgotten how that transaction ended")
+                    .fact("it is older than all that its pg_xact keeps: VACUUM has frozen what it wrote, if it wrote anything")
+                    .next("or", "where it was a clone, start anew: engine drop RUN, engine apply PLAN"));
+            }
         }
     }
     Err(stuck(what, xid, "it has been in progress for a minute and nobody ends it"))

@@ -6,9 +6,11 @@ use super::identity::identify_session;
 use super::{Door, Row, ToSql, fault};
 use crate::event::{Exit, Failure, Identity};
 use deadpool_postgres::{ClientWrapper, Object};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// A value that goes with a statement.
@@ -16,6 +18,9 @@ pub type Value = Box<dyn ToSql + Sync + Send>;
 
 /// Who does not answer in that time is taken for gone, whatever the network says.
 const PATIENCE: Duration = Duration::from_mins(5);
+
+/// The same where a run waits for its line, with its locks held: nothing of it is long.
+const LINE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Since when an answer is waited for.
 static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
@@ -36,11 +41,23 @@ struct Request {
 }
 
 /// What becomes of a statement that was sent.
-pub struct Answer(Receiver<Result<Vec<Row>, Failure>>);
+pub struct Answer {
+    receiver: Receiver<Result<Vec<Row>, Failure>>,
+    silent: Arc<Silent>,
+}
+
+/// Set when an answer did not come in time: the session is closed then, and with it goes what it holds. Whoever asks
+/// it for more is told at once, and does not wait as long again.
+#[derive(Default)]
+struct Silent {
+    is: AtomicBool,
+    told: Notify,
+}
 
 /// The session.
 pub struct Ledger {
     requests: UnboundedSender<Request>,
+    silent: Arc<Silent>,
     /// Which database it is in, as whom.
     pub identity: Identity,
     /// `host:port/database`, for people.
@@ -62,12 +79,14 @@ impl Ledger {
         let (requests, waiting) = unbounded_channel();
         let (opened, ready) = sync_channel(1);
         let place = format!("{}/{}", door.address(), door.database());
+        let silent = Arc::new(Silent::default());
+        let of_thread = Arc::clone(&silent);
         std::thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || serve(&door, waiting, &opened))
+            .spawn(move || serve(&door, waiting, &opened, &of_thread))
             .map_err(|e| Failure::new(Exit::Io, format!("no thread could be started: {e}")))?;
         let identity = ready.recv().map_err(|_| gone())??;
-        Ok(Ledger { requests, identity, place })
+        Ok(Ledger { requests, silent, identity, place })
     }
 
     /// Runs one statement, committed when it is answered; its rows.
@@ -94,8 +113,10 @@ impl Ledger {
     fn send(&self, work: Work) -> Answer {
         let (answer, waiting) = sync_channel(1);
         // A thread that ended drops the request, and with it the answer: that is what `wait` sees.
-        let _ = self.requests.send(Request { work, answer });
-        Answer(waiting)
+        if !self.silent.is.load(Ordering::SeqCst) {
+            let _ = self.requests.send(Request { work, answer });
+        }
+        Answer { receiver: waiting, silent: Arc::clone(&self.silent) }
     }
 }
 
@@ -105,10 +126,24 @@ impl Answer {
     /// # Errors
     /// As `Ledger::ask`.
     pub fn wait(self) -> Result<Vec<Row>, Failure> {
-        match self.0.recv_timeout(PATIENCE) {
+        self.within(PATIENCE)
+    }
+
+    /// Waits for that of a line, which is short.
+    ///
+    /// # Errors
+    /// As `Ledger::ask`.
+    pub fn wait_for_line(self) -> Result<Vec<Row>, Failure> {
+        self.within(LINE_PATIENCE)
+    }
+
+    fn within(self, patience: Duration) -> Result<Vec<Row>, Failure> {
+        match self.receiver.recv_timeout(patience) {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Timeout) => {
-                Err(Failure::new(Exit::Temporary, format!("the server did not answer within {PATIENCE:?}")))
+                self.silent.is.store(true, Ordering::SeqCst);
+                self.silent.told.notify_one();
+                Err(Failure::new(Exit::Temporary, format!("the server did not answer within {patience:?}")))
             }
             Err(RecvTimeoutError::Disconnected) => Err(gone()),
         }
@@ -119,7 +154,12 @@ fn gone() -> Failure {
     Failure::new(Exit::Temporary, "the connection was lost")
 }
 
-fn serve(door: &Door, mut requests: UnboundedReceiver<Request>, opened: &SyncSender<Result<Identity, Failure>>) {
+fn serve(
+    door: &Door,
+    mut requests: UnboundedReceiver<Request>,
+    opened: &SyncSender<Result<Identity, Failure>>,
+    silent: &Silent,
+) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -141,11 +181,15 @@ fn serve(door: &Door, mut requests: UnboundedReceiver<Request>, opened: &SyncSen
         let asked = |since| *ASKED.lock().unwrap_or_else(PoisonError::into_inner) = since;
         while let Some(Request { work, answer }) = requests.recv().await {
             asked(Some(Instant::now()));
-            let said = done(&session, work).await;
+            let said = tokio::select! {
+                said = done(&session, work) => said,
+                () = silent.told.notified() => break,
+            };
             asked(None);
             // Who asked may have gone.
             let _ = answer.send(said);
         }
+        asked(None);
     });
 }
 

@@ -1,7 +1,9 @@
 //! Where a case is played: a server of one's own, a production, the proxy before it, and an engine at work.
 
 use crate::case::{Act, Case, Left};
-use crate::support::{Bench, Does, MINI, MINI_ROLLOUT, Outcome, OwnServer, Proxy, Session, Spot, to_the_packet};
+use crate::support::{
+    Bench, Does, KEEPER, MINI, MINI_ROLLOUT, Outcome, OwnServer, Proxy, Session, Spot, to_the_packet,
+};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
@@ -10,6 +12,12 @@ use std::process::{Child, Command, Stdio};
 pub enum Subject {
     /// A stage's on a clone.
     Stage,
+    /// The second of three batches of such a stage.
+    Batch,
+    /// The rollback of such a stage.
+    Back,
+    /// Nobody's: the shared journal of its run, on another server.
+    Journal,
     /// A rollout's on production.
     Rollout,
 }
@@ -31,6 +39,14 @@ const DRAWN: &str = "INSERT INTO n (v) SELECT 'x' || k FROM generate_series(1, 3
 /// The same without a sequence, which on production keeps what a rolled-back transaction took.
 const GIVEN: &str = "INSERT INTO n (id, v) OVERRIDING SYSTEM VALUE SELECT k, 'x' || k FROM generate_series(1, 3) AS k";
 
+/// Three batches: rows of `t` are taken two at a time, of five.
+const BATCH: &str = "INSERT INTO n (v) SELECT 'x' || k FROM generate_series(1, 3) AS k;
+                     UPDATE t SET v = 'second' WHERE id IN (SELECT id FROM t WHERE v = 'v' ORDER BY id LIMIT 2)";
+
+const OLD: &str = "[probe.old]\non = \"clone\"\nsql = \"SELECT count(*) FROM public.t WHERE v = 'v'\"\n";
+
+const BACK: &str = "DELETE FROM n WHERE v LIKE 'x%';\nUPDATE t SET v = 'v' WHERE id IN (1, 2)";
+
 const UPDATES: &str = "UPDATE t SET v = 'first' WHERE id = 2;\nUPDATE t SET v = 'second' WHERE id = 1";
 
 /// More than a file may have when the disk is called full; a file of WAL has 16 MB.
@@ -50,6 +66,8 @@ const SETTINGS: [&str; 4] =
 /// A server and what an undisturbed run leaves there.
 pub struct World {
     pub own: OwnServer,
+    /// Where the journal is, if it is not in files.
+    team: Option<OwnServer>,
     subject: Subject,
     /// By whether it writes many bytes.
     whole: [Option<String>; 2],
@@ -60,6 +78,8 @@ pub struct World {
 /// One case's place.
 pub struct Bed<'w> {
     pub own: &'w mut OwnServer,
+    /// The journal's server.
+    pub team: Option<&'w mut OwnServer>,
     pub bench: Bench,
     pub proxy: Proxy,
     pub subject: Subject,
@@ -74,13 +94,16 @@ pub struct Bed<'w> {
 
 impl World {
     pub fn new(subject: Subject) -> World {
-        World { own: OwnServer::new(&SETTINGS), subject, whole: [None, None], sealed: None }
+        let team = (subject == Subject::Journal).then(|| OwnServer::new(&SETTINGS));
+        World { own: OwnServer::new(&SETTINGS), team, subject, whole: [None, None], sealed: None }
     }
 
     /// After a case that failed: whatever it left of the server goes, and the next one finds it at work.
     pub fn mend(&mut self) {
-        self.own.kill("QUIT");
-        self.own.start();
+        for server in [Some(&mut self.own), self.team.as_mut()].into_iter().flatten() {
+            server.kill("QUIT");
+            server.start();
+        }
     }
 
     /// What an undisturbed run leaves.
@@ -103,13 +126,21 @@ impl World {
         let server = self.own.server();
         let subject = self.subject;
         let mut bench = match subject {
-            Subject::Stage => planned(self, &format!("fault_{number}"), case),
+            Subject::Stage | Subject::Batch | Subject::Back | Subject::Journal => {
+                planned(self, &format!("fault_{number}"), case)
+            }
             Subject::Rollout => match self.sealed.take() {
                 Some(bench) => bench,
                 None => sealed(self),
             },
         };
-        let proxy = Proxy::before(server.socket());
+        if let Some(team) = &self.team {
+            bench.keep_runs_on(team.server());
+        }
+        if subject == Subject::Back {
+            bench.mini_apply(&[]).expect(0);
+        }
+        let proxy = Proxy::before(self.team.as_ref().map_or(server, OwnServer::server).socket());
         let plan = bench.read(MINI_ROLLOUT);
         if subject == Subject::Rollout {
             let stage = "[stage.go_production]\n";
@@ -117,7 +148,8 @@ impl World {
         }
         lead(&mut bench, &proxy, subject);
         let home = &mut self.sealed;
-        Bed { own: &mut self.own, bench, proxy, subject, up: true, others: Vec::new(), engine: None, home, plan }
+        let (own, team) = (&mut self.own, self.team.as_mut());
+        Bed { own, team, bench, proxy, subject, up: true, others: Vec::new(), engine: None, home, plan }
     }
 }
 
@@ -127,7 +159,16 @@ fn planned(world: &World, name: &str, case: &Case) -> Bench {
     let (more, bound) = if case.big { (format!(";\n{BIG}"), "writes.big = 24\n") } else { (String::new(), "") };
     let keys = format!("writes.n = 3\nwrites.t = 2\n{bound}{}", case.keys);
     let sql = format!("{DRAWN};\n{UPDATES}{more}");
-    bench.mini_plan(&bench.mini_stage("a", "\"base\"", &keys, &sql, None));
+    let stage = |keys: &str, sql: &str, back| bench.mini_stage("a", "\"base\"", keys, sql, back);
+    let plan = match world.subject {
+        Subject::Batch => {
+            let until = "batch = { until = \"old = 0\", rows = 5, most = 3 }\nwrites.n = 9\nwrites.t = 5\n";
+            format!("{OLD}{}", stage(&format!("{until}{}", case.keys), BATCH, None))
+        }
+        Subject::Back => stage(&keys, &sql, Some(BACK)),
+        _ => stage(&keys, &sql, None),
+    };
+    bench.mini_plan(&plan);
     bench
 }
 
@@ -146,7 +187,13 @@ fn sealed(world: &World) -> Bench {
 fn lead(bench: &mut Bench, proxy: &Proxy, subject: Subject) {
     let production = bench.production().to_owned();
     match subject {
-        Subject::Stage => bench.set("SHOP_CLONE_URL", &proxy.url("engine_stage", "postgres")),
+        Subject::Journal => {
+            let database = format!("journal_of_{}", bench.clone_name());
+            bench.set("ENGINE_JOURNAL", &proxy.url(KEEPER, &database));
+        }
+        Subject::Stage | Subject::Batch | Subject::Back => {
+            bench.set("SHOP_CLONE_URL", &proxy.url("engine_stage", "postgres"))
+        }
         Subject::Rollout => bench.set("MINI_WRITER_URL", &proxy.url("shop_owner", &production)),
     }
 }
@@ -154,18 +201,21 @@ fn lead(bench: &mut Bench, proxy: &Proxy, subject: Subject) {
 impl Bed<'_> {
     /// The command that is disturbed.
     pub fn command(&self) -> Vec<String> {
-        let plan = if self.subject == Subject::Stage { MINI } else { MINI_ROLLOUT };
-        vec!["apply".to_owned(), plan.to_owned()]
+        match self.subject {
+            Subject::Rollout => vec!["apply".to_owned(), MINI_ROLLOUT.to_owned()],
+            Subject::Back => vec!["rollback".to_owned(), self.bench.run_id()],
+            Subject::Stage | Subject::Batch | Subject::Journal => vec!["apply".to_owned(), MINI.to_owned()],
+        }
     }
 
     /// The stage that is disturbed.
     pub fn stage(&self) -> &'static str {
-        if self.subject == Subject::Stage { "a" } else { "go_production" }
+        if self.subject == Subject::Rollout { "go_production" } else { "a" }
     }
 
     /// The database it writes.
     pub fn database(&self) -> &str {
-        if self.subject == Subject::Stage { self.bench.clone_name() } else { self.bench.production() }
+        if self.subject == Subject::Rollout { self.bench.production() } else { self.bench.clone_name() }
     }
 
     /// What of the stage is there.
@@ -174,10 +224,15 @@ impl Bed<'_> {
             return Left::Gone;
         }
         let written = "SELECT (SELECT count(*) FROM n), (SELECT count(*) FROM t WHERE v IN ('first', 'second'))";
-        match self.bench.psql(self.database(), written).as_str() {
-            "0|0" => Left::Nothing,
-            "3|2" => Left::Whole,
-            other => panic!("a part of the stage is there: {other}"),
+        match (self.subject, self.bench.psql(self.database(), written).as_str()) {
+            (Subject::Back, "3|2") => Left::Nothing,
+            (Subject::Back, "0|0") => Left::Whole,
+            (Subject::Batch, "3|2") => Left::Nothing,
+            // The second, and then all of them.
+            (Subject::Batch, "6|4" | "9|5") => Left::Whole,
+            (_, "0|0") => Left::Nothing,
+            (Subject::Stage | Subject::Journal | Subject::Rollout, "3|2") => Left::Whole,
+            (_, other) => panic!("a part of the stage is there: {other}"),
         }
     }
 
@@ -191,6 +246,7 @@ impl Bed<'_> {
     pub fn suffer(&mut self, act: &Act) -> Outcome {
         match act {
             Act::Proxy(spot, does) => self.proxy.arm(*spot, *does),
+            Act::Slow if self.subject == Subject::Journal => self.proxy.byte_by_byte(),
             Act::Slow => {
                 self.proxy.byte_by_byte();
                 // Every door, also those that rows are copied through and that pg_dump uses.
@@ -232,6 +288,17 @@ impl Bed<'_> {
         self.up = true;
         let server = self.own.server();
         self.bench.moved(Some(server), Some(server));
+        self.proxy.moved(server.socket());
+        lead(&mut self.bench, &self.proxy, self.subject);
+    }
+
+    /// The journal's server, as if it had crashed, and started again.
+    pub fn journal_crashes(&mut self) {
+        let team = self.team.as_mut().expect("a journal of its own");
+        team.kill("QUIT");
+        team.start();
+        let server = team.server();
+        self.bench.journal_moved(server);
         self.proxy.moved(server.socket());
         lead(&mut self.bench, &self.proxy, self.subject);
     }

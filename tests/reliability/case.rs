@@ -55,7 +55,7 @@ pub struct Then {
     pub first: &'static str,
     /// The same for the machine.
     pub repair: fn(&mut Bed),
-    /// `resume`, `apply`, or `drop`.
+    /// `resume`, `rollback`, `apply`, or `drop`.
     pub word: &'static str,
     pub exit: i32,
     pub says: &'static [&'static str],
@@ -95,7 +95,7 @@ pub fn play(world: &mut World, case: &Case, number: usize) {
         left = left.or_else(|| Some(bed.left()));
         let words = match then.word {
             "apply" => bed.command(),
-            "drop" => vec!["drop".to_owned(), bed.bench.run_id()],
+            "drop" | "rollback" => vec![then.word.to_owned(), bed.bench.run_id()],
             _ => vec!["resume".to_owned()],
         };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -125,12 +125,27 @@ fn ended_well(bed: &Bed, case: &Case, whole: &str, told: &str) {
     assert_eq!(bed.left(), Left::Whole, "{told}");
     assert_same(&bed.all(), whole, told);
     let (journal, stage) = (bed.bench.journal(), bed.stage());
-    let committed = journal.count(|event| matches!(event, Event::StageCommitted { stage: of, .. } if of == stage));
+    let of_it = |of: &str| of == stage;
+    let committed = journal.count(|event| match event {
+        Event::StageCommitted { stage, .. } => bed.subject != Subject::Back && of_it(stage),
+        Event::UndoCommitted { stage, .. } => of_it(stage),
+        _ => false,
+    });
+    let batches = journal.events.iter().filter_map(|event| match event {
+        Event::BatchCommitted { batch, .. } => Some(*batch),
+        _ => None,
+    });
+    let (batches, wanted) = (batches.collect::<Vec<u32>>(), if bed.subject == Subject::Batch { 3 } else { 0 });
+    assert_eq!(batches, (1..=wanted).collect::<Vec<u32>>(), "{told}");
     assert_eq!(committed, 1, "{told}");
-    let attempts = journal.count(|event| matches!(event, Event::AttemptStarted { stage: of, .. } if of == stage));
+    let attempts = journal.count(|event| match event {
+        Event::AttemptStarted { stage, .. } => bed.subject != Subject::Back && of_it(stage),
+        Event::UndoStarted { stage, .. } => of_it(stage),
+        _ => false,
+    });
     assert_eq!(attempts, case.attempts, "attempts\n{told}");
     bed.bench.engine(&["verify", &journal.run]).expect(0);
-    if bed.subject == Subject::Stage {
+    if bed.subject != Subject::Rollout {
         bed.bench.engine(&["drop", &journal.run]).expect(0);
     }
 }

@@ -6,12 +6,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aged;
 mod bed;
 mod case;
 mod given_up;
+mod journals;
 mod page;
 mod rollouts;
 mod stages;
+mod ways;
 
 use bed::{Subject, World};
 use case::Case;
@@ -40,4 +43,24 @@ fn a_stage_is_there_once_whatever_breaks() {
 #[test]
 fn a_rollout_is_there_once_whatever_breaks() {
     play(Subject::Rollout, &rollouts::CASES);
+}
+
+#[test]
+fn a_stage_of_long_ago_is_not_guessed_at() {
+    play(Subject::Stage, &aged::CASES);
+}
+
+#[test]
+fn a_batch_is_there_once_whatever_breaks() {
+    play(Subject::Batch, &ways::BATCHES);
+}
+
+#[test]
+fn a_rollback_is_there_once_whatever_breaks() {
+    play(Subject::Back, &ways::BACK);
+}
+
+#[test]
+fn a_shared_journal_that_breaks_ends_the_run_and_loses_nothing() {
+    play(Subject::Journal, &journals::CASES);
 }

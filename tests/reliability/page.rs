@@ -2,13 +2,24 @@
 
 use crate::case::{Case, Left, Then};
 use crate::support::assert_same;
-use crate::{rollouts, stages};
+use crate::{aged, journals, rollouts, stages, ways};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reliability.md");
 
 /// Tables by the marks they stand between.
-fn tables() -> [(&'static str, String); 2] {
-    [("stages", table(&stages::CASES)), ("rollouts", table(&rollouts::CASES))]
+fn tables() -> Vec<(&'static str, String)> {
+    all().into_iter().map(|(name, cases)| (name, table(cases))).collect()
+}
+
+fn all() -> [(&'static str, &'static [Case]); 6] {
+    [
+        ("stages", &stages::CASES),
+        ("aged", &aged::CASES),
+        ("batches", &ways::BATCHES),
+        ("rollbacks", &ways::BACK),
+        ("rollouts", &rollouts::CASES),
+        ("journals", &journals::CASES),
+    ]
 }
 
 fn table(cases: &[Case]) -> String {
@@ -22,19 +33,19 @@ fn table(cases: &[Case]) -> String {
             Left::Whole => "all of it",
             Left::Gone => "the database is gone",
         };
-        let then: Vec<String> = case.then.iter().map(|then| step(then, case.attempts)).collect();
+        let then: Vec<String> = case.then.iter().map(|then| step(then, case.left)).collect();
         let then = if then.is_empty() { "nothing: the run went on by itself".to_owned() } else { then.join("; ") };
         text.push_str(&format!("| {} | {} | {exit} | {left} | {then} | {} |\n", case.fault, case.how, case.attempts));
     }
     text
 }
 
-/// One attempt in all and a resume that ends well: it was asked about, and found committed.
-fn step(then: &Then, attempts: usize) -> String {
+/// What is there already is asked about, and found committed.
+fn step(then: &Then, left: Left) -> String {
     let first = if then.first.is_empty() { String::new() } else { format!("{}, ", then.first) };
-    let how = match (then.word, then.exit, attempts) {
-        ("resume", 0, 1) => ", found committed and not run again",
-        ("resume", 0, _) => ", run again",
+    let how = match (then.word, then.exit, left) {
+        ("resume" | "rollback", 0, Left::Whole) => ", found committed and not run again",
+        ("resume" | "rollback", 0, _) => ", run again",
         _ => "",
     };
     format!("{first}`engine {}`: {}{how}", then.word, then.exit)
@@ -66,9 +77,8 @@ fn the_page_says_what_the_cases_say() {
 
 #[test]
 fn no_two_cases_are_one() {
-    let names: Vec<&str> = stages::CASES.iter().map(|case| case.fault).collect();
-    let more: Vec<&str> = rollouts::CASES.iter().map(|case| case.fault).collect();
-    for faults in [names, more] {
+    for (_, cases) in all() {
+        let faults: Vec<&str> = cases.iter().map(|case| case.fault).collect();
         let different: std::collections::BTreeSet<&&str> = faults.iter().collect();
         assert_eq!(different.len(), faults.len(), "{faults:?}");
     }

@@ -35,4 +35,4 @@ pub use server::{fail, server};
 pub use stopped::{Farewell, PROMISED, ended, in_time, log_tells, send, signal_to};
 pub use tcp::{Authority, Issued, PASSWORD, TcpServer, through, write};
 pub use team::KEEPER;
-pub use witness::{Session, assert_same, dump};
+pub use witness::{Session, assert_same, dump, session_to};

@@ -18,8 +18,12 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub enum Spot {
     /// COMMIT.
     Commit,
+    /// The COMMIT that comes after so many others.
+    CommitAfter(u32),
     /// A statement with this text in it.
     Statement(&'static str),
+    /// A value with this text in it, that goes with a statement: such as a line of the shared journal.
+    Value(&'static str),
 }
 
 /// What is done when it comes.
@@ -185,6 +189,10 @@ fn requests(link: &Arc<Link>, shared: &Shared) -> io::Result<()> {
         match shared.wanted(&message) {
             None => shared.send(&link.server, &message)?,
             Some(does) => {
+                // The values of a statement are no request by themselves: what follows up to Sync belongs to it.
+                while message[0] == b'B' && !message.ends_with(b"S\0\0\0\x04") {
+                    message.extend(self::message(&link.client, 1)?);
+                }
                 if !link.suffer(does, &message, shared)? {
                     return Ok(());
                 }
@@ -241,8 +249,16 @@ impl Shared {
         let mut armed = held(&self.armed);
         let (spot, does) = (*armed)?;
         let contains = |text: &str| message.windows(text.len()).any(|seen| seen == text.as_bytes());
+        let commit = message.first() == Some(&b'Q') && message.get(5..) == Some(b"COMMIT\0");
         let here = match spot {
-            Spot::Commit => message.first() == Some(&b'Q') && message.get(5..) == Some(b"COMMIT\0"),
+            Spot::CommitAfter(others @ 1..) => {
+                if commit {
+                    *armed = Some((Spot::CommitAfter(others - 1), does));
+                }
+                false
+            }
+            Spot::Commit | Spot::CommitAfter(0) => commit,
+            Spot::Value(text) => message.first() == Some(&b'B') && contains(text),
             Spot::Statement(text) => matches!(message.first(), Some(b'Q' | b'P')) && contains(text),
         };
         here.then(|| {

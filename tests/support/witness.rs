@@ -53,15 +53,7 @@ impl Bench {
 
     /// The same of another role.
     pub fn session_as(&self, role: &str, database: &str, sql: &str) -> Session {
-        let mut command = program("psql");
-        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d"]).arg(self.url(role, database));
-        let mut psql = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql");
-        let stdin = psql.stdin.as_mut().expect("a pipe");
-        stdin.write_all(format!("{sql}\n\\echo open\n").as_bytes()).expect("psql reads");
-        let stdout = psql.stdout.as_mut().expect("a pipe");
-        let said = BufReader::new(stdout).lines().map(|line| line.expect("psql writes"));
-        assert!(said.into_iter().any(|line| line == "open"), "the session did not get through {sql}");
-        Session { psql }
+        session_to(&self.url(role, database), sql)
     }
 
     /// A login of this bench's own that has `member_of`'s rights and needs `password`: its connection string.
@@ -96,6 +88,19 @@ pub fn assert_same(now: &str, before: &str, otherwise: &str) {
     let gone = before.lines().filter(|line| !now.lines().any(|other| other == *line));
     let lines: Vec<String> = gone.map(|line| format!("- {line}")).chain(new.map(|line| format!("+ {line}"))).collect();
     assert!(now == before, "{otherwise}\n{}", lines.join("\n"));
+}
+
+/// A session by a connection string that has run `sql` and stays open until it is dropped.
+pub fn session_to(url: &str, sql: &str) -> Session {
+    let mut command = program("psql");
+    command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url]);
+    let mut psql = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql");
+    let stdin = psql.stdin.as_mut().expect("a pipe");
+    stdin.write_all(format!("{sql}\n\\echo open\n").as_bytes()).expect("psql reads");
+    let stdout = psql.stdout.as_mut().expect("a pipe");
+    let said = BufReader::new(stdout).lines().map(|line| line.expect("psql writes"));
+    assert!(said.into_iter().any(|line| line == "open"), "the session did not get through {sql}");
+    Session { psql }
 }
 
 /// An open session of psql.

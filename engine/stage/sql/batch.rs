@@ -73,6 +73,7 @@ impl SqlStage {
         // A batch whose outcome is in the journal has no backend any more.
         let way = Way::Batch(known.batches + 1);
         if known.backend.is_none() || commit::recover_on(way, cx, name, &live.writer, &known).await? {
+            self.left_by_the_last(cx, live).await?;
             sequences::forget(cx, &found_file(name))?;
         } else {
             self.undo_sequences(cx).await?;
@@ -108,6 +109,18 @@ impl SqlStage {
         }
     }
 
+    /// Sequences stand where the last batch that is committed left them. A server that crashed takes them further: what it
+    /// gave out ahead is lost.
+    async fn left_by_the_last(&self, cx: &Cx, live: &Live) -> Result<(), Failure> {
+        let known = cx.with_state(|state| state.stage(&self.head.name));
+        if known.batches == 0 {
+            return Ok(());
+        }
+        let left = sequences::kept(cx, &sequences_file(&self.head.name), &known.sequences)?;
+        let moves = self.own(cx, sequences::moved_since(&live.reader, &left).await?);
+        sequences::put_back(cx, &self.on, &moves).await
+    }
+
     fn told(&self, cx: &Cx) {
         let (batches, wrote) = self.so_far(cx);
         cx.say(&self.head.name, &format!("{batches} batches, {wrote} rows"));
@@ -127,10 +140,10 @@ impl SqlStage {
         if batches == 0 {
             return failure.changed(format!("rolled back: the clone is as before `{name}`; production was only read"));
         }
+        let stay = if batches == 1 { "1 batch of" } else { &format!("{batches} batches of") };
+        let are = if batches == 1 { "is committed and stays" } else { "are committed and stay" };
         failure.changed(format!(
-            "{} ({wrote} row changes) {}; the last one was rolled back; production was only read",
-            if batches == 1 { format!("1 batch of `{name}`") } else { format!("{batches} batches of `{name}`") },
-            if batches == 1 { "is committed and stays" } else { "are committed and stay" },
+            "{stay} `{name}` ({wrote} row changes) {are}; the last one was rolled back; production was only read"
         ))
     }
 
