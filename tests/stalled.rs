@@ -7,7 +7,7 @@ use engine::event::{Blocker, Event, Wanted};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use support::{Bench, MINI_ROLLOUT, Session, server, to_the_packet};
+use support::{Bench, Does, MINI_ROLLOUT, OwnServer, Proxy, Session, Spot, server, to_the_packet};
 
 /// What a holder ran last; it must be on no log and in no file.
 const CANARY: &str = "canary_7c1f";
@@ -254,4 +254,116 @@ fn a_rollback_says_it_too() {
     ]);
     drop(session);
     bench.engine(&["rollback", "latest"]).expect(0).says(&["equal to `base`"]);
+}
+
+/// Of stages that write nothing: who holds up what they read, on the clone and on production.
+#[test]
+fn whoever_holds_up_what_is_only_read_is_named() {
+    let bench = Bench::mini("st_read", "");
+    let s = bench.mini_stage("s", "\"base\"", "writes.u = 1", INSERT, Some("DELETE FROM u WHERE id > 100"));
+    let look = "[stage.look]\nkind = \"check\"\non = \"production\"\nneeds = [\"s\"]\nno_guard = \"reads\"\nensure.none = \"oks = 0\"\n";
+    bench.mini_plan(&format!("{s}{look}{}", to_the_packet("\"look\"", "\"s\"", "oks = 77")));
+    bench.mini_apply(&["--until", "clone"]).expect(0);
+    let (clone, production) = (bench.clone_name().to_owned(), bench.production().to_owned());
+    for (stage, before, role, database, table, code) in [
+        ("base", "clone", "engine_stage", &clone, "u", 75),
+        ("look", "s", "postgres", &production, "ok", 41),
+        // Before it makes its copy it looks at the clone.
+        ("r", "look", "engine_stage", &clone, "u", 75),
+        ("impact", "r", "postgres", &production, "t", 75),
+        // Its preview of the gates says that one is not known, and is sealed.
+        ("pk", "impact", "postgres", &production, "ok", 0),
+    ] {
+        bench.engine(&["resume", "--until", before]).expect(0);
+        let lock = format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        let (session, pid) = holder(&bench, role, database, stage, &lock);
+        let told = bench.engine(&["resume", "--until", stage]).expect(code);
+        let mut told = told.says(&[&format!(
+            "engine: {stage} waits for AccessShareLock on public.{table}, behind pid {pid}, role {role}, application {stage}"
+        )]);
+        if code != 0 {
+            told = told.says(&[
+                "lock timeout",
+                &format!("\n  waits for AccessShareLock on public.{table}\n"),
+                &format!("\n  behind pid {pid}, role {role}, application {stage}"),
+            ]);
+        }
+        assert!(!told.all().contains(CANARY), "off a terminal: {}", told.all());
+        let last = stalls(&bench).pop().expect("it was noted");
+        assert_eq!((last.1.len(), last.1[0].pid, last.1[0].head), (1, pid, true), "{stage}");
+        bench.engine(&["show", "latest", stage]).expect(0).says(&["It was held up"]);
+        drop(session);
+    }
+    no_canary(&bench);
+    bench.engine(&["resume"]).expect(0).says(&["technical GO"]);
+    assert_eq!(stalls(&bench).len(), 5);
+}
+
+/// What a rehearsal does on its copy.
+#[test]
+fn whoever_holds_up_a_rehearsal_on_its_copy_is_named() {
+    let bench = Bench::mini(
+        "st_copy",
+        "CREATE FUNCTION gate() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+             WHILE current_database() LIKE '%_copy'
+                   AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'gate_of_the_copy') LOOP
+                 PERFORM pg_catalog.pg_sleep(0.005);
+             END LOOP;
+         END $$",
+    );
+    bench.psql("postgres", "CREATE ROLE gate_of_the_copy");
+    let back = "SELECT gate();\nDELETE FROM u WHERE id > 100";
+    let s = bench.mini_stage("s", "\"base\"", "writes.u = 1", INSERT, Some(back));
+    bench.mini_plan(&format!("{s}{}", support::to_the_rehearsal("\"s\"", "")));
+    bench.mini_apply(&["--until", "s"]).expect(0);
+    let mut engine = bench.start(&["resume"]);
+    let copy = format!("engine_{}_copy", bench.run_id());
+    let stands = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{copy}' AND wait_event = 'PgSleep'");
+    bench.wait_until("postgres", &stands, "1");
+    let (session, pid) = holder(&bench, "engine_stage", &copy, "in the copy", "LOCK TABLE u IN SHARE MODE");
+    bench.psql("postgres", "DROP ROLE gate_of_the_copy");
+    bench.wait_for(&mut engine, |event| matches!(event, Event::Stalled { stage, .. } if stage == "r"));
+    drop(session);
+    assert_eq!(engine.end(), Some(0));
+    let (wanted, blockers) = stalls(&bench).remove(0);
+    assert_eq!(wanted.and_then(|wanted| wanted.relation).as_deref(), Some("public.u"));
+    assert_eq!((blockers.len(), blockers[0].pid), (1, pid));
+}
+
+/// Nobody holds it up; the server waits for a standby, at COMMIT and when the transaction's id is made durable.
+#[test]
+fn a_commit_that_waits_for_a_standby_says_so() {
+    let own = OwnServer::new(&[]);
+    let mut bench = Bench::mini_on(own.server(), "st_standby", "");
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1", INSERT, None);
+    let b = bench.mini_stage("b", "\"a\"", "writes.u = 1", "INSERT INTO u VALUES (102, 'x')", None);
+    bench.mini_plan(&format!("{a}{b}"));
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let proxy = Proxy::before(own.server().socket());
+    bench.set("SHOP_CLONE_URL", &proxy.url("engine_stage", "postgres"));
+    let standbys = |names: &str| {
+        let alter = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}';\nSELECT pg_reload_conf();");
+        bench.psql("postgres", &alter);
+        bench.wait_until("postgres", "SHOW synchronous_standby_names", names);
+    };
+    for stage in ["a", "b"] {
+        // What makes its id durable waits first; the server commits nothing else of the run meanwhile.
+        proxy.arm(if stage == "a" { Spot::Commit } else { Spot::Statement("(102, 'x')") }, Does::Hold);
+        let mut engine = bench.start(&["resume", "--until", stage]);
+        proxy.wait();
+        standbys("nobody");
+        proxy.release();
+        bench.wait_for(&mut engine, |event| matches!(event, Event::Stalled { stage: of, .. } if of == stage));
+        standbys("");
+        assert_eq!(engine.end(), Some(0));
+        let (wanted, blockers) = stalls(&bench).pop().expect("it was noted");
+        assert!(blockers.is_empty());
+        assert_eq!(
+            wanted.expect("a standby").words(),
+            "a synchronous standby to confirm its COMMIT (synchronous_standby_names = 'nobody', connected: none)"
+        );
+    }
+    assert_eq!(stalls(&bench).len(), 2);
+    bench.engine(&["show", "latest", "a"]).expect(0).says(&["It was held up", "a synchronous standby to confirm"]);
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM u"), "2");
 }

@@ -265,10 +265,19 @@ pub struct Wanted {
     pub ms: u64,
 }
 
+/// What `Wanted::lock` says of a COMMIT that waits for a synchronous standby: `mode` is `synchronous_standby_names` then, and
+/// `relation` are the standbys that are connected.
+pub const SYNC_REP: &str = "syncrep";
+
 impl Wanted {
     /// For people: `RowExclusiveLock on public.t`.
     pub fn words(&self) -> String {
         match (self.lock.as_str(), &self.relation) {
+            (SYNC_REP, connected) => format!(
+                "a synchronous standby to confirm its COMMIT (synchronous_standby_names = '{}', connected: {})",
+                self.mode,
+                connected.as_deref().unwrap_or("none")
+            ),
             ("relation", Some(relation)) => format!("{} on {relation}", self.mode),
             ("transactionid" | "tuple", Some(relation)) => format!("a row of {relation}"),
             ("transactionid", None) => "the end of a transaction that wrote the same key or row".to_owned(),

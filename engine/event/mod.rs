@@ -14,7 +14,7 @@ pub use database::{Identity, Marker, TxRecord};
 pub use exit::Exit;
 pub use facts::{
     Blocker, CopiedTable, Executed, HeldLock, Judgement, LockWait, Moment, Reading, Refusal, RejectResult, Role,
-    SequenceMove, StageBrief, TableWrite, Truth, Unchanged, Wanted, behind, planned, process, removed,
+    SYNC_REP, SequenceMove, StageBrief, TableWrite, Truth, Unchanged, Wanted, behind, planned, process, removed,
 };
 pub use failure::Failure;
 pub use fold::{BATCH, HalfMade, Intent, RunState, StageState, Status, Undo, standing};

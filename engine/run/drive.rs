@@ -207,7 +207,7 @@ async fn one(workflow: Arc<Workflow>, cx: Arc<Cx>, occupied: Arc<BTreeMap<String
     };
     let watch = Stopwatch::start();
     let limit = head.timeout;
-    let result = match tokio::time::timeout(limit, stage.run(&cx)).await {
+    let result = match tokio::time::timeout(limit, stage::over_readers(&cx, &head.name, stage.run(&cx))).await {
         Ok(result) => result,
         Err(_) => Err(timed_out(&cx, stage.as_ref(), limit)),
     };

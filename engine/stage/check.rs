@@ -1,11 +1,11 @@
 //! `check`: reads only. Guards, ensures and rejects on any target.
 
-use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, readings, sequences};
+use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, readings, sequences, stall};
 use crate::event::{Event, Failure, Moment, Role};
 use crate::guard::{Check, Values};
 use crate::plan::keys::Keys;
 use crate::proof::{forward, reject};
-use crate::target::Isolation;
+use crate::target::{Isolation, Live, Writer};
 
 /// The kind.
 pub static KIND: Kind = Kind { name: "check", keys: &["ensure", "reject"], recovery: Recovery::Repeatable, parse };
@@ -77,7 +77,12 @@ impl CheckStage {
 
     async fn reject(&self, cx: &Cx, on: &str) -> Result<String, Failure> {
         let live = cx.targets.clone_target(on)?.live()?;
-        let tx = live.writer.session("rejects of a check").await?;
+        let writer = live.writer.apart();
+        stall::over(cx, &self.head.name, &writer, Box::pin(self.rejects_on(cx, on, (&live, &writer)))).await
+    }
+
+    async fn rejects_on(&self, cx: &Cx, on: &str, (live, writer): (&Live, &Writer)) -> Result<String, Failure> {
+        let tx = writer.session("rejects of a check").await?;
         tx.begin(self.head.timeout, self.head.lock_timeout).await?;
         forward::settle(&tx, &cx.settings()).await?;
         let found = sequences::places(&tx).await?;

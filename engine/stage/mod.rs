@@ -29,6 +29,7 @@ pub use fingerprint::{Looks, look};
 pub use lacks::Lacks;
 pub use parse::{Built, Parse, Scope, built};
 pub use readings::{gates, read_probes};
+pub use stall::over_readers;
 
 use crate::event::Failure;
 use crate::guard::Check;

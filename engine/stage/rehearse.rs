@@ -10,7 +10,7 @@ mod steps;
 mod traffic;
 
 use super::fingerprint::taken;
-use super::{Built, Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, jobs, readings};
+use super::{Built, Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, jobs, readings, stall};
 use crate::clock::Stopwatch;
 use crate::diag::Diagnostic;
 use crate::event::{Event, Exit, Failure, Marker};
@@ -167,7 +167,7 @@ impl RehearseStage {
         let expected = self.copy(cx, target, &live, &copy).await?;
         let doors = target.doors(&expected)?;
         let steps = Steps { cx, stage: self, target, copy: &doors };
-        let outcome = Box::pin(steps.all(&now)).await;
+        let outcome = stall::over(cx, name, &doors.writer, Box::pin(steps.all(&now))).await;
         doors.reader.door().close();
         doors.writer.close();
         let dropped = target.maker.drop_database(&copy, &cx.run).await;

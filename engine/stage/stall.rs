@@ -5,8 +5,8 @@
 
 use super::Cx;
 use crate::clock::{Stopwatch, show_ms};
-use crate::event::{Event, Failure, behind};
-use crate::target::{InFlight, Lookout, Stall, Writer};
+use crate::event::{Event, Failure, SYNC_REP, behind};
+use crate::target::{InFlight, Lookout, Readers, Stall, Watched, Writer};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -34,7 +34,24 @@ pub async fn over<T>(
     writer: &Writer,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let watch = Watch { cx, stage, writer, last: Mutex::default() };
+    watched(Watch { cx, stage, of: Of::Writer(writer.watched()), last: Mutex::default() }, work).await
+}
+
+/// The same for all that a stage reads, of whichever target.
+///
+/// # Errors
+/// As `over`.
+pub async fn over_readers<T>(
+    cx: &Cx,
+    stage: &str,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let readers = Readers::default();
+    let watch = Watch { cx, stage, of: Of::Readers(readers.clone()), last: Mutex::default() };
+    watched(watch, readers.of(work)).await
+}
+
+async fn watched<T>(watch: Watch<'_>, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let mut work = std::pin::pin!(work);
     let ended = tokio::select! {
         biased;
@@ -47,9 +64,27 @@ pub async fn over<T>(
 struct Watch<'w> {
     cx: &'w Cx,
     stage: &'w str,
-    writer: &'w Writer,
+    of: Of,
     /// What the last look saw, if somebody held it up; or why it could not look.
     last: Mutex<Last>,
+}
+
+/// Whose statements.
+enum Of {
+    Writer(Watched),
+    Readers(Readers),
+}
+
+impl Of {
+    /// What has been in flight longest, and whose it is.
+    fn longest(&self) -> Option<(Watched, InFlight)> {
+        let all = match self {
+            Of::Writer(writer) => vec![writer.clone()],
+            Of::Readers(readers) => readers.all(),
+        };
+        let flying = all.into_iter().filter_map(|watched| watched.in_flight().map(|flying| (watched, flying)));
+        flying.max_by_key(|(_, flying)| flying.ms)
+    }
 }
 
 #[derive(Default)]
@@ -64,14 +99,19 @@ impl Watch<'_> {
         let mut looked: Option<Stopwatch> = None;
         loop {
             tokio::time::sleep(TICK).await;
-            let Some(flying) = self.writer.in_flight().filter(|flying| u128::from(flying.ms) >= patience(flying))
-            else {
+            let waits = self.of.longest().filter(|(_, flying)| u128::from(flying.ms) >= patience(flying));
+            let Some((watched, flying)) = waits else {
+                // Nothing of ours stays in a database without need: one that is to be copied must be free of sessions.
+                lookout = None;
                 continue;
             };
+            if lookout.as_ref().is_some_and(|(of, _): &(Watched, Lookout)| !of.is(&watched)) {
+                lookout = None;
+            }
             if looked.is_some_and(|at| u128::from(at.ms().min(flying.ms)) < EVERY.as_millis().min(patience(&flying))) {
                 continue;
             }
-            let seen = tokio::time::timeout(ANSWERS_WITHIN, look(&mut lookout, self.writer, flying.pid)).await;
+            let seen = tokio::time::timeout(ANSWERS_WITHIN, look(&mut lookout, &watched, flying.pid)).await;
             looked = Some(Stopwatch::start());
             let seen = seen.unwrap_or_else(|_| Err("there was no answer".to_owned()));
             if seen.is_err() {
@@ -89,7 +129,8 @@ impl Watch<'_> {
                 return Ok(());
             }
         };
-        let held_up = !seen.behind.is_empty();
+        let standby = seen.wanted.as_ref().is_some_and(|wanted| wanted.lock == SYNC_REP);
+        let held_up = standby || !seen.behind.is_empty();
         let was = self.with(|last| std::mem::replace(last, Last { stall: held_up.then(|| seen.clone()), blind: None }));
         if !held_up {
             if was.stall.is_some() {
@@ -98,7 +139,9 @@ impl Watch<'_> {
             return Ok(());
         }
         let blockers: Vec<_> = seen.behind.iter().map(|holding| holding.blocker.clone()).collect();
-        let new = blockers.iter().filter(|blocker| told.insert(blocker.pid)).count();
+        // No backend has that number.
+        let standby = standby.then_some(-1);
+        let new = blockers.iter().map(|blocker| blocker.pid).chain(standby).filter(|pid| told.insert(*pid)).count();
         if new > 0 {
             self.cx.record(Event::Stalled {
                 stage: self.stage.to_owned(),
@@ -106,7 +149,8 @@ impl Watch<'_> {
                 blockers: blockers.clone(),
             })?;
         }
-        let ms = seen.wanted.as_ref().map_or(flying.ms, |wanted| wanted.ms);
+        let ms = seen.wanted.as_ref().map_or(0, |wanted| wanted.ms);
+        let ms = if ms == 0 { flying.ms } else { ms };
         let lines = [vec![format!("has waited {}", show_ms(ms))], behind(seen.wanted.as_ref(), &blockers)].concat();
         // What follows a line break is for a terminal only.
         self.cx.say(self.stage, &format!("{}\n{}", lines.join(", "), queries(&seen).join(", ")));
@@ -121,7 +165,10 @@ impl Watch<'_> {
     fn named(&self, failure: Failure) -> Failure {
         // A proof that ended so tells it among what it saw.
         let seen = |code: &&str| failure.facts.iter().any(|fact| fact.contains(&format!("SQLSTATE {code}")));
-        if !failure.sqlstate.as_deref().is_some_and(|code| GIVEN_UP.contains(&code)) && !GIVEN_UP.iter().any(seen) {
+        let given_up =
+            failure.sqlstate.as_deref().is_some_and(|code| GIVEN_UP.contains(&code)) || GIVEN_UP.iter().any(seen);
+        let unread = failure.facts.iter().any(|fact| fact.contains(" is unknown: cannot be read: "));
+        if !given_up && !unread {
             return failure;
         }
         let Last { stall, blind } = self.with(std::mem::take);
@@ -155,11 +202,11 @@ fn patience(flying: &InFlight) -> u128 {
     .as_millis()
 }
 
-async fn look(lookout: &mut Option<Lookout>, writer: &Writer, pid: i32) -> Result<Stall, String> {
+async fn look(lookout: &mut Option<(Watched, Lookout)>, watched: &Watched, pid: i32) -> Result<Stall, String> {
     let said = |failure: Failure| failure.what;
-    let lookout = match lookout {
+    let (_, lookout) = match lookout {
         Some(lookout) => lookout,
-        none => none.insert(writer.lookout().await.map_err(said)?),
+        none => none.insert((watched.clone(), watched.lookout().await.map_err(said)?)),
     };
     lookout.look(pid).await.map_err(said)
 }

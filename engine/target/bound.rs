@@ -74,7 +74,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// The same doors; only the writer's own sessions are seen by its `in_flight`.
+    /// The same doors; only the writer's own sessions are `watched`.
     #[must_use]
     pub fn apart(mut self) -> Live {
         self.writer = self.writer.apart();
@@ -105,7 +105,7 @@ impl Targets {
     /// The clone is not there yet.
     pub fn reader(&self, name: &str) -> Result<Reader, Failure> {
         match self.plain.get(name) {
-            Some(plain) => Ok(plain.reader.clone()),
+            Some(plain) => Ok(plain.reader.of_stage()),
             None => Ok(self.clone_target(name)?.live()?.reader),
         }
     }
@@ -133,6 +133,7 @@ impl CloneTarget {
     pub fn live(&self) -> Result<Live, Failure> {
         let live = self.live.read().expect("invariant: no holder of this lock panics");
         live.clone()
+            .map(|live| Live { reader: live.reader.of_stage(), ..live })
             .ok_or_else(|| Failure::new(Exit::WrongDatabase, format!("the clone `{}` is not there yet", self.database)))
     }
 
@@ -148,7 +149,7 @@ impl CloneTarget {
             )
         };
         Ok(Live {
-            reader: Reader::new(door(true)?),
+            reader: Reader::new(door(true)?).of_stage(),
             writer: Writer::to_clone(door(false)?)?,
             expected: expected.clone(),
         })

@@ -45,7 +45,7 @@ pub use names::Says;
 pub use powers::{Confined, Grade, Power, Remedy, Unseen, powers, statements, told, unseen};
 pub use reader::Reader;
 pub use sensitive::Sensitive;
-pub use stall::{Holding, InFlight, Lookout, Stall};
+pub use stall::{Holding, InFlight, Lookout, Readers, Stall, Watched};
 pub use tx::{Isolation, Tx};
 pub use url::{Url, lend};
 pub use wire::{Canceller, Loader, Piece, Streamer};

@@ -2,6 +2,7 @@
 
 use super::connect::Door;
 use super::powers::Confined;
+use super::stall::{Flight, Flights, Readers, Watched};
 use super::tx::{Isolation, Tx};
 use crate::event::{Failure, Identity};
 use std::sync::Arc;
@@ -10,12 +11,28 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Reader {
     door: Door,
+    flights: Flights,
 }
 
 impl Reader {
     /// Reads through `door`.
     pub fn new(door: Door) -> Reader {
-        Reader { door }
+        Reader { door, flights: Flights::default() }
+    }
+
+    /// The same for the stage at work, which is told who holds a statement of its own up.
+    #[must_use]
+    pub(super) fn of_stage(&self) -> Reader {
+        let reader = Reader::new(self.door.clone());
+        Readers::add(|| Watched::new(&reader.door, &reader.flights));
+        reader
+    }
+
+    /// From here on statements of that backend are told.
+    pub(super) fn flight(&self, pid: i32) -> Arc<Flight> {
+        let flight = Flight::of(pid);
+        self.flights.add(&flight);
+        flight
     }
 
     /// The same, and from now on each new connection must find that its role can do no more than this.
@@ -28,7 +45,7 @@ impl Reader {
     /// The same, and from now on each new connection must lead to the database that this is.
     #[must_use]
     pub fn bound_to(self, identity: &Identity) -> Reader {
-        Reader { door: self.door.bound_to(identity) }
+        Reader { door: self.door.bound_to(identity), ..self }
     }
 
     /// Begins a READ ONLY transaction for a named purpose.
@@ -36,7 +53,11 @@ impl Reader {
     /// # Errors
     /// Cannot connect (75 or 1), or the server's.
     pub async fn begin(&self, purpose: &str, isolation: Isolation) -> Result<Tx, Failure> {
-        Tx::read_only(&self.door, purpose, isolation).await
+        let mut tx = Tx::read_only(&self.door, purpose, isolation).await?;
+        if let Some(pid) = tx.pid() {
+            tx.told_to(self.flight(pid));
+        }
+        Ok(tx)
     }
 
     /// Who and where we are.

@@ -1,18 +1,20 @@
 //! Statements in flight, and a second session that asks who holds one up.
 //!
-//! A `Writer` knows the backends of its sessions and since when each is at a statement. A `Lookout` is opened only when one
-//! takes long; it reads the catalog, waits for nothing, and is closed, never given back.
+//! A `Writer` knows the backends of its sessions and since when each is at a statement, and so does a `Reader` of a stage that
+//! is watched. A `Lookout` is opened only when one takes long; it reads the catalog, waits for nothing, and is closed,
+//! never given back.
 
 use super::connect::Door;
 use super::fault;
 use crate::clock::Stopwatch;
-use crate::event::{Blocker, Failure, Wanted};
+use crate::event::{Blocker, Failure, SYNC_REP, Wanted};
 use deadpool_postgres::{ClientWrapper, Object};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 const STALLED: &str = include_str!("../../sql/engine/target/stalled.sql");
 const WANTED: &str = include_str!("../../sql/engine/target/wanted.sql");
+const AWAITED: &str = include_str!("../../sql/engine/target/awaited.sql");
 
 /// A session's backend, and what it is at.
 #[derive(Debug)]
@@ -23,16 +25,16 @@ pub(super) struct Flight {
 
 #[derive(Clone, Copy, Debug)]
 struct At {
-    /// Statements that were sent and are not answered: one is sent behind the other without waiting.
-    sent: u32,
-    /// Since when there is any.
     since: Option<Stopwatch>,
+    /// Statements in flight: several may be sent one after the other without waiting in between.
+    sent: u32,
     lock_timeout: Duration,
 }
 
 impl Flight {
+    /// Of the backend with that process id; 0: it is not known, and no lock is waited for there.
     pub(super) fn of(pid: i32) -> Arc<Flight> {
-        Arc::new(Flight { pid, at: Mutex::new(At { sent: 0, since: None, lock_timeout: Duration::ZERO }) })
+        Arc::new(Flight { pid, at: Mutex::new(At { since: None, sent: 0, lock_timeout: Duration::ZERO }) })
     }
 
     /// Locks are waited for no longer; zero: for ever.
@@ -52,8 +54,8 @@ impl<'f> Sent<'f> {
     pub(super) fn now(flight: Option<&'f Flight>) -> Sent<'f> {
         if let Some(flight) = flight {
             flight.with(|at| {
+                at.since = at.since.or_else(|| Some(Stopwatch::start()));
                 at.sent += 1;
-                at.since.get_or_insert_with(Stopwatch::start);
             });
         }
         Sent(flight)
@@ -65,9 +67,7 @@ impl Drop for Sent<'_> {
         if let Some(flight) = self.0 {
             flight.with(|at| {
                 at.sent -= 1;
-                if at.sent == 0 {
-                    at.since = None;
-                }
+                at.since = at.since.filter(|_| at.sent > 0);
             });
         }
     }
@@ -92,6 +92,66 @@ impl Flights {
             Some(InFlight { pid: flight.pid, ms: since?.ms(), lock_timeout })
         };
         all.iter().filter_map(Weak::upgrade).filter_map(at).max_by_key(|flying| flying.ms)
+    }
+}
+
+/// Sessions that are watched: those of one writer, or of one reader.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    door: Door,
+    flights: Flights,
+}
+
+impl Watched {
+    pub(super) fn new(door: &Door, flights: &Flights) -> Watched {
+        Watched { door: door.clone(), flights: flights.clone() }
+    }
+
+    /// Are these the same sessions?
+    pub fn is(&self, other: &Watched) -> bool {
+        Arc::ptr_eq(&self.flights.0, &other.flights.0)
+    }
+
+    /// The statement of these sessions that has waited longest for its answer.
+    pub fn in_flight(&self) -> Option<InFlight> {
+        self.flights.longest()
+    }
+
+    /// A second session there, which asks who holds a statement up.
+    ///
+    /// # Errors
+    /// Cannot connect, or the server's.
+    pub async fn lookout(&self) -> Result<Lookout, Failure> {
+        Lookout::open(&self.door).await
+    }
+}
+
+/// The readers of one stage, each with its own sessions: whoever asks for one while the stage is at work adds to them.
+#[derive(Clone, Debug, Default)]
+pub struct Readers(Arc<Mutex<Vec<Watched>>>);
+
+tokio::task_local! {
+    static READERS: Readers;
+}
+
+impl Readers {
+    /// Does `work`; the readers it takes of its targets are these.
+    pub async fn of<T>(&self, work: impl Future<Output = T>) -> T {
+        READERS.scope(self.clone(), work).await
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Watched> {
+        self.0.lock().expect("invariant: nobody panics while noting a reader").clone()
+    }
+
+    /// One more, if a stage is at work that is watched.
+    pub(super) fn add(watched: impl FnOnce() -> Watched) {
+        // Outside of a stage nobody watches, and nobody has to.
+        let _ = READERS.try_with(|readers| {
+            let mut all = readers.0.lock().expect("invariant: nobody panics while noting a reader");
+            all.push(watched());
+        });
     }
 }
 
@@ -120,7 +180,7 @@ pub struct Holding {
 /// What a backend waits for, and behind whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stall {
-    /// The lock; `None` when it waits for none.
+    /// The lock, or the standby that is to confirm a COMMIT; `None` when it waits for neither.
     pub wanted: Option<Wanted>,
     /// The nearest first.
     pub behind: Vec<Holding>,
@@ -161,13 +221,25 @@ impl Lookout {
         let rows = self.session.query(STALLED, &[&pid]).await.map_err(failed)?;
         let behind: Vec<Holding> = rows.iter().map(holding).collect();
         let wanted = self.session.query_opt(WANTED, &[&pid]).await.map_err(failed)?;
-        let wanted = wanted.map(|row| Wanted {
-            lock: row.get(0),
-            mode: row.get(1),
-            relation: row.get(2),
-            ms: row.get::<_, Option<i64>>(3).unwrap_or(0).unsigned_abs(),
-        });
+        let wanted = match wanted {
+            Some(row) => Some(Wanted {
+                lock: row.get(0),
+                mode: row.get(1),
+                relation: row.get(2),
+                ms: row.get::<_, Option<i64>>(3).unwrap_or(0).unsigned_abs(),
+            }),
+            None if behind.is_empty() => self.awaited(pid).await.map_err(failed)?,
+            None => None,
+        };
         Ok(Stall { wanted, behind, role: self.role.clone() })
+    }
+}
+
+impl Lookout {
+    /// The standby that it waits for. Since when is not told.
+    async fn awaited(&self, pid: i32) -> Result<Option<Wanted>, tokio_postgres::Error> {
+        let row = self.session.query_opt(AWAITED, &[&pid]).await?;
+        Ok(row.map(|row| Wanted { lock: SYNC_REP.to_owned(), mode: row.get(0), relation: row.get(1), ms: 0 }))
     }
 }
 

@@ -34,12 +34,14 @@ pub(super) struct Witness {
     pub(super) virtual_id: String,
     pub(super) read_only: bool,
     pub(super) xid: Option<String>,
+    pub(super) pid: i32,
 }
 
 const WITNESS: &str = "SELECT pg_catalog.transaction_timestamp()::pg_catalog.text, \
     (SELECT l.virtualtransaction FROM pg_catalog.pg_locks AS l WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
      AND l.locktype OPERATOR(pg_catalog.=) 'virtualxid' AND l.granted LIMIT 1), \
-    pg_catalog.current_setting('transaction_read_only'), pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text";
+    pg_catalog.current_setting('transaction_read_only'), pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, \
+    pg_catalog.pg_backend_pid()";
 
 /// How a read-only transaction begins.
 pub(super) fn begin(isolation: &Isolation) -> String {
@@ -110,6 +112,11 @@ impl Tx {
             watch: crate::clock::Stopwatch::start(),
             flight: None,
         }
+    }
+
+    /// Its backend, if it is watched.
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.watched.as_ref().map(|begun| begun.pid)
     }
 
     /// From here on statements are told.
@@ -263,6 +270,8 @@ impl Tx {
         if says == Says::Plan {
             self.plan_speaks();
         }
+        // Whoever is asked what it yields waits for its locks, too.
+        let _sent = self.sent();
         let statement = self.session().prepare(sql).await.map_err(|e| self.failed(&e))?;
         Ok(statement.columns().iter().map(|c| c.type_().name().to_owned()).collect())
     }
@@ -398,6 +407,7 @@ impl Tx {
             virtual_id: row.get::<_, Option<String>>(1).unwrap_or_default(),
             read_only: row.get::<_, String>(2) == "on",
             xid: row.get(3),
+            pid: row.get(4),
         })
     }
 

@@ -4,7 +4,7 @@ use super::connect::{Door, clean, give_back};
 use super::fault;
 use super::names::Says;
 use super::prepared;
-use super::stall::{Flight, Flights, InFlight, Lookout};
+use super::stall::{Flight, Flights, Sent, Watched};
 use super::tx::Tx;
 use crate::crash;
 use crate::event::{Exit, Failure, Identity};
@@ -90,23 +90,15 @@ impl Writer {
         Ok(WriteTx { tx, backend_pid: pid, backend_start: started })
     }
 
-    /// The same writer; only its own sessions are seen by `in_flight`.
+    /// The same writer; only its own sessions are `watched`.
     #[must_use]
     pub fn apart(&self) -> Writer {
         Writer { door: self.door.clone(), beside: self.beside.clone(), flights: Flights::default() }
     }
 
-    /// The statement of this writer's sessions that has waited longest for its answer.
-    pub fn in_flight(&self) -> Option<InFlight> {
-        self.flights.longest()
-    }
-
-    /// A second session there, which asks who holds a statement up.
-    ///
-    /// # Errors
-    /// Cannot connect, or the server's.
-    pub async fn lookout(&self) -> Result<Lookout, Failure> {
-        Lookout::open(&self.door).await
+    /// Its sessions, for whoever watches them.
+    pub fn watched(&self) -> Watched {
+        Watched::new(&self.door, &self.flights)
     }
 
     /// Makes the WAL written so far durable, from a session of its own: an xid that lives only in
@@ -117,7 +109,12 @@ impl Writer {
     pub async fn flush_wal(&self) -> Result<(), Failure> {
         let session = self.beside.session().await?;
         let flush = "SET synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'engine', '')";
+        // It may wait for a synchronous standby.
+        let flight = Flight::of(0);
+        self.flights.add(&flight);
+        let sent = Sent::now(Some(&flight));
         let (done, cleaned) = join(session.batch_execute(flush), clean(&session)).await;
+        drop(sent);
         if cleaned.is_err() {
             drop(deadpool_postgres::Object::take(session));
         }
@@ -355,9 +352,12 @@ impl WriteTx {
         // It stays the transaction's until its end is known: given up in between, it is closed and never lent again.
         let session = self.tx.session();
         let asking = format!("COMMIT of {}", self.tx.purpose());
+        let commit = async {
+            let _sent = self.tx.sent();
+            session.batch_execute("COMMIT").await
+        };
         // One after the other, without waiting in between: the server takes up the question when COMMIT has ended.
-        let (_, ended, status, cleaned) =
-            join4(path, session.batch_execute("COMMIT"), status_of(session, &asking, xid), clean(session)).await;
+        let (_, ended, status, cleaned) = join4(path, commit, status_of(session, &asking, xid), clean(session)).await;
         if let Err(error) = ended {
             let said = |error: &tokio_postgres::Error| fault::statement(&asking, error);
             // An error proves nothing, whoever it seems to be from: a server that panics may have written its commit

@@ -1,5 +1,6 @@
 //! Reading rows of a target as raw COPY data: one watched READ ONLY transaction.
 
+use super::super::stall::{Flight, Sent};
 use super::super::tx::{Isolation, Witness, begin};
 use super::inbox::Data;
 use super::{Piece, Wire};
@@ -12,6 +13,8 @@ use std::sync::Arc;
 pub struct Streamer {
     wire: Wire,
     begun: Witness,
+    /// Who asks for whom it waits is told since when it is at a statement.
+    flight: Arc<Flight>,
     /// Asked about its role at the end: at the beginning others would queue up for locks that it still has to take.
     confined: Option<Arc<Confined>>,
     /// A COPY is under way.
@@ -46,7 +49,8 @@ impl Reader {
         wire.ask(&begin(isolation)).await?;
         let begun = witness(&mut wire).await?;
         let confined = self.door().confined.clone();
-        Ok(Streamer { wire, begun, confined, copying: false, statements: 0, watch: Stopwatch::start() })
+        let flight = self.flight(begun.pid);
+        Ok(Streamer { wire, begun, flight, confined, copying: false, statements: 0, watch: Stopwatch::start() })
     }
 }
 
@@ -62,6 +66,7 @@ impl Streamer {
     /// The server's.
     pub async fn begin_copy(&mut self, sql: &str) -> Result<(), Failure> {
         self.statements += 1;
+        let _sent = Sent::now(Some(&self.flight));
         self.wire.begin_copy(sql).await?;
         self.copying = true;
         Ok(())
@@ -73,6 +78,7 @@ impl Streamer {
     /// The server's.
     pub async fn ask(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
         self.statements += 1;
+        let _sent = Sent::now(Some(&self.flight));
         Ok(self.wire.ask(sql).await?.0)
     }
 
@@ -162,7 +168,7 @@ impl Streamer {
 /// As in `tx`, without the virtual id: nothing but our own COPY runs here, and a look at all locks costs more than the
 /// rows of a small table.
 const WITNESS: &str = "SELECT pg_catalog.transaction_timestamp(), NULL, pg_catalog.current_setting('transaction_read_only'), \
-    pg_catalog.pg_current_xact_id_if_assigned()";
+    pg_catalog.pg_current_xact_id_if_assigned(), pg_catalog.pg_backend_pid()";
 
 async fn witness(wire: &mut Wire) -> Result<Witness, Failure> {
     let (rows, _) = wire.ask(WITNESS).await?;
@@ -173,5 +179,6 @@ async fn witness(wire: &mut Wire) -> Result<Witness, Failure> {
         virtual_id: next().unwrap_or_default(),
         read_only: next().as_deref() == Some("on"),
         xid: next(),
+        pid: next().and_then(|pid| pid.parse().ok()).unwrap_or(0),
     })
 }
