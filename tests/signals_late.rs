@@ -343,3 +343,33 @@ fn a_second_signal_while_the_journal_does_not_answer() {
     bench.wait_until_idle();
     whole(&bench);
 }
+
+/// The end of a run takes its time and comes never: what it has to read for its dossier does not answer. It is not waited for
+/// for longer than half a minute.
+#[test]
+fn while_its_end_does_not_come() {
+    let bench = planned("no_end");
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let mut holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE u;");
+    let engine = bench.started(&["resume"]);
+    bench.wait_for_a_waiter(bench.clone_name());
+    // The engine has its journal open, and goes on writing there; who opens it now waits for a writer.
+    let journal = bench.home().join(bench.of_run("journal.jsonl"));
+    let kept = journal.with_extension("kept");
+    std::fs::rename(&journal, &kept).expect("a journal");
+    assert!(std::process::Command::new("mkfifo").arg(&journal).status().expect("mkfifo").success());
+    let since = std::time::Instant::now();
+    send(&engine, "INT");
+    let (code, screen) = ended(engine);
+    let took = since.elapsed();
+    std::fs::rename(&kept, &journal).expect("a journal");
+    println!("FIGURE no end: {} ms from INT to the end", took.as_millis());
+    assert_eq!(code, Some(130), "{screen}");
+    says(&screen, &["the run did not come to its end within 30 s", "engine resume"]);
+    assert!(took >= Duration::from_secs(30), "it was not given its time: {took:?}\n{screen}");
+    holder.send("COMMIT;");
+    assert!(holder.end());
+    bench.wait_until_idle();
+    assert!(left(&bench).iter().any(|line| line.contains("`a`")), "{:?}", left(&bench));
+    whole(&bench);
+}

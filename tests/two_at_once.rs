@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::process::{Child, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Bench, MINI};
+use support::{Bench, Gate, MINI};
 
 /// Rounds of each of the two sorts: a hundred in all.
 const ROUNDS: usize = 50;
@@ -241,4 +241,31 @@ async fn of_makers_in_three_databases_exactly_one_holds() {
             );
         }
     }
+}
+
+/// What an earlier run left goes while another run of the same plan is at work; what that one has does not.
+#[test]
+fn a_drop_beside_another_run_of_the_plan_takes_its_own_only() {
+    let bench = bench("drop");
+    bench.mini_apply(&[]).expect(0);
+    let (first, old) = (bench.run_id(), bench.clone_name().to_owned());
+    let (new, plan) = (format!("{old}_new"), bench.read(MINI));
+    bench.write(MINI, &plan.replace(&format!("\"{old}\""), &format!("\"{new}\"")));
+    let gate = Gate::before(&bench, "t", "id = 3");
+    let engine = bench.start(&["apply", MINI]);
+    while bench.runs().len() < 2 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    gate.wait();
+    let second = bench.run_id();
+    bench.engine(&["drop", &first]).expect(0).says(&[&old]);
+    assert!(!bench.exists(&old));
+    let refused = bench.engine(&["drop", &second]).expect(60);
+    refused.says(&[&format!("engine {second} pid {}", engine.id()), "nothing was changed"]);
+    gate.open();
+    assert_eq!(engine.end(), Some(0));
+    assert!(bench.exists(&new));
+    assert_eq!(bench.journal().done().len(), 4);
+    bench.engine(&["drop", &second]).expect(0);
+    assert!(!bench.exists(&new));
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{Bench, MINI, TcpServer};
+use support::{Bench, Gate, MINI, PLAN, TcpServer};
 
 /// Parts of a second that `/proc/net/tcp` counts in.
 const TICKS: u64 = 100;
@@ -12,6 +12,8 @@ const TICKS: u64 = 100;
 /// A connection of a server as its kernel sees it: which timer runs, and in how many ticks it ends.
 #[derive(Debug)]
 struct Timer {
+    /// The other end.
+    client: u16,
     kind: u8,
     ticks: u64,
 }
@@ -25,7 +27,12 @@ fn timers(port: u16) -> Vec<Timer> {
         .map(|row| {
             let (kind, ticks) = row[5].split_once(':').expect("a timer");
             let number = |text: &str| u64::from_str_radix(text, 16).expect("a number");
-            Timer { kind: u8::try_from(number(kind)).expect("a kind"), ticks: number(ticks) }
+            let client = row[2].split_once(':').map(|(_, port)| u16::from_str_radix(port, 16).expect("a port"));
+            Timer {
+                client: client.expect("an address"),
+                kind: u8::try_from(number(kind)).expect("a kind"),
+                ticks: number(ticks),
+            }
         })
         .collect()
 }
@@ -44,6 +51,22 @@ fn waiting(tcp: &TcpServer, name: &str, seconds: u32) -> Bench {
     bench
 }
 
+/// Waits until each connection of a server, at least so many, is looked after within ten seconds. Right after a packet another
+/// timer runs for a moment.
+#[track_caller]
+fn asked_for_soon(port: u16, many: usize) -> Vec<Timer> {
+    let (since, soon) = (Instant::now(), 10 * TICKS + TICKS / 2);
+    loop {
+        let found = timers(port);
+        let well = |timer: &Timer| timer.kind == 2 && timer.ticks <= soon;
+        if found.len() >= many && found.iter().all(well) {
+            return found;
+        }
+        assert!(since.elapsed() < Duration::from_secs(10), "{found:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn every_session_is_asked_for_soon_and_none_is_ended_for_waiting() {
     let tcp = TcpServer::without_tls();
@@ -60,17 +83,7 @@ fn every_session_is_asked_for_soon_and_none_is_ended_for_waiting() {
                  WHERE l.locktype = 'advisory' AND a.datname = 'postgres'";
     let holders = psql(locks);
     assert!(holders.contains(&format!("engine {} pid ", bench.run_id())), "the run has lost its lock: {holders}");
-    // Right after a packet another timer runs for a moment.
-    let (since, soon) = (Instant::now(), 10 * TICKS + TICKS / 2);
-    let found = loop {
-        let found = timers(tcp.port);
-        let well = |timer: &Timer| timer.kind == 2 && timer.ticks <= soon;
-        if found.len() >= 2 && found.iter().all(well) {
-            break found;
-        }
-        assert!(since.elapsed() < Duration::from_secs(10), "{found:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let found = asked_for_soon(tcp.port, 2);
     assert_eq!(psql(locks), holders, "{found:?}");
     assert_eq!(engine.end(), Some(0));
     assert_eq!(bench.psql(bench.clone_name(), "SELECT v FROM u"), "150s");
@@ -90,4 +103,27 @@ fn a_statement_ends_with_the_process_that_sent_it() {
     let since = Instant::now();
     bench.wait_until("postgres", asleep, "0");
     assert!(since.elapsed() < Duration::from_secs(40), "it ended with its sleep, not with its client");
+}
+
+/// The same for the programs of PostgreSQL that read and write for the engine: `pg_restore` stands at a row.
+#[test]
+fn sessions_of_its_programs_are_asked_for_soon_too() {
+    let tcp = TcpServer::without_tls();
+    let bench = waiting(&tcp, "programs", 0);
+    bench.clone_plan("dump", "");
+    let gate = Gate::before(&bench, "t", "id = 3");
+    let engine = bench.start(&["apply", PLAN]);
+    while bench.runs().is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    gate.wait();
+    let stands = "SELECT client_port FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'COPY %'";
+    let port: u16 = bench.psql("postgres", stands).parse().expect("one session stands at the gate");
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", engine.id())).into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    assert!(children.into_iter().any(|children| !children.trim().is_empty()), "no program is at work");
+    let found = asked_for_soon(tcp.port, 2);
+    assert!(found.iter().any(|timer| timer.client == port), "{port} is not among {found:?}");
+    gate.open();
+    assert_eq!(engine.end(), Some(0));
 }
