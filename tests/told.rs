@@ -4,7 +4,7 @@ mod support;
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
-use support::{Bench, MINI, Outcome};
+use support::{Bench, MINI, Outcome, to_the_packet};
 
 const ROW: &str = "INSERT INTO u VALUES (1, 'a')";
 
@@ -59,6 +59,26 @@ fn the_stages_are_those_of_the_plan_as_it_is_now() {
     // What is not in the plan decides nothing.
     let decision = bench.read(&bench.of_run("dossier/08-go-no-go.md"));
     assert!(decision.contains("stage `early` is done") && !decision.contains("stage `b` is done"), "{decision}");
+}
+
+/// A packet is decided by them as well: what was added must be done and proved like the rest.
+#[test]
+fn a_packet_is_decided_by_the_stages_that_were_added() {
+    let bench = Bench::mini("decided", "");
+    let a = row(&bench, "");
+    let b = bench.mini_stage("b", "\"a\"", "writes.u = 1", "SELECT 1/0", None);
+    bench.mini_plan(&format!("{a}{b}"));
+    bench.mini_apply(&[]).expect(40);
+    let more = "writes.u = 1\nprove = [\"reversible\"]";
+    let (sql, back) = ("INSERT INTO u VALUES (2, 'e')", Some("DELETE FROM u WHERE id = 2"));
+    let early = bench.mini_stage("early", "\"a\"", more, sql, back);
+    let packet = to_the_packet("\"early\"", "\"a\", \"early\"", "oks = 77");
+    bench.mini_plan(&format!("{a}{early}{packet}"));
+    bench.engine(&["resume", "--accept-changes"]).expect(0).says(&["technical GO"]);
+    let page = bench.read(&format!("{}/GO-NO-GO.md", bench.packet().0));
+    for criterion in ["stage `early` is done", "`early` is proved reversible"] {
+        assert!(page.contains(criterion), "`{criterion}` is not in\n{page}");
+    }
 }
 
 #[test]
