@@ -84,6 +84,12 @@ impl Flights {
         all.push(Arc::downgrade(flight));
     }
 
+    /// Is there a session yet?
+    fn any(&self) -> bool {
+        let all = self.0.lock().expect("invariant: nobody panics while noting a session");
+        all.iter().any(|known| known.strong_count() > 0)
+    }
+
     /// The statement that has been in flight longest.
     pub(super) fn longest(&self) -> Option<InFlight> {
         let all = self.0.lock().expect("invariant: nobody panics while noting a session");
@@ -145,11 +151,13 @@ impl Readers {
         self.0.lock().expect("invariant: nobody panics while noting a reader").clone()
     }
 
-    /// One more, if a stage is at work that is watched.
+    /// One more, if a stage is at work that is watched. Those that nobody reads by any more are left out: a stage of many batches
+    /// asks for readers again and again.
     pub(super) fn add(watched: impl FnOnce() -> Watched) {
         // Outside of a stage nobody watches, and nobody has to.
         let _ = READERS.try_with(|readers| {
             let mut all = readers.0.lock().expect("invariant: nobody panics while noting a reader");
+            all.retain(|known| Arc::strong_count(&known.flights.0) > 1 || known.flights.any());
             all.push(watched());
         });
     }
@@ -258,5 +266,53 @@ fn holding(row: &tokio_postgres::Row) -> Holding {
         },
         shown,
         query: row.get::<_, Option<String>>(7).filter(|query| shown && !query.trim().is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Reader, Settings, Url};
+    use super::*;
+
+    #[tokio::test]
+    async fn readers_that_are_gone_are_not_watched() {
+        let settings = Settings {
+            search_path: String::new(),
+            statement_timeout: Duration::ZERO,
+            lock_timeout: Duration::ZERO,
+            read_only: true,
+        };
+        let url = Url::literal("test", "postgresql://nobody@/nothing?host=/nowhere".to_owned());
+        let reader = Reader::new(Door::new("t", &url, None, &settings).expect("a door"));
+        let readers = Readers::default();
+        readers
+            .of(async {
+                let kept = reader.of_stage();
+                // Its session goes on, as a transaction's does whose reader was asked for in passing.
+                let flight = reader.of_stage().flight(4711);
+                let sent = Sent::now(Some(&flight));
+                for _ in 0..100 {
+                    drop(reader.of_stage());
+                }
+                let pids: Vec<i32> = readers.all().iter().filter_map(Watched::in_flight).map(|f| f.pid).collect();
+                assert_eq!((readers.all().len(), pids), (3, vec![4711]));
+                drop((kept, sent));
+            })
+            .await;
+        // Outside of a stage nobody is watched.
+        drop(reader.of_stage());
+        assert_eq!(readers.all().len(), 3);
+    }
+
+    #[test]
+    fn of_statements_that_overlap_the_first_one_counts_until_the_last_is_answered() {
+        let (flights, flight) = (Flights::default(), Flight::of(1));
+        flights.add(&flight);
+        let first = Sent::now(Some(&flight));
+        let second = Sent::now(Some(&flight));
+        drop(first);
+        assert!(flights.longest().is_some());
+        drop(second);
+        assert_eq!(flights.longest(), None);
     }
 }
