@@ -142,6 +142,12 @@ fn crashed(subject: &Subject, at: &str, number: usize, whole: &End) -> Result<()
     let command = (subject.command)(&bench);
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let output = bench.command(&words).env("ENGINE_CRASH_AT", at).output().expect("the engine");
+    if output.status.code() == Some(0) && MAY_BE_MISSED.iter().any(|start| at.starts_with(start)) {
+        // In this run there were not so many: then it must be a run that nobody stopped.
+        println!("{}: not reached, {at}", subject.name);
+        let wrong = end(&bench, subject.clone).wrong(&bench, whole);
+        return if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) };
+    }
     if output.status.signal() != Some(9) {
         return Err(format!("it did not crash: {:?}\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
     }
@@ -163,6 +169,9 @@ fn crashed(subject: &Subject, at: &str, number: usize, whole: &End) -> Result<()
     }
     Err(wrong.join("\n"))
 }
+
+/// How often such a place is passed hangs on how the rows of a copy come along: seldom one time more than here.
+const MAY_BE_MISSED: [&str; 1] = ["copy/piece#"];
 
 /// Where databases are made and dropped, transactions end and packets appear; and where a bug was found.
 const RARE: [&str; 9] = [

@@ -76,12 +76,11 @@ async fn opening(tx: &WriteTx) -> Result<Opening, Failure> {
 /// The first statement that fails, or the constraint that does not hold.
 pub async fn run(tx: &WriteTx, script: &Script, before: &Before, opening: Option<Opening>) -> Result<Ran, Failure> {
     let lasting = temporary::lasting(tx, script).await?;
-    let Opening { wal, mut meter } = match opening {
-        Some(opening) => opening,
-        None => {
-            tx.look_up(Says::Engine).await?;
-            self::opening(tx).await?
-        }
+    let Opening { wal, mut meter } = if let Some(opening) = opening {
+        opening
+    } else {
+        tx.look_up(Says::Engine).await?;
+        self::opening(tx).await?
     };
     meter.begin(before);
     let mut statements = Vec::with_capacity(script.statements.len());

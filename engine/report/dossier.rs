@@ -134,16 +134,18 @@ fn overview(events: &[Event], stages: &[StageBrief]) -> String {
             let expires = expires.as_deref().unwrap_or("never");
             let gone = dropped(events, database);
             left |= !gone;
-            text.push_str(&match gone {
-                false => format!("- the clone `{database}` (oid {oid}), marked with this run, expires {expires}\n"),
-                true => format!("- the clone `{database}` (oid {oid}) was dropped\n"),
+            text.push_str(&if gone {
+                format!("- the clone `{database}` (oid {oid}) was dropped\n")
+            } else {
+                format!("- the clone `{database}` (oid {oid}), marked with this run, expires {expires}\n")
             });
         }
     }
     let look = format!("- look: `engine show {run}`, `engine verify {run}`\n");
-    text.push_str(&match left {
-        true => format!("- go on: `engine resume {run}`\n{look}- dispose of the clone: `engine drop {run}`\n"),
-        false => look,
+    text.push_str(&if left {
+        format!("- go on: `engine resume {run}`\n{look}- dispose of the clone: `engine drop {run}`\n")
+    } else {
+        look
     });
     text.push_str("\n## Databases\n\n");
     text.push_str(&page::source(events));

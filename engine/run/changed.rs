@@ -42,8 +42,8 @@ fn bound(workflow: &Workflow, state: &RunState, folder: &Path, name: &str) -> bo
     let now = workflow.index(name).and_then(|index| workflow.stages[index].work());
     matches!(known.status, Status::Committed | Status::Done)
         || known.intent.is_some()
-        || known.batches > 0 && !now.as_ref().is_some_and(|work| work.batch.is_some())
-        || undo::is_left_of(folder, state, name) && !now.is_some_and(|work| work.alone)
+        || known.batches > 0 && now.as_ref().is_none_or(|work| work.batch.is_none())
+        || undo::is_left_of(folder, state, name) && now.is_none_or(|work| !work.alone)
 }
 
 /// Does the SQL of a stage ask for a sensitive variable that is another now? Its value is in no text, so in no digest either.

@@ -59,7 +59,7 @@ fn parts_of(stage: &str, workflow: &Workflow, state: &RunState, kept: Option<&Pa
 
 /// Files and checks of a stage that differ.
 fn texts_of(stage: &str, workflow: &Workflow, dir: &Path) -> Vec<String> {
-    let own = |name: &str| name.split('.').next() == Some(stage) && name.ends_with(".sql");
+    let own = |name: &str| name.strip_suffix(".sql").and_then(|name| name.split('.').next()) == Some(stage);
     let before: BTreeMap<String, String> = std::fs::read_dir(dir)
         .into_iter()
         .flatten()

@@ -34,7 +34,7 @@ pub async fn over<T>(
     writer: &Writer,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    watched(Watch { cx, stage, of: Of::Writer(writer.watched()), last: Mutex::default() }, work).await
+    watched(Watch { cx, stage, of: Of::Writer(Box::new(writer.watched())), last: Mutex::default() }, work).await
 }
 
 /// The same for all that a stage reads, of whichever target.
@@ -71,7 +71,7 @@ struct Watch<'w> {
 
 /// Whose statements.
 enum Of {
-    Writer(Watched),
+    Writer(Box<Watched>),
     Readers(Readers),
 }
 
@@ -79,7 +79,7 @@ impl Of {
     /// What has been in flight longest, and whose it is.
     fn longest(&self) -> Option<(Watched, InFlight)> {
         let all = match self {
-            Of::Writer(writer) => vec![writer.clone()],
+            Of::Writer(writer) => vec![(**writer).clone()],
             Of::Readers(readers) => readers.all(),
         };
         let flying = all.into_iter().filter_map(|watched| watched.in_flight().map(|flying| (watched, flying)));

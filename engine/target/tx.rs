@@ -176,7 +176,8 @@ impl Tx {
         self.statements.fetch_add(1, Ordering::Relaxed);
         let _sent = self.sent();
         // Whoever says it, it may call what the plan or the database brought: a predicate, a column's expression.
-        let rows = self.plan_saying(says, self.session().query(sql, params)).await?.map_err(|e| self.failed(&e))?;
+        let rows =
+            self.plan_saying(says, Box::pin(self.session().query(sql, params))).await?.map_err(|e| self.failed(&e))?;
         self.check().await?;
         Ok(rows)
     }
@@ -207,7 +208,7 @@ impl Tx {
         }
         self.statements.fetch_add(1, Ordering::Relaxed);
         let _sent = self.sent();
-        let asked = prepared::query(self.session(), sql, params);
+        let asked = Box::pin(prepared::query(self.session(), sql, params));
         let rows = match says {
             Says::Engine => self.saying(says, asked).await?,
             // Names are looked up among the plan's: nothing of it should run, and nobody relies on that.
@@ -291,7 +292,7 @@ impl Tx {
             self.path.unknown();
         }
         let Some(change) = self.path.change(says) else { return Ok(()) };
-        self.turn(says, &change).await
+        Box::pin(self.turn(says, &change)).await
     }
 
     async fn turn(&self, says: Says, change: &str) -> Result<(), Failure> {
@@ -326,7 +327,7 @@ impl Tx {
         }
         let Some(change) = self.path.change(says) else { return Ok(statement.await) };
         // Polled, and so sent, in this order.
-        let (turned, done) = join(self.turn(says, &change), statement).await;
+        let (turned, done) = join(Box::pin(self.turn(says, &change)), statement).await;
         turned.map(|()| done)
     }
 

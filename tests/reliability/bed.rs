@@ -192,7 +192,7 @@ fn lead(bench: &mut Bench, proxy: &Proxy, subject: Subject) {
             bench.set("ENGINE_JOURNAL", &proxy.url(KEEPER, &database));
         }
         Subject::Stage | Subject::Batch | Subject::Back => {
-            bench.set("SHOP_CLONE_URL", &proxy.url("engine_stage", "postgres"))
+            bench.set("SHOP_CLONE_URL", &proxy.url("engine_stage", "postgres"));
         }
         Subject::Rollout => bench.set("MINI_WRITER_URL", &proxy.url("shop_owner", &production)),
     }
@@ -225,13 +225,11 @@ impl Bed<'_> {
         }
         let written = "SELECT (SELECT count(*) FROM n), (SELECT count(*) FROM t WHERE v IN ('first', 'second'))";
         match (self.subject, self.bench.psql(self.database(), written).as_str()) {
-            (Subject::Back, "3|2") => Left::Nothing,
-            (Subject::Back, "0|0") => Left::Whole,
-            (Subject::Batch, "3|2") => Left::Nothing,
-            // The second, and then all of them.
-            (Subject::Batch, "6|4" | "9|5") => Left::Whole,
-            (_, "0|0") => Left::Nothing,
-            (Subject::Stage | Subject::Journal | Subject::Rollout, "3|2") => Left::Whole,
+            // Of batches the second, and then all of them.
+            (Subject::Back, "0|0")
+            | (Subject::Batch, "6|4" | "9|5")
+            | (Subject::Stage | Subject::Journal | Subject::Rollout, "3|2") => Left::Whole,
+            (Subject::Back | Subject::Batch, "3|2") | (_, "0|0") => Left::Nothing,
             (_, other) => panic!("a part of the stage is there: {other}"),
         }
     }
