@@ -34,7 +34,7 @@ pub async fn over<T>(
     writer: &Writer,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    watched(Watch { cx, stage, of: Of::Writer(Box::new(writer.watched())), last: Mutex::default() }, work).await
+    watched(Watch { cx, stage, of: Readers::only(writer.watched()), last: Mutex::default() }, work).await
 }
 
 /// The same for all that a stage reads, of whichever target.
@@ -47,7 +47,7 @@ pub async fn over_readers<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let readers = Readers::default();
-    let watch = Watch { cx, stage, of: Of::Readers(readers.clone()), last: Mutex::default() };
+    let watch = Watch { cx, stage, of: readers.clone(), last: Mutex::default() };
     watched(watch, readers.of(work)).await
 }
 
@@ -64,25 +64,17 @@ async fn watched<T>(watch: Watch<'_>, work: impl Future<Output = Result<T, Failu
 struct Watch<'w> {
     cx: &'w Cx,
     stage: &'w str,
-    of: Of,
+    /// Whose statements.
+    of: Readers,
     /// What the last look saw, if somebody held it up; or why it could not look.
     last: Mutex<Last>,
 }
 
-/// Whose statements.
-enum Of {
-    Writer(Box<Watched>),
-    Readers(Readers),
-}
-
-impl Of {
+impl Watch<'_> {
     /// What has been in flight longest, and whose it is.
     fn longest(&self) -> Option<(Watched, InFlight)> {
-        let all = match self {
-            Of::Writer(writer) => vec![(**writer).clone()],
-            Of::Readers(readers) => readers.all(),
-        };
-        let flying = all.into_iter().filter_map(|watched| watched.in_flight().map(|flying| (watched, flying)));
+        let all = self.of.all().into_iter();
+        let flying = all.filter_map(|watched| watched.in_flight().map(|flying| (watched, flying)));
         flying.max_by_key(|(_, flying)| flying.ms)
     }
 }
@@ -99,7 +91,7 @@ impl Watch<'_> {
         let mut looked: Option<Stopwatch> = None;
         loop {
             tokio::time::sleep(TICK).await;
-            let waits = self.of.longest().filter(|(_, flying)| u128::from(flying.ms) >= patience(flying));
+            let waits = self.longest().filter(|(_, flying)| u128::from(flying.ms) >= patience(flying));
             let Some((watched, flying)) = waits else {
                 // Nothing of ours stays in a database without need: one that is to be copied must be free of sessions.
                 lookout = None;

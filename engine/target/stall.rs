@@ -141,6 +141,11 @@ tokio::task_local! {
 }
 
 impl Readers {
+    /// One alone, which may be a writer's sessions.
+    pub fn only(watched: Watched) -> Readers {
+        Readers(Arc::new(Mutex::new(vec![watched])))
+    }
+
     /// Does `work`; the readers it takes of its targets are these.
     pub async fn of<T>(&self, work: impl Future<Output = T>) -> T {
         READERS.scope(self.clone(), work).await
