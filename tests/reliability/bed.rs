@@ -225,7 +225,7 @@ impl Bed<'_> {
         }
         let written = "SELECT (SELECT count(*) FROM n), (SELECT count(*) FROM t WHERE v IN ('first', 'second'))";
         match (self.subject, self.bench.psql(self.database(), written).as_str()) {
-            // Of batches the second, and then all of them.
+            // Of batches: the second, and then all of them.
             (Subject::Back, "0|0")
             | (Subject::Batch, "6|4" | "9|5")
             | (Subject::Stage | Subject::Journal | Subject::Rollout, "3|2") => Left::Whole,

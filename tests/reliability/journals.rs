@@ -99,9 +99,7 @@ pub const CASES: [Case; 14] = [
     Case {
         fault: "the journal's server crashes",
         how: "stopped `immediate` and started while the intent is on its way",
-        act: Act::Held(BEFORE, |bed| {
-            bed.journal_crashes();
-        }),
+        act: Act::Held(BEFORE, crash),
         ..ENDED
     },
     Case {
@@ -138,6 +136,10 @@ pub const CASES: [Case; 14] = [
         ..ENDED
     },
 ];
+
+fn crash(bed: &mut Bed) {
+    bed.journal_crashes();
+}
 
 fn terminate(bed: &mut Bed) {
     let sql = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
