@@ -227,7 +227,7 @@ fn a_journal_that_was_lost_says_what_helps() {
     let sql = all[from..].split("   ").next().expect("its end");
     assert_eq!(bench.psql("postgres", sql), bench.clone_name());
     bench.set("ENGINE_JOURNAL", &bench.url("postgres", "postgres"));
-    bench.engine(&["drop", &run]).expect(62).says(&["knows no run", &format!("it was kept in "), "as when it began"]);
+    bench.engine(&["drop", &run]).expect(62).says(&["knows no run", "it was kept in ", "as when it began"]);
 }
 
 /// A clone that was dropped is nothing to go on with, however the run had ended.

@@ -35,16 +35,15 @@ pub(super) fn inputs(
     Err(failure)
 }
 
-/// What begins a run of the same plan with the same variables.
-pub(super) fn anew(workflow: &Workflow) -> String {
-    let vars = workflow.typed.iter().map(|(name, value)| format!(" --var {}", word(&format!("{name}={value}"))));
-    format!("engine apply {}{}", word(&workflow.plan.source.path), vars.collect::<String>())
-}
-
-/// As a shell takes it for one word.
-fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+/// May a stage not change any more? It is committed, or may be: its last transaction is asked about as what it was. And
+/// what began in batches goes on in batches, what stands of statements in no transaction is gone on with outside of one.
+fn bound(workflow: &Workflow, state: &RunState, folder: &Path, name: &str) -> bool {
+    let known = state.stage(name);
+    let now = workflow.index(name).and_then(|index| workflow.stages[index].work());
+    matches!(known.status, Status::Committed | Status::Done)
+        || known.intent.is_some()
+        || known.batches > 0 && now.as_ref().is_none_or(|work| work.batch.is_none())
+        || undo::is_left_of(folder, state, name) && now.is_none_or(|work| !work.alone)
 }
 
 /// Does the SQL of a stage ask for a sensitive variable that is another now? Its value is in no text, so in no digest either.
@@ -55,18 +54,23 @@ fn reads(workflow: &Workflow, stage: &str, moved: &[String]) -> bool {
     moved.iter().filter_map(|input| input.strip_prefix("var.")).any(asks)
 }
 
-/// Files and checks of a stage that differ.
-fn texts_of(stage: &str, workflow: &Workflow, dir: &Path) -> Vec<String> {
-    let own = |name: &str| {
-        name.split('.').next() == Some(stage) && Path::new(name).extension().is_some_and(|end| end == "sql")
-    };
-    let before: BTreeMap<String, String> = std::fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name().to_string_lossy().into_owned();
-            let text = std::fs::read_to_string(dir.join(&name)).ok()?;
-            Some((name, text))
+/// Stages that are committed or done must be unchanged, byte for byte. `moved`: inputs that are others now.
+///
+/// # Errors
+/// One is not (exit 62).
+pub(super) fn refuse_stages(
+    workflow: &Workflow,
+    state: &RunState,
+    place: &Place,
+    moved: &[String],
+) -> Result<(), Failure> {
+    let changed: Vec<String> = state
+        .digests
+        .iter()
+        .filter(|(old, _)| bound(workflow, state, place.dir(), old))
+        .filter(|(old, digest)| {
+            workflow.briefs.iter().find(|new| new.name == **old).is_none_or(|new| new.digest != **digest)
+                || reads(workflow, old, moved)
         })
         .map(|(old, _)| old.clone())
         .collect();

@@ -25,8 +25,14 @@ pub(super) fn refused(workflow: &Workflow, state: &RunState, place: &Place, chan
 
 /// What begins a run of the same plan with the same variables.
 pub(super) fn anew(workflow: &Workflow) -> String {
-    let vars: String = workflow.typed.iter().map(|(name, value)| format!(" --var {name}={value}")).collect();
-    format!("engine apply {}{vars}", workflow.plan.source.path)
+    let vars = workflow.typed.iter().map(|(name, value)| format!(" --var {}", word(&format!("{name}={value}"))));
+    format!("engine apply {}{}", word(&workflow.plan.source.path), vars.collect::<String>())
+}
+
+/// As a shell takes it for one word.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn parts_of(stage: &str, workflow: &Workflow, state: &RunState, kept: Option<&Path>) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! What happens to the shared journal of a run: nobody commits what could not be written down before, and what was
 //! committed is found.
 
-use crate::bed::limit_files;
+use crate::bed::{Bed, limit_files};
 use crate::case::{Act, Case, Left, PLAIN, RESUME, Then};
 use crate::support::{Does, KEEPER, Spot, session_to};
 
