@@ -57,6 +57,7 @@ pub fn new_run(id: &str) -> Result<PathBuf, Failure> {
     let dir = runs.join(id);
     let lost = |e: std::io::Error| {
         let failure = unusable(Failure::new(Exit::Io, format!("{} cannot be made: {e}", dir.display())));
+        let failure = failure.next("or", "work in another directory, or keep runs in a database: --journal");
         make_room(failure.changed("nothing was changed; no run was begun"), &dir, &e)
     };
     std::fs::create_dir_all(runs).map_err(lost)?;
@@ -67,13 +68,12 @@ pub fn new_run(id: &str) -> Result<PathBuf, Failure> {
 
 /// What to do about a place for runs that cannot be used.
 fn unusable(failure: Failure) -> Failure {
-    let failure = match std::fs::symlink_metadata(".engine") {
+    match std::fs::symlink_metadata(".engine") {
         Ok(found) if !found.is_dir() && !Path::new(".engine").is_dir() => failure
             .fact(".engine is here, and is no folder")
             .next("then", "move .engine away, and the same command again"),
         _ => failure.next("then", "make .engine a folder that this user may write, and the same command again"),
-    };
-    failure.next("or", "work in another directory, or keep runs in a database: --journal")
+    }
 }
 
 /// All runs of this working directory: id and folder, oldest first.
