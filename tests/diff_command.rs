@@ -378,6 +378,15 @@ fn what_is_not_there_is_said_with_what_to_type() {
     let ceiling = [("GIT_CEILING_DIRECTORIES", lonely.0.path().parent().and_then(Path::to_str).expect("UTF-8"))];
     let ended = lonely.engine_with(&["diff", "HEAD", "x.toml"], &ceiling);
     assert!(ended.code == 2 && ended.err.contains("is in no git repository"), "{}", ended.err);
+    for command in [&["diff", "nowhere", "x.toml"][..], &["graph", "x.toml", "--diff", "nowhere"]] {
+        let ended = lonely.engine_with(command, &ceiling);
+        assert_eq!(ended.code, 2, "{}", ended.err);
+        for text in
+            ["no file or folder `nowhere`, and no revision of git", "is in no git repository", "OLD.toml NEW.toml"]
+        {
+            assert!(ended.err.contains(text), "{text}: {}", ended.err);
+        }
+    }
 }
 
 /// A value is given to whichever side declares its variable; one that neither declares is refused.

@@ -78,7 +78,7 @@ pub(super) fn resolve(old: &str, new: &str) -> Result<(Tree, Tree), Failure> {
         (Word::Path(folder), _) if is_revision_too(folder)? => Err(two_things(folder)),
         (Word::Other(range), _) if range.contains("..") && !is_toml(Path::new(range)) => between(range, new),
         (Word::Other(revision), Word::Path(path) | Word::Other(path)) => {
-            let repository = Repository::around(Path::new(path)).map_err(|failure| not_there(failure, revision))?;
+            let repository = Repository::around(Path::new(path)).map_err(|failure| outside(failure, revision))?;
             let old = repository.take(revision).map_err(|failure| not_there(failure, revision))?.into();
             repository.demand_inside()?;
             Ok((old, Tree { path: path.into(), taken: None }))
@@ -164,6 +164,20 @@ fn nothing(text: &str) -> Failure {
 /// The first word was neither a file nor, as it turned out, a revision.
 fn not_there(failure: Failure, text: &str) -> Failure {
     if failure.exit == Exit::Usage && is_toml(Path::new(text)) { nothing(text) } else { failure }
+}
+
+/// Outside of a repository a word that is no file can be nothing.
+fn outside(failure: Failure, text: &str) -> Failure {
+    if failure.exit != Exit::Usage {
+        return failure;
+    }
+    let failure = not_there(failure, text);
+    if is_toml(Path::new(text)) {
+        return failure;
+    }
+    let what = format!("there is no file or folder `{text}`, and no revision of git either: {}", failure.what);
+    Failure { what, ..failure }
+        .next("write", "engine diff OLD.toml NEW.toml   for two files, or give the command within the repository")
 }
 
 /// What is called like a plan in a subfolder of either side, and is not compared, as people know it.
