@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::process::{Child, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Bench, Gate, MINI};
+use support::{Bench, Gate, MINI, to_the_rehearsal};
 
 /// Rounds of each of the two sorts: a hundred in all.
 const ROUNDS: usize = 50;
@@ -268,4 +268,36 @@ fn a_drop_beside_another_run_of_the_plan_takes_its_own_only() {
     assert_eq!(bench.journal().done().len(), 4);
     bench.engine(&["drop", &second]).expect(0);
     assert!(!bench.exists(&new));
+}
+
+/// What is half made is called by its run, whichever of its clones it is.
+#[test]
+fn two_clones_of_one_run_and_their_rehearsals_are_made_one_after_the_other() {
+    let bench = Bench::mini("twins", "");
+    let second = format!("{}_b", bench.clone_name());
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1", "INSERT INTO u VALUES (1, 'a')", Some("DELETE FROM u"));
+    let own = to_the_rehearsal("\"a\"", "");
+    let twin = |text: &str| {
+        ["stage.clone", "stage.base", "stage.a", "stage.r"]
+            .iter()
+            .fold(text.to_owned(), |text, name| text.replace(&format!("[{name}]"), &format!("[{name}_b]")))
+            .replace("on = \"clone\"", "on = \"twin\"")
+    };
+    bench.mini_plan(&format!("{a}{own}"));
+    let plan = bench.read(MINI);
+    let target = plan.find("[target.clone]").expect("a clone");
+    let end = target + plan[target..].find("[probe").expect("probes");
+    let of_twin = plan[target..end].replace("[target.clone]", "[target.twin]").replace(bench.clone_name(), &second);
+    let stages = plan.find("[stage.clone]").expect("stages");
+    let more = twin(&plan[stages..])
+        .replace("needs = [\"clone\"]", "needs = [\"clone_b\"]")
+        .replace("equals = \"clone\"", "equals = \"clone_b\"")
+        .replace("needs = [\"base\"]", "needs = [\"base_b\"]")
+        .replace("needs = [\"a\"]", "needs = [\"a_b\"]")
+        .replace("baseline = \"base\"", "baseline = \"base_b\"");
+    bench.write(MINI, &format!("{}{of_twin}{}{more}", &plan[..end], &plan[end..]));
+    bench.mini_apply(&[]).expect(0).says(&["all 9 stages done"]);
+    for database in [bench.clone_name(), &second] {
+        assert_eq!(bench.psql(database, "SELECT id FROM u"), "1");
+    }
 }

@@ -80,7 +80,8 @@ impl Machine {
         let mut heartbeat = tokio::time::interval(Duration::from_secs(20));
         loop {
             let may_start = |at_work: usize| at_work < self.jobs && !outcome.stopped && signals::first().is_none();
-            while let Some(index) = schedule.next().filter(|_| may_start(running.len())) {
+            let free = |schedule: &Schedule<'_>| schedule.next(|index| self.is_free_for(index, schedule));
+            while let Some(index) = free(&schedule).filter(|_| may_start(running.len())) {
                 schedule.set(index, Ready::Running);
                 self.cx.record(Event::StageStarted { stage: plan.stages[index].name.value.clone() })?;
                 running.spawn(one(Arc::clone(&self.workflow), Arc::clone(&self.cx), Arc::clone(&occupied), index));
@@ -114,6 +115,13 @@ impl Machine {
         outcome.cut_short = schedule.standing(Ready::Running).count();
         outcome.not_started = schedule.standing(Ready::Waiting).count();
         Ok(outcome)
+    }
+
+    /// Of these kinds one stage at a time: what is half made has a name that tells the run, and no more.
+    fn is_free_for(&self, index: usize, schedule: &Schedule<'_>) -> bool {
+        let kind = |index: usize| self.workflow.stages[index].head().kind;
+        !["clone", "rehearse"].contains(&kind(index))
+            || !schedule.standing(Ready::Running).any(|other| kind(other) == kind(index))
     }
 
     fn interrupted(&self, exit: Exit, schedule: &Schedule<'_>, silent: usize) -> Result<(), Failure> {

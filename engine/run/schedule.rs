@@ -44,9 +44,9 @@ impl<'g> Schedule<'g> {
         Schedule { graph, states, place, missing, ready }
     }
 
-    /// The next stage that may start: waiting, and all its needs are done. The first in schedule order.
-    pub fn next(&self) -> Option<usize> {
-        self.ready.values().next().copied()
+    /// The next stage that may start: waiting, all its needs are done, and `free` for it now. The first in schedule order.
+    pub fn next(&self, free: impl Fn(usize) -> bool) -> Option<usize> {
+        self.ready.values().copied().find(|stage| free(*stage))
     }
 
     /// Says where a stage stands now. What is done stays done.
@@ -100,8 +100,8 @@ mod tests {
             for step in 0usize.. {
                 let found: Vec<usize> = schedule.ready.values().copied().collect();
                 assert_eq!(found, all_ready(&graph, &schedule.states), "salt {salt}, step {step}");
-                assert_eq!(schedule.next(), found.first().copied());
-                match (schedule.next(), running.is_empty()) {
+                assert_eq!(schedule.next(|_| true), found.first().copied());
+                match (schedule.next(|_| true), running.is_empty()) {
                     (None, true) => break,
                     (Some(stage), idle) if idle || (step * 31 + salt) % 3 > 0 => {
                         schedule.set(stage, Ready::Running);
