@@ -158,7 +158,7 @@ fn what_a_run_is_at_work_on_is_kept() {
     let said = gc(&bench, &[]);
     assert!(line(&said, bench.clone_name()).ends_with("kept: a run is at work on it"), "{}", said.stdout);
     drop(holder);
-    bench.wait_until("postgres", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", "0");
+    bench.wait_until("postgres", "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory'", "0");
     let json = gc(&bench, &["--json"]);
     let of = json.stdout.lines().find(|line| line.contains(bench.clone_name())).expect("a line");
     let value: serde_json::Value = serde_json::from_str(of).expect("JSON");
@@ -179,7 +179,7 @@ fn what_a_run_is_making_is_kept() {
     let mut engine = bench.start(&["resume"]);
     bench.wait_for(&mut engine, |event| matches!(event, engine::event::Event::AttemptStarted { .. }));
     let held = format!(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+        "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory'
          AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('engine run {run}', 0)"
     );
     assert_eq!(bench.psql("postgres", &held), "1", "the run holds its id");
