@@ -40,7 +40,7 @@ fn a_committed_stage_is_not_told_another_value_afterwards() {
     bench.write(MINI, &format!("{plan}{stage}"));
     bench.mini_apply(&[]).expect(40);
     bench.write("templates/mini/bad.sql", "INSERT INTO w VALUES ('w');\n");
-    bench.set("MINI_TOKEN", "another");
+    bench.set("MINI_TOKEN", "quite another one");
     bench
         .engine(&["resume", "--accept-changes"])
         .expect(62)

@@ -2,12 +2,11 @@
 
 use crate::bed::Bed;
 use crate::case::{Act, Case, PLAIN, RESUME, Then};
-use crate::support::Spot;
 
 pub const CASES: [Case; 1] = [Case {
     fault: "the server has forgotten the transaction",
-    how: "engine killed while COMMIT is on its way; 1,100,000 transactions of others, VACUUM FREEZE in every database",
-    act: Act::Held(Spot::Commit, kill),
+    how: "engine killed before COMMIT is sent; 1,100,000 transactions of others, VACUUM FREEZE in every database",
+    act: Act::Vanish("journal/commit_intended/a/synced#1"),
     exit: 137,
     then: &[
         Then {
@@ -29,10 +28,6 @@ pub const CASES: [Case; 1] = [Case {
     attempts: 1,
     ..PLAIN
 }];
-
-fn kill(bed: &mut Bed) {
-    bed.engine.as_mut().expect("an engine").kill();
-}
 
 /// A file of pg_xact has room for the ends of 1,048,576 transactions, and only whole files are taken away.
 fn age(bed: &mut Bed) {
