@@ -267,9 +267,12 @@ fn refuse_unknown(workflow: &Workflow, state: &RunState, to: &str) -> Result<(),
     } else {
         return Ok(());
     };
-    let failure = Failure::new(Exit::Usage, format!("--to {to}: {why}"))
-        .fact(format!("done, in this order: {}", state.order.join(", ")))
-        .changed("nothing was changed");
+    let failure = Failure::new(Exit::Usage, format!("--to {to}: {why}")).changed("nothing was changed");
+    let failure = if state.order.is_empty() {
+        failure
+    } else {
+        failure.fact(format!("done, in this order: {}", state.order.join(", ")))
+    };
     let near = name::nearest(to, state.order.iter().map(String::as_str)).or(state.order.last().map(String::as_str));
     Err(match near {
         Some(stage) => {

@@ -362,7 +362,13 @@ impl Door {
 
 /// Gives a session back clean, or closes it.
 pub(super) async fn give_back(session: Object) {
-    if clean(&session).await.is_err() {
+    let cleaned = clean(&session).await;
+    give_back_if(session, &cleaned);
+}
+
+/// The same of one that was cleaned on the way, or could not be.
+pub(super) fn give_back_if<E>(session: Object, cleaned: &Result<(), E>) {
+    if cleaned.is_err() {
         drop(Object::take(session));
     }
 }

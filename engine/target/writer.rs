@@ -1,6 +1,6 @@
 //! Writing a target: one transaction, COMMIT sent once, its outcome asked for.
 
-use super::connect::{Door, clean, give_back};
+use super::connect::{Door, clean, give_back, give_back_if};
 use super::fault;
 use super::names::Says;
 use super::prepared;
@@ -12,6 +12,9 @@ use futures_util::future::{join, join4, try_join};
 use std::ops::Deref;
 use std::time::Duration;
 use tokio_postgres::SimpleQueryMessage;
+
+/// What became of a transaction id.
+const STATUS: &str = "SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)";
 
 /// Write access to a clone (every session proves which one), or to a rollout's target.
 #[derive(Clone, Debug)]
@@ -115,9 +118,7 @@ impl Writer {
         let sent = Sent::now(Some(&flight));
         let (done, cleaned) = join(session.batch_execute(flush), clean(&session)).await;
         drop(sent);
-        if cleaned.is_err() {
-            drop(deadpool_postgres::Object::take(session));
-        }
+        give_back_if(session, &cleaned);
         done.map_err(|e| fault::statement("making the transaction id durable", &e))
     }
 
@@ -127,8 +128,7 @@ impl Writer {
     /// The server's.
     pub async fn xact_status(&self, xid: &str) -> Result<Option<String>, Failure> {
         let session = self.beside.session().await?;
-        let answer =
-            session.query_one("SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)", &[&xid]).await;
+        let answer = session.query_one(STATUS, &[&xid]).await;
         let status = match answer {
             Ok(row) => Ok(row.get(0)),
             Err(error) if error.code().is_some_and(|c| c.code() == "22023") => Ok(Some("future".to_owned())),
@@ -215,8 +215,7 @@ async fn status_of(
     xid: Option<&str>,
 ) -> Result<Option<String>, Failure> {
     let Some(xid) = xid else { return Ok(Some("committed".to_owned())) };
-    let sql = "SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)";
-    Ok(prepared::once(session, asking, sql, &[xid]).await?.get(0))
+    Ok(prepared::once(session, asking, STATUS, &[xid]).await?.get(0))
 }
 
 /// Asks as the role that logged in: `pg_stat_activity` hides its backends from the role it works as.
@@ -378,10 +377,7 @@ impl WriteTx {
             }
             Err(failure) => return CommitOutcome::Unknown(failure),
         };
-        let session = self.tx.into_session();
-        if cleaned.is_err() {
-            drop(deadpool_postgres::Object::take(session));
-        }
+        give_back_if(self.tx.into_session(), &cleaned);
         outcome
     }
 
