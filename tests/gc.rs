@@ -194,25 +194,47 @@ fn what_a_run_is_making_is_kept() {
     drop(holder);
 }
 
+/// A plan that makes so many clones, one after the other, which expire at once; what they are called.
+fn many(bench: &Bench, number: usize) -> Vec<String> {
+    let names: Vec<String> = (0..number).map(|n| format!("{}_{n}", bench.clone_name())).collect();
+    let clone = |(n, database): (usize, &String)| {
+        let needs = if n == 0 { String::new() } else { format!("\"make_c{}\"", n - 1) };
+        format!(
+            "[target.c{n}]\nclone_of = \"production\"\ndatabase = \"{database}\"\nurl = \"env:SHOP_CLONE_URL\"\n\
+             maker_url = \"env:SHOP_CLONE_MAKER_URL\"\nexpires = \"1s\"\n[stage.make_c{n}]\nkind = \"clone\"\non = \"c{n}\"\n\
+             needs = [{needs}]\nno_guard = \"makes it\"\n"
+        )
+    };
+    let production = "[target.production]\nurl = \"env:SHOP_PRODUCTION_URL\"\naccess = \"read\"\n";
+    let clones: String = names.iter().enumerate().map(clone).collect();
+    bench.write(MANY, &format!("engine = 1\nplan.name = \"many\"\n{production}{clones}"));
+    bench.engine(&["apply", MANY]).expect(0);
+    names
+}
+
+const MANY: &str = "plans/many.toml";
+
 /// A run with two clones on one server does not stand in its own way.
 #[test]
 fn two_clones_of_one_run_share_its_lock() {
     let _turn = turn();
     let bench = Bench::mini("twins", "");
-    let clone = |name: &str, database: &str, needs: &str| {
-        format!(
-            "[target.{name}]\nclone_of = \"production\"\ndatabase = \"{database}\"\nurl = \"env:SHOP_CLONE_URL\"\n\
-             maker_url = \"env:SHOP_CLONE_MAKER_URL\"\n[stage.make_{name}]\nkind = \"clone\"\non = \"{name}\"\nneeds = [{needs}]\n\
-             no_guard = \"makes it\"\n"
-        )
-    };
-    let other = format!("{}_b", bench.clone_name());
-    let production = "[target.production]\nurl = \"env:SHOP_PRODUCTION_URL\"\naccess = \"read\"\n";
-    let (one, two) = (clone("one", bench.clone_name(), ""), clone("two", &other, "\"make_one\""));
-    bench.write("plans/twins.toml", &format!("engine = 1\nplan.name = \"twins\"\n{production}{one}{two}"));
-    bench.engine(&["apply", "plans/twins.toml"]).expect(0);
+    let names = many(&bench, 2);
     bench.engine(&["drop", "latest"]).expect(0);
-    assert!(!bench.exists(bench.clone_name()) && !bench.exists(&other));
+    assert!(names.iter().all(|name| !bench.exists(name)));
+}
+
+/// Nor does who drops them: a session that it closes keeps its lock for a moment, and is no run at work.
+#[test]
+fn all_clones_of_a_run_are_dropped_at_once() {
+    let _turn = turn();
+    let bench = Bench::mini("litter", "");
+    let names = many(&bench, 8);
+    a_moment();
+    let all = bench.engine(&["gc", MANY]).expect(0);
+    for name in &names {
+        assert!(line(&all, name).ends_with("expired and unused, dropped") && !bench.exists(name), "{}", all.stdout);
+    }
 }
 
 /// What cannot be dropped is as open as it was, and the others are not forgotten over it.

@@ -9,10 +9,12 @@ use std::io::{Read, Write};
 use std::process::{Child, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Bench, Gate, MINI, to_the_rehearsal};
+use support::{Bench, Gate, MINI, server, to_the_rehearsal};
 
-/// Rounds of each of the two sorts: a hundred in all.
-const ROUNDS: usize = 50;
+/// Rounds of each of the two sorts, to begin and to resume: a hundred in all with a journal in files, and as many with one in
+/// a database, where whoever is refused first waits some seconds for a session that may be closing.
+const ROUNDS: (usize, usize) = (50, 50);
+const TEAM_ROUNDS: (usize, usize) = (90, 10);
 
 /// A plan whose first stage looks at production, and stands there as long as a table of `gates` is locked.
 fn bench(name: &str) -> Bench {
@@ -23,11 +25,23 @@ fn bench(name: &str) -> Bench {
     bench
 }
 
-/// Starts two, waits until one of them has ended by itself, lets the other one go on, and demands exactly that.
-fn round(bench: &Bench, command: &[&str]) -> (Output, Output) {
+/// Two machines that share a journal.
+fn team(name: &str) -> [Bench; 2] {
+    let mut one = bench(name);
+    one.keep_runs_on(server());
+    let two = one.another_machine();
+    [one, two]
+}
+
+/// Starts one on each machine, waits until one of them has ended by itself, lets the other one go on, and demands exactly
+/// that.
+fn round(machines: [&Bench; 2], command: &[&str]) -> (Output, Output) {
+    let bench = machines[0];
     let mut gate = bench.session(bench.production(), "BEGIN; LOCK TABLE gates;");
-    let start = || bench.command(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the engine");
-    let mut two = [start(), start()];
+    let start = |machine: &Bench| {
+        machine.command(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the engine")
+    };
+    let mut two = machines.map(start);
     let over = loop {
         if let Some(over) = two.iter_mut().position(|engine| engine.try_wait().expect("a child").is_some()) {
             break over;
@@ -59,48 +73,61 @@ fn pid(bench: &Bench) -> u32 {
     last
 }
 
+/// Demands that one went on, that the other says who does, and that the run is whole.
+fn told(bench: &Bench, (refused, went_on): &(Output, Output), number: usize) {
+    let screens = format!("round {number}\n{}\n{}", said(refused), said(went_on));
+    assert_eq!((refused.status.code(), went_on.status.code()), (Some(60), Some(0)), "{screens}");
+    let run = bench.run_id();
+    for word in [&format!("engine {run} pid {} on {}", pid(bench), host()), "nothing was changed"] {
+        assert!(said(refused).contains(word), "`{word}` is not there, {screens}");
+    }
+    assert_eq!(bench.journal().done(), ["look"], "round {number}");
+    bench.engine(&["verify", &run]).expect(0);
+}
+
+fn exactly_one_begins(machines: [&Bench; 2], rounds: usize) {
+    for number in 1..=rounds {
+        let ended = round(machines, &["apply", MINI, "--until", "look"]);
+        assert_eq!(machines[0].runs().len(), number, "the one that was refused left a run behind");
+        told(machines[0], &ended, number);
+    }
+}
+
+fn exactly_one_resumes(machines: [&Bench; 2], rounds: usize) {
+    let bench = machines[0];
+    for number in 1..=rounds {
+        // Refused at first, so that there is something to go on with.
+        bench.psql(bench.production(), "INSERT INTO gates VALUES (1)");
+        bench.engine(&["apply", MINI, "--until", "look"]).expect(41);
+        bench.psql(bench.production(), "DELETE FROM gates");
+        let ended = round(machines, &["resume", &bench.run_id(), "--until", "look"]);
+        told(bench, &ended, number);
+        assert_eq!(bench.journal().count(|event| matches!(event, Event::RunResumed { .. })), 1, "round {number}");
+    }
+}
+
 #[test]
 fn of_two_that_begin_exactly_one_does() {
     let bench = bench("begin");
-    for number in 1..=ROUNDS {
-        let (refused, went_on) = round(&bench, &["apply", MINI, "--until", "look"]);
-        assert_eq!((refused.status.code(), went_on.status.code()), (Some(60), Some(0)), "round {number}");
-        assert_eq!(bench.runs().len(), number, "the one that was refused left a run behind");
-        let (run, screen) = (bench.run_id(), said(&refused));
-        for word in [&format!("engine {run} pid {} on {}", pid(&bench), host()), "nothing was changed"] {
-            assert!(screen.contains(word), "round {number}: `{word}` is not in\n{screen}");
-        }
-        assert_eq!(bench.journal().done(), ["look"], "round {number}");
-        bench.engine(&["verify", &run]).expect(0);
-    }
+    exactly_one_begins([&bench, &bench], ROUNDS.0);
 }
 
 #[test]
 fn of_two_that_resume_exactly_one_does() {
     let bench = bench("resume");
-    for number in 1..=ROUNDS {
-        // Refused at first, so that there is something to go on with.
-        bench.psql(bench.production(), "INSERT INTO gates VALUES (1)");
-        bench.engine(&["apply", MINI, "--until", "look"]).expect(41);
-        bench.psql(bench.production(), "DELETE FROM gates");
-        let run = bench.run_id();
-        let (refused, went_on) = round(&bench, &["resume", &run, "--until", "look"]);
-        assert_eq!(
-            (refused.status.code(), went_on.status.code()),
-            (Some(60), Some(0)),
-            "round {number}\n{}\n{}",
-            said(&refused),
-            said(&went_on)
-        );
-        let screen = said(&refused);
-        for word in [&format!("engine {run} pid {} on {}", pid(&bench), host()), "nothing was changed"] {
-            assert!(screen.contains(word), "round {number}: `{word}` is not in\n{screen}");
-        }
-        let journal = bench.journal();
-        assert_eq!(journal.count(|event| matches!(event, Event::RunResumed { .. })), 1, "round {number}");
-        assert_eq!(journal.done(), ["look"], "round {number}");
-        bench.engine(&["verify", &run]).expect(0);
-    }
+    exactly_one_resumes([&bench, &bench], ROUNDS.1);
+}
+
+#[test]
+fn of_two_machines_that_begin_exactly_one_does() {
+    let [one, two] = team("begin_team");
+    exactly_one_begins([&one, &two], TEAM_ROUNDS.0);
+}
+
+#[test]
+fn of_two_machines_that_resume_exactly_one_does() {
+    let [one, two] = team("resume_team");
+    exactly_one_resumes([&one, &two], TEAM_ROUNDS.1);
 }
 
 /// It has read the journal, and cannot get a word out, when another one takes the run to its end: what it knows is old.
@@ -220,7 +247,7 @@ async fn of_makers_in_three_databases_exactly_one_holds() {
         Maker::new(Door::new("clone", &url, None, &settings).expect("a door"))
     };
     let makers: Vec<Maker> = (0..6).map(maker).collect();
-    for round in 0..2 * ROUNDS {
+    for round in 0..100 {
         let key = format!("round {round}");
         let start = Arc::new(tokio::sync::Barrier::new(makers.len()));
         let mut all = tokio::task::JoinSet::new();

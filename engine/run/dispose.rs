@@ -5,7 +5,8 @@ use super::life::{hold_run, host, run_key};
 use crate::clock;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState};
-use crate::target::{Door, GOLDEN, Maker, Ours, Url};
+use crate::target::{Door, GOLDEN, Maker, Ours, RunLock, Url};
+use std::collections::BTreeMap;
 
 /// What dropping a run's databases came to.
 #[derive(Clone, Debug, Default)]
@@ -107,11 +108,12 @@ pub async fn gc(workflow: &Workflow, only_look: bool) -> Result<Vec<Old>, Failur
             continue;
         }
         servers.push(server);
+        let mut runs = BTreeMap::new();
         for found in maker.ours().await? {
             let fate = match reason_to_keep(&found) {
                 Some(why) => Fate::Kept(why),
                 None if only_look => Fate::Dropped,
-                None => collected(&maker, &found, &identity.system_identifier).await?,
+                None => collected(&maker, &found, &identity.system_identifier, &mut runs).await?,
             };
             all.push(Old { found, fate });
         }
@@ -144,24 +146,37 @@ fn reason_to_keep(found: &Ours) -> Option<String> {
     (!found.may_drop).then(|| "its owner is another role".to_owned())
 }
 
-/// Drops it unless a run holds it or somebody came in meanwhile.
-async fn collected(maker: &Maker, found: &Ours, server: &str) -> Result<Fate, Failure> {
+/// Drops it unless a run holds it or somebody came in meanwhile. `runs`: the locks of runs that are held already; a session
+/// that is closed keeps its lock until the server sees that, and the next database of the run would find it.
+async fn collected(
+    maker: &Maker,
+    found: &Ours,
+    server: &str,
+    runs: &mut BTreeMap<String, RunLock>,
+) -> Result<Fate, Failure> {
     let Some(marker) = &found.marker else { return Ok(Fate::Kept("it carries no marker of this engine".to_owned())) };
-    let holder = format!("engine gc pid {} on {}", std::process::id(), host());
+    let at_work = || Ok(Fate::Kept("a run is at work on it".to_owned()));
     // The locks that runs take: on the name of their clone, and on all that they make under other names.
-    let mut held = Vec::new();
-    for key in [format!("{} of server {server}", found.name), run_key(&marker.run)] {
-        match maker.hold(&key, holder.get(..63).unwrap_or(&holder)).await {
-            Ok(lock) => held.push(lock),
-            Err(failure) if failure.exit == Exit::Held => return Ok(Fate::Kept("a run is at work on it".to_owned())),
-            Err(failure) => return Err(failure),
-        }
+    let Some(_held) = unless_held(maker, &format!("{} of server {server}", found.name)).await? else {
+        return at_work();
+    };
+    if !runs.contains_key(&marker.run) {
+        let Some(lock) = unless_held(maker, &run_key(&marker.run)).await? else { return at_work() };
+        runs.insert(marker.run.clone(), lock);
     }
-    let dropped = maker.drop_unused(&found.name, marker).await;
-    drop(held);
-    Ok(match dropped {
+    Ok(match maker.drop_unused(&found.name, marker).await {
         Ok(true) => Fate::Dropped,
         Ok(false) => Fate::Kept("somebody came in meanwhile".to_owned()),
         Err(failure) => Fate::Failed(failure.what),
     })
+}
+
+/// That lock; `None`: somebody has it.
+async fn unless_held(maker: &Maker, key: &str) -> Result<Option<RunLock>, Failure> {
+    let holder = format!("engine gc pid {} on {}", std::process::id(), host());
+    match maker.hold(key, holder.get(..63).unwrap_or(&holder)).await {
+        Ok(lock) => Ok(Some(lock)),
+        Err(failure) if failure.exit == Exit::Held => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }

@@ -194,7 +194,7 @@ impl RolloutStage {
     fn remembered(&self, cx: &Cx, known: &StageState) -> Result<Done, Failure> {
         let packet = known.opened.clone().unwrap_or_default();
         let summary = format!(
-            "{} in one transaction · packet {}, committed before",
+            "{} in one transaction · packet {} · committed before",
             super::sql::wrote_words(&known.writes),
             crate::digest::short(&packet)
         );

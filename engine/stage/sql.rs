@@ -9,7 +9,7 @@ mod prove;
 
 use super::check::refused_words;
 use super::{Cx, Done, Head, Kind, Recovery, Running, Stage, commit, readings, sequences, stall};
-use crate::event::{Event, Exit, Failure, Moment, Reading, Role, SequenceMove, Status};
+use crate::event::{Event, Exit, Failure, Moment, Reading, Role, SequenceMove, Status, TableWrite};
 use crate::guard::{Check, Values};
 use crate::proof::{Work, bounds, forward, measure, reject, reversible};
 use crate::target::{Live, RETRYABLE, WriteTx};
@@ -159,12 +159,28 @@ impl SqlStage {
     /// What rejects or a proof of the process that died moved is put back to where the template left it.
     async fn remembered(&self, cx: &Cx, live: &Live) -> Result<Attempt, Failure> {
         let state = cx.with_state(|state| state.stage(&self.head.name));
-        let wrote: u64 = state.writes.iter().map(crate::event::TableWrite::total).sum();
-        let mut words = readings::shown(&self.ensures, &by_name(&state.before), &by_name(&state.after));
-        words.push(format!("wrote {wrote}, committed before"));
+        let readings = (&by_name(&state.before), &by_name(&state.after));
+        let batches = self.work.batch.is_some().then_some(state.batches);
+        let mut words = self.words(readings, (&state.writes, batches), state.altered.len());
+        words.push("committed before".to_owned());
         let left = sequences::kept(cx, &sequences_file(&self.head.name), &state.sequences)?;
         let reject_moves = self.own(cx, sequences::moved_since(&live.reader, &left).await?);
         Ok(Attempt { words, already: false, template_moves: state.sequences, reject_moves })
+    }
+
+    /// What a committed attempt did, for its closing line.
+    fn words(
+        &self,
+        (before, after): (&BTreeMap<String, Reading>, &BTreeMap<String, Reading>),
+        (writes, batches): (&[TableWrite], Option<u32>),
+        altered: usize,
+    ) -> Vec<String> {
+        let mut words = readings::shown(&self.ensures, before, after);
+        let plural = if batches == Some(1) { "" } else { "es" };
+        let within = batches.map_or(String::new(), |batches| format!(" in {batches} batch{plural}"));
+        words.push(format!("{}{within}", wrote_words(writes)));
+        words.extend(altered_words(altered));
+        words
     }
 
     async fn attempts(&self, cx: &Cx, live: &Live, before: u32) -> Result<Attempt, Failure> {
@@ -316,12 +332,7 @@ impl SqlStage {
         values.now = self.readings(cx, tx, &foreign, Moment::After).await?;
         values.wrote = resolved.wrote(&delta);
         readings::demand(cx, tx, (name, &owner, Role::Ensure), &self.ensures, &values).await?;
-        let mut words = readings::shown(&self.ensures, &before, &values.now);
-        words.push(wrote_words(&writes));
-        if !delta.objects.is_empty() {
-            let plural = if delta.objects.len() == 1 { "" } else { "s" };
-            words.push(format!("altered {} object{plural}", delta.objects.len()));
-        }
+        let mut words = self.words((&before, &values.now), (&writes, None), delta.objects.len());
         let reject_moves = self.reject(cx, tx, &mut words).await?;
         Ok(Some(Attempt { words, already: false, template_moves: delta.sequences, reject_moves }))
     }
@@ -389,9 +400,14 @@ fn by_name(readings: &[Reading]) -> BTreeMap<String, Reading> {
     readings.iter().map(|r| (r.probe.clone(), r.clone())).collect()
 }
 
+/// `altered 2 objects`, if it did.
+fn altered_words(altered: usize) -> Option<String> {
+    (altered > 0).then(|| format!("altered {altered} object{}", if altered == 1 { "" } else { "s" }))
+}
+
 /// `wrote 30 of 30`.
-pub(super) fn wrote_words(writes: &[crate::event::TableWrite]) -> String {
-    let total: u64 = writes.iter().map(crate::event::TableWrite::total).sum();
+pub(super) fn wrote_words(writes: &[TableWrite]) -> String {
+    let total: u64 = writes.iter().map(TableWrite::total).sum();
     let bounds: Option<u64> = writes.iter().map(|w| w.bound.as_ref()?.parse::<u64>().ok()).sum();
     match (total, bounds) {
         (0, Some(0)) => "wrote nothing".to_owned(),

@@ -17,6 +17,8 @@ pub struct End {
     /// Names of the dossier's files, and its verdict without what has times in it.
     dossier: Vec<String>,
     criteria: Vec<String>,
+    /// What its pages say, each line once with its file, without times and without what the server numbers.
+    pages: BTreeSet<String>,
 }
 
 /// What the newest run came to; `clone`: its clone is looked at, too.
@@ -43,6 +45,7 @@ pub fn end(bench: &Bench, clone: bool) -> End {
         signed: if clone { signed(bench) } else { String::new() },
         production: same(bench.all_of(bench.production())),
         stages: state.stages.iter().map(stage).collect(),
+        pages: dossier.iter().flat_map(|file| page(bench, file)).collect(),
         dossier,
         criteria,
     };
@@ -83,6 +86,62 @@ fn unsigned(mut end: End) -> End {
     end
 }
 
+/// The lines of a page of the dossier that say the same of every run of the plan.
+fn page(bench: &Bench, file: &str) -> Vec<String> {
+    let run = bench.run_id();
+    let text = bench.read(&bench.of_run(&format!("dossier/{file}")));
+    let text = text.replace(bench.clone_name(), "CLONE").replace(bench.production(), "PRODUCTION").replace(&run, "RUN");
+    // Whether a watermark proves a table hangs on what other tests have open on the server just then. Statements outside
+    // of a transaction stand before the journal has them.
+    let title = text.lines().next().unwrap_or_default();
+    let alone = title.contains("outside of a transaction") || title.contains("done by an earlier attempt");
+    let by_itself = |line: &str| line.starts_with("| ") || line.starts_with("## Statements");
+    let lines = text.lines().filter(|line| !(line.contains("watermark") || alone && by_itself(line)));
+    lines.map(|line| format!("{file}: {}", alike(line))).collect()
+}
+
+/// What a line says of an attempt only if the process that made it lived to see its end; and what is said of one that did not.
+const OF_THE_LIVING: [&str; 7] = [
+    " It was open for LONG.",
+    ", held for LONG",
+    ", from LONG on until its end",
+    "statements outside of a transaction · ",
+    "done by an earlier attempt, says `done_when` · ",
+    "committed before · ",
+    " · committed before",
+];
+
+/// A line with a word in place of each time, digest and number of the server's.
+fn alike(line: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in line.split(' ') {
+        let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        let numbered = words.last().is_some_and(|before| NUMBERED.iter().any(|of| before.ends_with(of)));
+        let to = if numbered && core.parse::<u64>().is_ok() {
+            "N"
+        } else if core.len() > 18 && core.starts_with("20") && core.ends_with('Z') {
+            "TIME"
+        } else if core.strip_suffix('s').is_some_and(|number| number.parse::<f64>().is_ok()) {
+            "LONG"
+        } else if core.contains("packets/packet-") {
+            "PACKET"
+        } else if core.len() >= 12 && core.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            "DIGEST"
+        } else {
+            core
+        };
+        if ["ms", "statements", "transactions", "connections"].contains(&core) {
+            // How long, and how often: whoever took it up asked again.
+            words.pop();
+        }
+        words.push(if core.is_empty() { word.to_owned() } else { word.replacen(core, to, 1) });
+    }
+    OF_THE_LIVING.iter().fold(words.join(" "), |line, said| line.replace(said, ""))
+}
+
+/// What the server's own numbers stand behind.
+const NUMBERED: [&str; 4] = ["transaction", "oid", "backend", "meanwhile:"];
+
 impl End {
     /// What is not as in `whole`, the end of a run that nobody stopped; or committed twice, left behind, not verified.
     pub fn wrong(&self, bench: &Bench, whole: &End) -> Vec<String> {
@@ -104,6 +163,11 @@ impl End {
             if is != was {
                 wrong.push(format!("{what} differ:\n{}", difference(&was.join("\n"), &is.join("\n"))));
             }
+        }
+        // Who was killed has more to tell: attempts, and who took it up.
+        let untold: Vec<&str> = whole.pages.difference(&self.pages).map(String::as_str).collect();
+        if !untold.is_empty() {
+            wrong.push(format!("not told in the dossier:\n{}", untold.join("\n")));
         }
         let mut commits: BTreeMap<String, usize> = BTreeMap::new();
         for event in bench.journal().events {

@@ -63,12 +63,12 @@ impl AloneStage {
         let name = self.head.name.as_str();
         let known = cx.with_state(|state| state.stage(name));
         if known.status == Status::Committed {
-            return self.done(cx, vec!["committed before".to_owned()]).await;
+            return self.done(cx, live, "committed before".to_owned()).await;
         }
         if known.attempts > 0 {
             // It has no intent, unless it was another stage then: this waits for its backend to be gone.
             if commit::recover(cx, name, &live.writer, &known).await? {
-                return self.done(cx, vec!["committed before".to_owned()]).await;
+                return self.done(cx, live, "committed before".to_owned()).await;
             }
         }
         let begun = half_done::found(cx, name)?.is_some();
@@ -186,19 +186,18 @@ impl AloneStage {
             wal_bytes: 0,
         })?;
         cx.record(Event::StageCommitted { stage: name.to_owned(), xid: None, open_ms: None })?;
-        let mut words = readings::shown(&self.ensures, &before, &now);
-        words.push(how);
-        words.extend(half_done::left_over(cx, live, &self.work).await.map_err(|failure| failure.changed(stands))?);
-        if !altered.is_empty() {
-            words.push(format!("altered {} object{}", altered.len(), if altered.len() == 1 { "" } else { "s" }));
-        }
-        self.done(cx, words).await
+        self.done(cx, live, how).await.map_err(|failure| failure.changed(stands))
     }
 
-    async fn done(&self, cx: &Cx, words: Vec<String>) -> Result<Done, Failure> {
+    /// History says that it is committed: what `how` it came to and all else that there is to say of it.
+    async fn done(&self, cx: &Cx, live: &Live, how: String) -> Result<Done, Failure> {
+        let known = cx.with_state(|state| state.stage(&self.head.name));
+        let mut words = readings::shown(&self.ensures, &by_name(&known.before), &by_name(&known.after));
+        words.push(how);
+        words.extend(half_done::left_over(cx, live, &self.work).await?);
+        words.extend(super::altered_words(known.altered.len()));
         half_done::forget(cx, &self.head.name)?;
-        let known = cx.with_state(|state| state.stage(&self.head.name).after);
-        readings::at_end(cx, &self.head, &by_name(&known)).await?;
+        readings::at_end(cx, &self.head, &by_name(&known.after)).await?;
         Ok(Done { summary: words.join(" · ") })
     }
 

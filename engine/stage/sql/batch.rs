@@ -281,9 +281,8 @@ impl SqlStage {
         values.wrote = resolved.wrote(&delta);
         let owner = format!("stage `{name}`");
         readings::demand(cx, tx, (name, &owner, Role::Ensure), &self.ensures, &values).await?;
-        let mut words = readings::shown(&self.ensures, &values.before, &values.now);
-        let plural = if known.batches == 1 { "" } else { "es" };
-        words.push(format!("{} in {} batch{plural}", super::wrote_words(&resolved.writes(&delta)), known.batches));
+        let wrote = resolved.writes(&delta);
+        let mut words = self.words((&values.before, &values.now), (&wrote, Some(known.batches)), 0);
         // A reject that fails, or a kill in it, must find its way back.
         sequences::keep(cx, &found_file(name), &sequences::places(tx).await?)?;
         let reject_moves = self.reject(cx, tx, &mut words).await?;
