@@ -289,6 +289,22 @@ fn rewritten(text: &str, old: &str, new: &str) -> String {
     all
 }
 
+/// Whoever wrote it, and however well it hangs together.
+#[test]
+fn a_stage_that_is_committed_twice_is_seen() {
+    let bench = Bench::new("twice");
+    bench.apply(&["--until", "a_seed"]).expect(0);
+    let journal = bench.of_run("journal.jsonl");
+    let text = bench.read(&journal);
+    let of = |what: &str| {
+        let start = text.find(&format!("\"type\":\"{what}\",\"stage\":\"a_seed\"")).expect("such a line");
+        let length = text[start..].find(",\"prev\":").expect("its end");
+        text[start..start + length].to_owned()
+    };
+    bench.write(&journal, &rewritten(&text, &of("statements"), &of("stage_committed")));
+    bench.engine(&["verify", "latest"]).expect(62).says(&["committed again", "stage `a_seed`: 2 times"]);
+}
+
 #[test]
 fn a_verdict_that_does_not_follow_from_what_was_seen_is_seen() {
     let bench = Bench::new("verdicts");

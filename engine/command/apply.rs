@@ -149,7 +149,11 @@ pub(super) fn close(screen: &Screen, run: &str, plan: &str, Ended { exit, histor
     let last: BTreeMap<&str, &Failure> = history
         .events()
         .filter_map(|event| match event {
-            Event::StageFailed { stage, failure, .. } if committed(stage) => Some((stage.as_str(), failure)),
+            Event::StageFailed { stage, failure, .. } | Event::StageBlocked { stage, failure, .. }
+                if committed(stage) =>
+            {
+                Some((stage.as_str(), failure))
+            }
             _ => None,
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use super::{as_begun, print};
 use crate::compile::{self, Given};
-use crate::event::{Event, Exit, Failure, RunState, evidence};
+use crate::event::{self, Event, Exit, Failure, RunState, evidence};
 use crate::journal::{self, Anchor, Home, Place};
 use crate::run;
 use crate::stage::packet::PACKETS;
@@ -54,6 +54,7 @@ async fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failur
     let kept = place.kept()?;
     sums(&kept.dir)?;
     fingerprints(&kept.dir, history.events())?;
+    once(history.events().cloned().collect())?;
     verdicts(history.events())?;
     let state = RunState::of(history.events());
     // Those too that were sealed before the run was rolled back: they are anchors all the same.
@@ -81,6 +82,22 @@ async fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failur
         None => print(&format!("  anchored nowhere: nothing outside tells whether any of {events} events were cut\n")),
     }
     Ok(Exit::Ok)
+}
+
+/// Whatever happened, nothing may be committed a second time that stands already.
+fn once(events: Vec<Event>) -> Result<(), Failure> {
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for event in event::standing(&events) {
+        match event {
+            Event::StageCommitted { stage, .. } => *times.entry(format!("stage `{stage}`")).or_default() += 1,
+            Event::BatchCommitted { stage, batch, .. } => {
+                *times.entry(format!("batch {batch} of stage `{stage}`")).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+    let twice = times.into_iter().filter(|(_, times)| *times > 1);
+    refuse(twice.map(|(what, times)| format!("{what}: {times} times")).collect(), "what stands was committed again")
 }
 
 /// Heads that are sealed with the run's packets.

@@ -81,6 +81,12 @@ impl Marker {
         serde_json::from_str::<Marker>(comment).ok().filter(|marker| marker.engine == 1)
     }
 
+    /// A database comment, less what of a marker moves whenever a run ends: where its journal stands, and that it ended.
+    pub fn steady(comment: String) -> String {
+        let Some(marker) = Marker::parse(&comment) else { return comment };
+        Marker { head: None, finished: false, ..marker }.text()
+    }
+
     /// The comment's text.
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("invariant: a marker is JSON")

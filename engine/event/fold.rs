@@ -194,7 +194,8 @@ impl RunState {
             let stage = self.stages.entry(stage.to_owned()).or_default();
             stage.apply(event);
             match event {
-                Event::AttemptStarted { .. } => stage.attempt_at = self.events,
+                // Who makes no attempts is at work from its start on.
+                Event::StageStarted { .. } | Event::AttemptStarted { .. } => stage.attempt_at = self.events,
                 Event::StageDone { .. } => stage.done_at = Some(self.events),
                 _ => {}
             }
@@ -287,10 +288,9 @@ pub fn standing(events: &[Event]) -> Vec<Event> {
 impl StageState {
     fn apply(&mut self, event: &Event) {
         match event {
-            Event::StageStarted { .. }
-                if !matches!(self.status, Status::Committed | Status::Done) => {
-                    self.status = Status::Started;
-                }
+            Event::StageStarted { .. } if !matches!(self.status, Status::Committed | Status::Done) => {
+                self.status = Status::Started;
+            }
             Event::AttemptStarted { attempt, backend_pid, backend_start, .. } => {
                 self.attempts = *attempt;
                 (self.stalled, self.stuck) = (None, None);
@@ -365,12 +365,13 @@ impl StageState {
                 self.summary.clone_from(summary);
                 self.status = Status::Done;
             }
-            Event::StageBlocked { failure, .. } => self.status = Status::Blocked(failure.clone()),
-            Event::StageFailed { failure, .. }
-                // Committed and not proved stays committed: resume repeats the proof, never the stage.
-                if self.status != Status::Committed => {
-                    self.status = Status::Failed(failure.clone());
-                }
+            // Committed and not proved, or what follows could not be read, stays committed: resume repeats that, never the stage.
+            Event::StageBlocked { failure, .. } if self.status != Status::Committed => {
+                self.status = Status::Blocked(failure.clone());
+            }
+            Event::StageFailed { failure, .. } if self.status != Status::Committed => {
+                self.status = Status::Failed(failure.clone());
+            }
             _ => {}
         }
     }

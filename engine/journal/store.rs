@@ -140,7 +140,8 @@ pub(super) fn meant(mut all: Vec<String>, word: &str, place: &str) -> Result<Str
                 .next("start", "engine apply PLAN")
         });
     }
-    all.retain(|id| id.starts_with(word));
+    // Every id begins with nothing: a variable of a script that is not set means no run.
+    all.retain(|id| !word.is_empty() && id.starts_with(word));
     match all.as_slice() {
         [one] => Ok(one.clone()),
         [] => match gone(word, place) {

@@ -41,6 +41,7 @@ fn bound(workflow: &Workflow, state: &RunState, folder: &Path, name: &str) -> bo
     let known = state.stage(name);
     let now = workflow.index(name).and_then(|index| workflow.stages[index].work());
     matches!(known.status, Status::Committed | Status::Done)
+        || known.committed
         || known.intent.is_some()
         || known.batches > 0 && now.as_ref().is_none_or(|work| work.batch.is_none())
         || undo::is_left_of(folder, state, name) && now.is_none_or(|work| !work.alone)

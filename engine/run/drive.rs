@@ -6,7 +6,7 @@ use crate::clock::Stopwatch;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, StageState, Status, behind};
 use crate::plan::Policy;
-use crate::stage::{self, Cx, Done, Stage};
+use crate::stage::{self, Cx, Done, Stage, undo};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +76,10 @@ impl Machine {
             made_up = self.make_up_for_the_last_look(&mut outcome) => made_up?,
             _ = signals::came() => {}
         }
+        tokio::select! {
+            () = self.settle_what_was_open() => {}
+            _ = signals::came() => {}
+        }
         let mut running: JoinSet<Ended> = JoinSet::new();
         let mut heartbeat = tokio::time::interval(Duration::from_secs(20));
         loop {
@@ -130,6 +134,16 @@ impl Machine {
             running.map(|stage| (stage.head().name.as_str(), signals::work_of(stage))).collect();
         let left = self.cx.with_state(|state| signals::left(state, &at_work, silent));
         signals::interrupted(&self.cx, exit, left)
+    }
+
+    /// What stages that a process before had begun left open, before any other one draws from the same sequences. What cannot be
+    /// settled now is told by the stage itself when it is its turn.
+    async fn settle_what_was_open(&self) {
+        for stage in &self.workflow.stages {
+            if !self.cx.with_state(|state| state.is_done(&stage.head().name)) {
+                let _ = undo::settle(&self.cx, stage.as_ref()).await;
+            }
+        }
     }
 
     /// A look that ended the run before is made again before anything starts. One that found what a strict policy forbids

@@ -1,5 +1,7 @@
 //! `check`: reads only. Guards, ensures and rejects on any target.
 
+use super::sequences::Places;
+use super::sql::found_file;
 use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, readings, sequences, stall};
 use crate::event::{Event, Failure, Moment, Role};
 use crate::guard::{Check, Values};
@@ -13,6 +15,8 @@ pub static KIND: Kind = Kind { name: "check", keys: &["ensure", "reject"], recov
 #[derive(Debug)]
 struct CheckStage {
     head: Head,
+    /// Independent writers may be at work on the target.
+    parallel: bool,
     ensures: Vec<Check>,
     rejects: Vec<reject::Reject>,
 }
@@ -31,7 +35,8 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
         );
     }
     keys.finish(&cx.known(&KIND), cx.out);
-    Some(Box::new(CheckStage { head, ensures, rejects }))
+    let parallel = cx.plan.target(&on).is_some_and(|target| target.parallel);
+    Some(Box::new(CheckStage { head, parallel, ensures, rejects }))
 }
 
 impl Stage for CheckStage {
@@ -41,6 +46,11 @@ impl Stage for CheckStage {
 
     fn ensures(&self) -> &[Check] {
         &self.ensures
+    }
+
+    /// Its rejects are rolled back, but for what they draw from sequences: nobody else may draw meanwhile.
+    fn writes_target(&self) -> bool {
+        !self.rejects.is_empty()
     }
 
     fn run<'r>(&'r self, cx: &'r Cx) -> Running<'r> {
@@ -85,10 +95,14 @@ impl CheckStage {
         let tx = writer.session("rejects of a check").await?;
         tx.begin(self.head.timeout, self.head.lock_timeout).await?;
         forward::settle(&tx, &cx.settings()).await?;
-        let found = sequences::places(&tx).await?;
+        // Where independent writers are at work, a value given out twice is worse than a gap.
+        let found = if self.parallel { Places::new() } else { sequences::places(&tx).await? };
+        let file = found_file(&self.head.name);
+        sequences::keep(cx, &file, &found)?;
         let results = reject::run(&tx, &self.rejects).await;
         tx.rollback().await;
         sequences::put_back(cx, on, &sequences::moved_since(&live.reader, &found).await?).await?;
+        sequences::forget(cx, &file)?;
         let results = results?;
         let broken = reject::failure(&self.head.name, &results);
         let words = refused_words(&results);

@@ -143,6 +143,7 @@ impl SqlStage {
         let known = cx.with_state(|state| state.stage(name));
         let committed = match known.status {
             Status::Committed => true,
+            _ if known.committed => true,
             _ if known.attempts > 0 => commit::recover(cx, name, &live.writer, &known).await?,
             _ => false,
         };

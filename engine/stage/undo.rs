@@ -50,6 +50,9 @@ impl<'u> Unit<'u> {
 /// # Errors
 /// Nobody can say (50), another database (63), or its backend is still at work (60).
 pub async fn settle(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
+    if stage.work().is_none() {
+        return left_by_rejects(cx, stage).await;
+    }
     // A stage in batches is committed as far as it got, and its last batch may be open all the same.
     let open = |s: &StageState| {
         s.attempts > 0 && (!s.committed || s.backend.is_some() && !matches!(s.status, Status::Committed | Status::Done))
@@ -71,6 +74,15 @@ pub async fn settle(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
     sequences::undo(cx, unit.on, &found_file(unit.name), |moves| sequences::own(cx, unit.name, moves)).await
 }
 
+/// What a check that was cut short drew from sequences goes back: its rejects change nothing else.
+async fn left_by_rejects(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
+    let (name, on) = (&stage.head().name, stage.head().on.as_deref().unwrap_or_default());
+    if !cx.targets.is_clone(on) || cx.with_state(|state| state.is_done(name)) {
+        return Ok(());
+    }
+    sequences::undo(cx, on, &found_file(name), |moves| sequences::own(cx, name, moves)).await
+}
+
 /// Finishes a rollback that a process that died had begun: undone if it was committed, else given up. For who goes on
 /// forward.
 ///
@@ -88,6 +100,7 @@ pub async fn finish(cx: &Cx, stage: &dyn Stage, again: &[String]) -> Result<(), 
     if came_through || unit.work.alone {
         return unit.done(again, &watch).await;
     }
+    unit.back_again().await?;
     let failure = Failure::new(Exit::Temporary, format!("the rollback of `{}` was not committed", unit.name))
         .changed(format!("`{}` is as it was", unit.name));
     cx.record(Event::UndoFailed { stage: unit.name.to_owned(), failure, settled: true, ms: watch.ms() })
@@ -217,6 +230,7 @@ impl Unit<'_> {
             let sent = self.attempt_alone(rollback, attempt).await;
             return sent.map_err(|failure| self.of_rollback(failure));
         }
+        self.back_again().await?;
         let tx = self.live.writer.session(&format!("rollback of `{}`", self.name)).await?;
         self.cx.record(Event::UndoStarted {
             stage: self.name.to_owned(),
@@ -229,9 +243,26 @@ impl Unit<'_> {
             Err(mut failure) => {
                 tx.rollback().await;
                 failure = self.of_rollback(failure);
+                if let Err(also) = self.back_again().await {
+                    failure = failure.fact(format!("its sequences are put back by what comes next: {}", also.what));
+                }
                 Err(failure.changed(format!("rolled back: the clone is as before the rollback of `{}`", self.name)))
             }
         }
+    }
+
+    /// Sequences as an attempt of the rollback found them; gone once it is committed, or they are back.
+    fn way_back_file(&self) -> String {
+        format!("fingerprints/{}.back.json", self.name)
+    }
+
+    /// What an attempt of the rollback that did not commit drew from sequences goes back. Nobody else is at work on the way back,
+    /// but writers of their own.
+    async fn back_again(&self) -> Result<(), Failure> {
+        if self.work.parallel {
+            return sequences::forget(self.cx, &self.way_back_file());
+        }
+        sequences::undo(self.cx, self.on, &self.way_back_file(), |moves| moves).await
     }
 
     fn of_rollback(&self, failure: Failure) -> Failure {
@@ -281,6 +312,8 @@ impl Unit<'_> {
         forward::settle(tx, &self.cx.settings()).await?;
         let resolved = bounds::resolve(tx, &self.work).await?;
         let before = measure::before(tx, !self.work.alters.is_empty()).await?;
+        let found = sequences::stand(before.sequences.as_deref().unwrap_or_default());
+        sequences::keep(self.cx, &self.way_back_file(), &found)?;
         self.cx.say(self.name, "running its rollback");
         let ran = forward::run(tx, rollback, &before, None).await?;
         let (stage, purpose) = (self.name.to_owned(), "rollback".to_owned());
@@ -293,6 +326,7 @@ impl Unit<'_> {
     async fn done(&self, again: &[String], watch: &Stopwatch) -> Result<(), Failure> {
         let known = self.known();
         crash::point(|| format!("undo/{}/committed", self.name));
+        sequences::forget(self.cx, &self.way_back_file())?;
         self.put_back(&known).await?;
         crash::point(|| format!("undo/{}/sequences", self.name));
         half_done::forget(self.cx, self.name)?;

@@ -21,9 +21,6 @@ const NOT_VALID: &str = include_str!("../../../sql/engine/measure/not_valid.sql"
 /// Insufficient privilege.
 const NOT_ALLOWED: &str = "42501";
 
-/// Where the marker of a clone stands among its definitions.
-const MARKER: &str = "comment on the database";
-
 /// What was there before anything was sent; kept in the run's folder until the stage is done, or undone.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Found {
@@ -81,13 +78,12 @@ pub fn forget(cx: &Cx, stage: &str) -> Result<(), Failure> {
 /// The server's.
 pub async fn altered(cx: &Cx, tx: &Tx, stage: &str, found: &Found) -> Result<Vec<(String, Option<String>)>, Failure> {
     let objects = measure::changed_objects(&found.objects, &fingerprint::objects(tx).await?);
-    // The clone's marker is the engine's own, and says anew where the journal stands when a run ends. And between two
-    // attempts other stages may have defined what they declare.
+    // Between two attempts other stages may have defined what they declare.
     let others = cx.with_state(|state| {
         let others = state.stages.iter().filter(|(name, _)| *name != stage);
         others.flat_map(|(_, other)| other.altered.clone()).collect::<BTreeSet<String>>()
     });
-    Ok(objects.into_iter().filter(|(what, _)| what != MARKER && !others.contains(what)).collect())
+    Ok(objects.into_iter().filter(|(what, _)| !others.contains(what)).collect())
 }
 
 /// What of a stage that was stopped half way stands, in words; empty: nothing does.

@@ -1,0 +1,143 @@
+//! What is drawn from sequences beside what is committed goes back, and nothing that is: by rejects of a check, by a rollback
+//! that is given up, by a stage that is cut short and does not come first when the run is taken up.
+
+mod support;
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+use support::{Bench, MINI};
+
+/// One sequence for two tables.
+const TABLES: &str = "CREATE SEQUENCE s; CREATE TABLE h (id int DEFAULT nextval('s'), v text);
+    CREATE TABLE g (id int DEFAULT nextval('s'), v text NOT NULL CHECK (v <> 'never'));
+    GRANT SELECT ON SEQUENCE s TO engine_reader";
+
+/// A check that draws twice, taking its time, and is refused once.
+fn check(bench: &Bench) -> String {
+    bench.write("templates/mini/rej.sql", "INSERT INTO g (v) SELECT {{ v | literal }} FROM pg_sleep(2);\n");
+    "[stage.ck]\nkind = \"check\"\non = \"clone\"\nneeds = [\"base\"]\nno_guard = \"none\"\n\
+     [stage.ck.reject.never]\nfile = \"mini/rej.sql\"\npermit = { v = \"x\" }\n\
+     refuse.none = { with.v = \"never\", error = \"23514\" }\n"
+        .to_owned()
+}
+
+/// A stage that draws three.
+fn draws(bench: &Bench, name: &str, needs: &str, table: &str) -> String {
+    let sql = format!("INSERT INTO {table} (v) SELECT '{name}' FROM generate_series(1, 3)");
+    bench.mini_stage(name, needs, &format!("writes.{table} = 3"), &sql, None)
+}
+
+fn ids(bench: &Bench) -> String {
+    let sql = "SELECT coalesce(string_agg(id::text, ' ' ORDER BY id), '') FROM (SELECT id FROM g UNION ALL SELECT id FROM h) AS x";
+    bench.psql(bench.clone_name(), sql)
+}
+
+/// Kills the engine at a place.
+#[track_caller]
+fn killed(bench: &Bench, words: &[&str], at: &str) {
+    let output = bench.command(words).env("ENGINE_CRASH_AT", at).output().expect("the engine");
+    assert_eq!(output.status.signal(), Some(9), "{at}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Waits until the check's rejects have drawn.
+fn at_its_rejects(bench: &Bench) {
+    let at_work = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND state = 'active' AND query LIKE 'INSERT INTO g%'",
+        bench.clone_name()
+    );
+    bench.wait_until("postgres", &at_work, "1");
+    // The first of them ends, and the second is at work.
+    std::thread::sleep(Duration::from_millis(2_500));
+}
+
+/// Independent of each other: one waits for the other, or what it draws would be given out again.
+#[test]
+fn a_check_takes_back_nothing_that_a_stage_beside_it_drew() {
+    let bench = Bench::mini("beside", TABLES);
+    let (ck, b) = (check(&bench), draws(&bench, "b", "\"base\"", "g"));
+    let d = draws(&bench, "d", "\"b\", \"ck\"", "g");
+    bench.mini_plan(&format!("{ck}{b}{d}"));
+    bench.mini_apply(&[]).expect(0);
+    assert_eq!(ids(&bench), "1 2 3 4 5 6");
+}
+
+#[test]
+fn rejects_of_a_check_that_are_cut_short_leave_no_gap() {
+    for signal in [9, 2] {
+        let bench = Bench::mini(&format!("cut_{signal}"), TABLES);
+        let (ck, b) = (check(&bench), draws(&bench, "b", "\"ck\"", "g"));
+        bench.mini_plan(&format!("{ck}{b}"));
+        let engine = bench.start(&["apply", MINI]);
+        at_its_rejects(&bench);
+        if signal == 9 {
+            assert_eq!(engine.kill().signal(), Some(9));
+        } else {
+            support::signal_to(&engine.id().to_string(), "INT");
+            assert_eq!(engine.end(), Some(130));
+        }
+        bench.engine(&["resume"]).expect(0);
+        assert_eq!(ids(&bench), "1 2 3", "signal {signal}");
+    }
+}
+
+/// Also by `rollback`, which does not run the check again.
+#[test]
+fn a_rollback_puts_back_what_a_check_had_drawn() {
+    let bench = Bench::mini("check_back", TABLES);
+    bench.mini_plan(&check(&bench));
+    let engine = bench.start(&["apply", MINI]);
+    at_its_rejects(&bench);
+    assert_eq!(engine.kill().signal(), Some(9));
+    bench.engine(&["rollback", "latest"]).expect(0).says(&["equal to `base`"]);
+}
+
+/// What an attempt drew goes back before anybody else draws, also when its stage does not come first.
+#[test]
+fn a_stage_that_was_cut_short_leaves_no_gap_to_another_one() {
+    let bench = Bench::mini("first", TABLES);
+    let (a, c) = (draws(&bench, "a", "\"base\"", "g"), draws(&bench, "c", "\"base\"", "h"));
+    bench.mini_plan(&format!("{a}{c}"));
+    killed(&bench, &["apply", MINI], "commit/a/flushed#1");
+    bench.engine(&["resume", "--until", "c"]).expect(0);
+    assert_eq!(ids(&bench), "1 2 3");
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(ids(&bench), "1 2 3 4 5 6");
+}
+
+/// A rollback whose triggers draw, and that is killed or refused.
+#[test]
+fn a_rollback_that_is_given_up_leaves_no_gap() {
+    for (name, most, at) in [("killed", 9, Some("undo/b/flushed#1")), ("refused", 5, None)] {
+        let bench = Bench::mini(
+            &format!("given_up_{name}"),
+            "CREATE TABLE g (id int PRIMARY KEY, v text); CREATE TABLE audit (id int GENERATED BY DEFAULT AS IDENTITY, what text);
+             CREATE FUNCTION au() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN INSERT INTO public.audit (what) VALUES (tg_op); RETURN NULL; END $$;
+             CREATE TRIGGER au AFTER INSERT OR DELETE ON g FOR EACH ROW EXECUTE FUNCTION au();
+             GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO engine_reader",
+        );
+        let stage = |of: &str, first: u32, needs: &str, most: u32| {
+            bench.mini_stage(
+                of,
+                needs,
+                &format!("writes.g = 3\nwrites.audit = {most}"),
+                &format!("INSERT INTO g SELECT n, '{of}' FROM generate_series({first}, {}) AS n", first + 2),
+                Some(&format!("DELETE FROM g WHERE v = '{of}'; DELETE FROM audit WHERE id >= {first}")),
+            )
+        };
+        let (b, c) = (stage("b", 1, "\"base\"", most), stage("c", 11, "\"b\"", 9));
+        bench.mini_plan(&format!("{b}{c}"));
+        bench.mini_apply(&["--until", "b"]).expect(0);
+        let stands = "SELECT last_value || ' ' || is_called FROM audit_id_seq";
+        assert_eq!(bench.psql(bench.clone_name(), stands), "3 true", "{name}");
+        match at {
+            Some(at) => killed(&bench, &["rollback", "latest"], at),
+            None => drop(bench.engine(&["rollback", "latest"]).expect(42).says(&["is as before the rollback of `b`"])),
+        }
+        if at.is_none() {
+            assert_eq!(bench.psql(bench.clone_name(), stands), "3 true", "{name}");
+        }
+        bench.engine(&["resume"]).expect(0);
+        assert_eq!(bench.psql(bench.clone_name(), "SELECT max(id) || ' ' || count(*) FROM audit"), "6 6", "{name}");
+    }
+}

@@ -1,0 +1,119 @@
+//! What is committed stands, whatever fails behind it; and what the engine itself writes on a clone is no change of it.
+
+mod support;
+
+use engine::event::Event;
+use std::os::unix::process::ExitStatusExt;
+use support::{Bench, MINI};
+
+/// Kills the engine at a place.
+#[track_caller]
+fn killed(bench: &Bench, words: &[&str], at: &str) {
+    let output = bench.command(words).env("ENGINE_CRASH_AT", at).output().expect("the engine");
+    assert_eq!(output.status.signal(), Some(9), "{at}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn commits(bench: &Bench, of: &str) -> usize {
+    bench.journal().count(|event| matches!(event, Event::StageCommitted { stage, .. } if stage == of))
+}
+
+/// A table of which nothing says that a row is there already.
+const TWICE: &str = "CREATE TABLE g (v text); GRANT SELECT ON g TO engine_reader";
+
+/// Production is read behind COMMIT, for a later guard, and cannot be: the stage is not begun a second time.
+#[test]
+fn a_reading_that_fails_behind_commit_runs_nothing_again() {
+    let bench = Bench::mini("behind", TWICE);
+    let slow = "INSERT INTO g SELECT 'a' FROM generate_series(1, 3); SELECT pg_sleep(3)";
+    let a = bench.mini_stage("a", "\"base\"", "writes.g = 3", slow, None);
+    let b =
+        bench.mini_stage("b", "\"a\"", "guard.same = \"oks = a.oks\"\nwrites.u = 1", "INSERT INTO u VALUES (1)", None);
+    bench.mini_plan(&format!("{a}{b}"));
+    let engine = bench.start(&["apply", MINI]);
+    let at_work = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND state = 'active' AND query LIKE '%pg_sleep%'",
+        bench.clone_name()
+    );
+    bench.wait_until("postgres", &at_work, "1");
+    // Another database has its name for a while.
+    let production = bench.production();
+    let sql = |text: String| text.split(';').map(|one| bench.psql("postgres", one)).for_each(drop);
+    sql(format!(
+        "ALTER DATABASE {production} ALLOW_CONNECTIONS false;
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{production}';
+         ALTER DATABASE {production} RENAME TO {production}_away; CREATE DATABASE {production} OWNER shop_owner;
+         REVOKE CONNECT, TEMPORARY ON DATABASE {production} FROM PUBLIC;
+         GRANT CONNECT ON DATABASE {production} TO engine_reader"
+    ));
+    assert_eq!(engine.end(), Some(63));
+    assert_eq!(commits(&bench, "a"), 1);
+    bench.engine(&["status"]).expect(0).says(&["a", "committed"]);
+    // Nor may it become another one.
+    bench.write("templates/mini/a.sql", "INSERT INTO g VALUES ('other');\n");
+    bench.engine(&["resume", "--accept-changes"]).expect(62).says(&["`a`"]);
+    bench.write("templates/mini/a.sql", &format!("{slow};\n"));
+    bench.engine(&["resume"]).expect(63);
+    sql(format!(
+        "DROP DATABASE {production}; ALTER DATABASE {production}_away RENAME TO {production};
+         ALTER DATABASE {production} ALLOW_CONNECTIONS true"
+    ));
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), "3");
+    assert_eq!(commits(&bench, "a"), 1);
+    bench.engine(&["verify", "latest"]).expect(0);
+}
+
+/// The marker of the clone says anew where the journal stands whenever a run ends: that is no change of the clone.
+#[test]
+fn a_clone_is_equal_to_what_it_was_also_after_a_pause() {
+    let bench = Bench::mini("paused", "");
+    let look = "[stage.look]\nkind = \"fingerprint\"\non = \"clone\"\nneeds = [\"base\"]\nequals = \"base\"\nno_guard = \"reads\"\n";
+    bench.mini_plan(look);
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    bench.engine(&["resume"]).expect(0).says(&["equal to `base`"]);
+    // Another word on it is one.
+    let other = Bench::mini("said", "");
+    other.mini_plan(look);
+    other.mini_apply(&["--until", "base"]).expect(0);
+    let longer = other.psql(
+        "postgres",
+        &format!(
+            "SELECT replace(shobj_description(oid, 'pg_database'), '\"plan\":\"mini\"', '\"plan\":\"other\"')
+             FROM pg_database WHERE datname = '{}'",
+            other.clone_name()
+        ),
+    );
+    assert!(longer.contains("\"plan\":\"other\""), "{longer}");
+    other.psql("postgres", &format!("COMMENT ON DATABASE {} IS '{longer}'", other.clone_name()));
+    other.engine(&["resume"]).expect(40).says(&["comment on the database"]);
+}
+
+/// The same where definitions are compared with those of before a process that died.
+#[test]
+fn a_proof_that_was_cut_short_is_made_again() {
+    let bench = Bench::mini("cut", "");
+    let a = bench.mini_stage(
+        "a",
+        "\"base\"",
+        "alters = [\"u\"]\nprove = [\"reversible\"]",
+        "ALTER TABLE u ADD COLUMN more int",
+        Some("ALTER TABLE u DROP COLUMN more"),
+    );
+    bench.mini_plan(&a);
+    killed(&bench, &["apply", MINI], "journal/stage_committed/a/synced#1");
+    // It ends in good order, and says on the clone how far its journal is; the proof is still to be made.
+    bench.engine(&["resume", "--until", "base"]).expect(0);
+    bench.engine(&["resume"]).expect(0).says(&["reversible"]);
+    assert_eq!(commits(&bench, "a"), 1);
+}
+
+#[test]
+fn no_word_at_all_means_no_run() {
+    let bench = Bench::mini("unset", "");
+    bench.mini_plan("");
+    bench.mini_apply(&[]).expect(0);
+    for verb in ["drop", "rollback", "resume", "show", "verify"] {
+        bench.engine(&[verb, ""]).expect(2);
+    }
+    assert!(bench.exists(bench.clone_name()));
+}
