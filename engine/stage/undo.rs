@@ -277,6 +277,10 @@ impl Unit<'_> {
             .changed(format!("{stands}the rollback of `{name}` stays under way, and no stage was begun"))
             .next("then", format!("engine resume {run}   goes on with this rollback, and then forward"))
             .next("or", format!("engine rollback {run}   goes on back"))
+            .next(
+                "or",
+                format!("engine drop {run}   and apply the plan again, where that rollback can never come to its end"),
+            )
     }
 
     /// Outside of a transaction: its statements can be sent twice, and those that were answered stand.
