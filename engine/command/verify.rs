@@ -54,7 +54,7 @@ async fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failur
     let kept = place.kept()?;
     sums(&kept.dir)?;
     fingerprints(&kept.dir, history.events())?;
-    once(history.events().cloned().collect())?;
+    once(&history.events().cloned().collect::<Vec<_>>())?;
     verdicts(history.events())?;
     let state = RunState::of(history.events());
     // Those too that were sealed before the run was rolled back: they are anchors all the same.
@@ -85,9 +85,9 @@ async fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failur
 }
 
 /// Whatever happened, nothing may be committed a second time that stands already.
-fn once(events: Vec<Event>) -> Result<(), Failure> {
+fn once(events: &[Event]) -> Result<(), Failure> {
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
-    for event in event::standing(&events) {
+    for event in event::standing(events) {
         match event {
             Event::StageCommitted { stage, .. } => *times.entry(format!("stage `{stage}`")).or_default() += 1,
             Event::BatchCommitted { stage, batch, .. } => {
