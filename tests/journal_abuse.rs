@@ -176,7 +176,7 @@ fn the_verbs_refuse_it_and_say_where() {
         flipped[begin + 2] ^= 1;
         refuse(&flipped, &["TAMPERED", &format!("line {number}: is no event")], &all);
     }
-    refuse(b"", &["is empty", "line 1: there is none"], &all);
+    refuse(b"", &["is empty", "line 1: there is none", "engine runs"], &all);
     refuse(&bytes[..40], &["is empty", "line 1: there is none"], &all);
 
     // Cut at the end of a line, or its last line another one: whole for the chain, and the anchors know better.

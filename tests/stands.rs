@@ -117,3 +117,22 @@ fn no_word_at_all_means_no_run() {
     }
     assert!(bench.exists(bench.clone_name()));
 }
+
+/// Its COMMIT may have been sent, or was: the server is asked before a correction is refused.
+#[test]
+fn what_was_never_committed_may_be_corrected() {
+    for (at, code, rows) in [("journal/commit_intended/a/synced#1", 0, "2"), ("commit/answered#1", 62, "1")] {
+        let bench = Bench::mini(&format!("open_{code}"), TWICE);
+        let a = bench.mini_stage("a", "\"base\"", "writes.g = 2", "INSERT INTO g VALUES ('wrong')", None);
+        bench.mini_plan(&a);
+        killed(&bench, &["apply", MINI], at);
+        bench.write("templates/mini/a.sql", "INSERT INTO g VALUES ('right'), ('too');\n");
+        bench.engine(&["resume", "--accept-changes"]).expect(code);
+        if code == 62 {
+            bench.write("templates/mini/a.sql", "INSERT INTO g VALUES ('wrong');\n");
+            bench.engine(&["resume"]).expect(0);
+        }
+        assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), rows, "{at}");
+        assert_eq!(commits(&bench, "a"), 1, "{at}");
+    }
+}

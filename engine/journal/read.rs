@@ -141,7 +141,8 @@ pub fn read(dir: &Path) -> Result<History, Failure> {
     if history.lines.is_empty() {
         return Err(Failure::new(Exit::InputsChanged, format!("the journal {} is empty", path.display()))
             .fact("line 1: there is none; a run that was killed before it has done nothing, else somebody emptied it")
-            .changed("nothing was changed; a journal is never repaired"));
+            .changed("nothing was changed; a journal is never repaired")
+            .next("look", "engine runs   lists the others: name the one to go on with, where `latest` was taken"));
     }
     Ok(history)
 }

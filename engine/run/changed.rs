@@ -42,9 +42,13 @@ fn bound(workflow: &Workflow, state: &RunState, folder: &Path, name: &str) -> bo
     let now = workflow.index(name).and_then(|index| workflow.stages[index].work());
     matches!(known.status, Status::Committed | Status::Done)
         || known.committed
-        || known.intent.is_some()
         || known.batches > 0 && now.as_ref().is_none_or(|work| work.batch.is_none())
         || undo::is_left_of(folder, state, name) && now.is_none_or(|work| !work.alone)
+}
+
+/// May its last transaction be committed, as far as the journal knows? On the target where it is now, the server can be asked.
+fn is_open(workflow: &Workflow, state: &RunState, name: &str) -> bool {
+    state.stage(name).intent.is_some() && workflow.index(name).is_some()
 }
 
 /// Does the SQL of a stage ask for a sensitive variable that is another now? Its value is in no text, so in no digest either.
@@ -55,7 +59,8 @@ fn reads(workflow: &Workflow, stage: &str, moved: &[String]) -> bool {
     moved.iter().filter_map(|input| input.strip_prefix("var.")).any(asks)
 }
 
-/// Stages that are committed or done must be unchanged, byte for byte. `moved`: inputs that are others now.
+/// Stages that are committed or done must be unchanged, byte for byte. `moved`: inputs that are others now. Answers those that
+/// changed and of which a server has to say whether they are.
 ///
 /// # Errors
 /// One is not (exit 62).
@@ -64,16 +69,18 @@ pub(super) fn refuse_stages(
     state: &RunState,
     place: &Place,
     moved: &[String],
-) -> Result<(), Failure> {
-    let changed: Vec<String> = state
+) -> Result<Vec<String>, Failure> {
+    let may_not = |name: &str| bound(workflow, state, place.dir(), name) || state.stage(name).intent.is_some();
+    let changed = state
         .digests
         .iter()
-        .filter(|(old, _)| bound(workflow, state, place.dir(), old))
+        .filter(|(old, _)| may_not(old))
         .filter(|(old, digest)| {
             workflow.briefs.iter().find(|new| new.name == **old).is_none_or(|new| new.digest != **digest)
                 || reads(workflow, old, moved)
         })
-        .map(|(old, _)| old.clone())
-        .collect();
-    if changed.is_empty() { Ok(()) } else { Err(differs::refused(workflow, state, place, &changed)) }
+        .map(|(old, _)| old.clone());
+    let (bound, open): (Vec<String>, Vec<String>) =
+        changed.partition(|name| bound(workflow, state, place.dir(), name) || !is_open(workflow, state, name));
+    if bound.is_empty() { Ok(open) } else { Err(differs::refused(workflow, state, place, &bound)) }
 }

@@ -33,6 +33,29 @@ pub(super) async fn demand(workflow: &Workflow, targets: &Targets, state: &RunSt
     Ok(())
 }
 
+/// Which of these stages, whose last COMMIT may have been sent, are committed? What nobody can ask for counts as such.
+///
+/// # Errors
+/// Nobody can say (50), or its backend is still at work on it. Nothing was changed.
+pub(super) async fn among(
+    workflow: &Workflow,
+    targets: &Targets,
+    state: &RunState,
+    open: &[String],
+) -> Result<Vec<String>, Failure> {
+    let mut committed = Vec::new();
+    for name in open {
+        let on = workflow.index(name).and_then(|index| workflow.stages[index].head().on.as_deref());
+        let writer = on.and_then(|on| writer(targets, on));
+        let is = match &writer {
+            Some(writer) => stage::is_committed(name, writer, &state.stage(name)).await?,
+            None => true,
+        };
+        committed.extend(is.then(|| name.clone()));
+    }
+    Ok(committed)
+}
+
 /// All in one question: a run of thousands of stages has as many to ask for.
 async fn all_there(writer: &Writer, stages: &[(&str, &StageState)]) -> Result<bool, Failure> {
     let held: Vec<_> = stages.iter().filter_map(|(_, known)| known.held.as_ref()).collect();

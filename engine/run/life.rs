@@ -162,9 +162,8 @@ pub(super) async fn take_up(
     };
     let mut accepted = changed::inputs(&workflow, &state, how, verb)?;
     place.bring()?;
-    if !accepted.is_empty() {
-        changed::refuse_stages(&workflow, &state, &place, &accepted)?;
-    }
+    let open =
+        if accepted.is_empty() { Vec::new() } else { changed::refuse_stages(&workflow, &state, &place, &accepted)? };
     accepted.extend(place.same_server(how.accept_changes)?);
     let Binding { targets, events } = bind(&workflow).await?;
     super::rebound::demand(&targets, &run, history)?;
@@ -173,6 +172,10 @@ pub(super) async fn take_up(
     anchors::demand(&targets, &run, history).await?;
     revive(&targets, &state, &differs::anew(&workflow)).await?;
     committed::demand(&workflow, &targets, &state).await?;
+    let committed = committed::among(&workflow, &targets, &state, &open).await?;
+    if !committed.is_empty() {
+        return Err(differs::refused(&workflow, &state, &place, &committed));
+    }
     let journal = Arc::new(place.reopen(history)?);
     let cx = context(&workflow, run, as_of, journal, targets, secrets, state, options);
     let digests = || workflow.briefs.iter().map(|stage| (stage.name.clone(), stage.digest.clone())).collect();

@@ -187,6 +187,22 @@ pub async fn recover(cx: &Cx, stage: &str, writer: &Writer, state: &StageState) 
 /// # Errors
 /// As `recover`.
 pub async fn recover_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, state: &StageState) -> Result<bool, Failure> {
+    let committed = outcome(way, stage, writer, state).await?;
+    if let (true, Some((xid, ..))) = (committed, way.left(state).0) {
+        cx.record(way.committed(stage.to_owned(), Some(xid.clone()), None))?;
+    }
+    Ok(committed)
+}
+
+/// What became of a stage's last attempt, before anybody takes the run up? True: it is committed.
+///
+/// # Errors
+/// As `recover`.
+pub async fn is_committed(stage: &str, writer: &Writer, state: &StageState) -> Result<bool, Failure> {
+    outcome(Way::Forward, stage, writer, state).await
+}
+
+async fn outcome(way: Way, stage: &str, writer: &Writer, state: &StageState) -> Result<bool, Failure> {
     let what = way.of(stage);
     let (intent, backend) = way.left(state);
     let Some((xid, system_identifier, timeline, oid)) = intent else {
@@ -204,11 +220,7 @@ pub async fn recover_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, state: 
         return Err(Failure::new(Exit::WrongDatabase, format!("{what} was committed to another database"))
             .fact(format!("its oid was {oid}, this one has {}", identity.oid)));
     }
-    let committed = ask(&what, writer, backend, xid).await?;
-    if committed {
-        cx.record(way.committed(stage.to_owned(), Some(xid.clone()), None))?;
-    }
-    Ok(committed)
+    ask(&what, writer, backend, xid).await
 }
 
 /// Demands that what the journal calls committed is so: a server that was restored from a backup, or failed over to one

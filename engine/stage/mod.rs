@@ -23,7 +23,7 @@ mod stall;
 pub mod undo;
 
 pub use allow::Allow;
-pub use commit::still_committed;
+pub use commit::{is_committed, still_committed};
 pub use context::{Cx, Done, Progress, Sink};
 pub use fingerprint::{Looks, look};
 pub use lacks::Lacks;
