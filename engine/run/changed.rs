@@ -35,13 +35,12 @@ pub(super) fn inputs(
     Err(failure)
 }
 
-/// May a stage not change any more? It is committed, or may be: its last transaction is asked about as what it was. And
-/// what began in batches goes on in batches, what stands of statements in no transaction is gone on with outside of one.
+/// May a stage not change any more? It is committed. And what began in batches goes on in batches, what stands of statements in
+/// no transaction is gone on with outside of one.
 fn bound(workflow: &Workflow, state: &RunState, folder: &Path, name: &str) -> bool {
     let known = state.stage(name);
     let now = workflow.index(name).and_then(|index| workflow.stages[index].work());
     matches!(known.status, Status::Committed | Status::Done)
-        || known.committed
         || known.batches > 0 && now.as_ref().is_none_or(|work| work.batch.is_none())
         || undo::is_left_of(folder, state, name) && now.is_none_or(|work| !work.alone)
 }
