@@ -104,6 +104,20 @@ fn a_stage_that_was_cut_short_leaves_no_gap_to_another_one() {
     assert_eq!(ids(&bench), "1 2 3 4 5 6");
 }
 
+/// A stage that is committed, and whose turn comes after another one's, takes nothing back from that one.
+#[test]
+fn what_another_stage_drew_meanwhile_stays_drawn() {
+    let bench = Bench::mini("meanwhile", TABLES);
+    let (a, b) = (draws(&bench, "a", "\"base\"", "g"), draws(&bench, "b", "\"base\"", "h"));
+    let c = draws(&bench, "c", "\"a\", \"b\"", "h");
+    bench.mini_plan(&format!("{a}{b}{c}"));
+    killed(&bench, &["apply", MINI], "journal/stage_committed/a/synced#1");
+    bench.engine(&["resume", "--until", "b"]).expect(0);
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(ids(&bench), "1 2 3 4 5 6 7 8 9");
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT last_value FROM s"), "9");
+}
+
 /// A rollback whose triggers draw, and that is killed or refused.
 #[test]
 fn a_rollback_that_is_given_up_leaves_no_gap() {

@@ -194,8 +194,9 @@ impl RunState {
             let stage = self.stages.entry(stage.to_owned()).or_default();
             stage.apply(event);
             match event {
+                Event::AttemptStarted { .. } => stage.attempt_at = self.events,
                 // Who makes no attempts is at work from its start on.
-                Event::StageStarted { .. } | Event::AttemptStarted { .. } => stage.attempt_at = self.events,
+                Event::StageStarted { .. } if stage.attempts == 0 => stage.attempt_at = self.events,
                 Event::StageDone { .. } => stage.done_at = Some(self.events),
                 _ => {}
             }
@@ -415,6 +416,12 @@ impl StageState {
         self.altered = did.altered;
         self.touched = did.touched;
         self.sequences = did.sequences;
+    }
+
+    /// Has it drawn from that sequence? Of a batch whose end is not known it is taken for so.
+    pub fn drew(&self, sequence: &str) -> bool {
+        let open = self.open_batch.iter().flat_map(|did| &did.sequences);
+        self.sequences.iter().chain(open).any(|moved| moved.sequence == sequence)
     }
 
     /// One batch on top of those before it.

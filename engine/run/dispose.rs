@@ -6,7 +6,6 @@ use crate::clock;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState};
 use crate::target::{Door, GOLDEN, Maker, Ours, RunLock, Url};
-use std::collections::BTreeMap;
 
 /// What dropping a run's databases came to.
 #[derive(Clone, Debug, Default)]
@@ -108,15 +107,19 @@ pub async fn gc(workflow: &Workflow, only_look: bool) -> Result<Vec<Old>, Failur
             continue;
         }
         servers.push(server);
-        let mut runs = BTreeMap::new();
-        for found in maker.ours().await? {
+        let mut ours = maker.ours().await?;
+        // All of one run behind each other, under one lock.
+        ours.sort_by_key(|found| found.marker.as_ref().map(|marker| marker.run.clone()));
+        let (mut held, first) = (None, all.len());
+        for found in ours {
             let fate = match reason_to_keep(&found) {
                 Some(why) => Fate::Kept(why),
                 None if only_look => Fate::Dropped,
-                None => collected(&maker, &found, &identity.system_identifier, &mut runs).await?,
+                None => collected(&maker, &found, &identity.system_identifier, &mut held).await?,
             };
             all.push(Old { found, fate });
         }
+        all[first..].sort_by(|a, b| a.found.name.cmp(&b.found.name));
     }
     Ok(all)
 }
@@ -146,13 +149,13 @@ fn reason_to_keep(found: &Ours) -> Option<String> {
     (!found.may_drop).then(|| "its owner is another role".to_owned())
 }
 
-/// Drops it unless a run holds it or somebody came in meanwhile. `runs`: the locks of runs that are held already; a session
-/// that is closed keeps its lock until the server sees that, and the next database of the run would find it.
+/// Drops it unless a run holds it or somebody came in meanwhile. `held`: the run whose lock is held already; a session that is
+/// closed keeps its lock until the server sees that, and the next database of the run would find it.
 async fn collected(
     maker: &Maker,
     found: &Ours,
     server: &str,
-    runs: &mut BTreeMap<String, RunLock>,
+    held: &mut Option<(String, RunLock)>,
 ) -> Result<Fate, Failure> {
     let Some(marker) = &found.marker else { return Ok(Fate::Kept("it carries no marker of this engine".to_owned())) };
     let at_work = || Ok(Fate::Kept("a run is at work on it".to_owned()));
@@ -160,9 +163,9 @@ async fn collected(
     let Some(_held) = unless_held(maker, &format!("{} of server {server}", found.name)).await? else {
         return at_work();
     };
-    if !runs.contains_key(&marker.run) {
+    if held.as_ref().is_none_or(|(run, _)| *run != marker.run) {
         let Some(lock) = unless_held(maker, &run_key(&marker.run)).await? else { return at_work() };
-        runs.insert(marker.run.clone(), lock);
+        *held = Some((marker.run.clone(), lock));
     }
     Ok(match maker.drop_unused(&found.name, marker).await {
         Ok(true) => Fate::Dropped,

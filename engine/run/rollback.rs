@@ -72,7 +72,7 @@ pub async fn rollback(
 /// Nobody can say (50), or the server's.
 pub(super) async fn finish_pending(workflow: &Workflow, cx: &Cx) -> Result<(), Failure> {
     for (index, stage) in workflow.stages.iter().enumerate() {
-        if cx.with_state(|state| state.stage(&stage.head().name).undo.is_some()) {
+        if undo::is_begun(cx, &stage.head().name) {
             undo::finish(cx, stage.as_ref(), &again(workflow, cx, index)).await?;
         }
     }

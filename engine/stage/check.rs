@@ -92,12 +92,16 @@ impl CheckStage {
     }
 
     async fn rejects_on(&self, cx: &Cx, on: &str, (live, writer): (&Live, &Writer)) -> Result<String, Failure> {
+        let file = found_file(&self.head.name);
+        if !self.parallel {
+            // What an attempt before left is not where this one begins.
+            sequences::undo(cx, on, &file, |moves| sequences::own(cx, &self.head.name, moves)).await?;
+        }
         let tx = writer.session("rejects of a check").await?;
         tx.begin(self.head.timeout, self.head.lock_timeout).await?;
         forward::settle(&tx, &cx.settings()).await?;
         // Where independent writers are at work, a value given out twice is worse than a gap.
         let found = if self.parallel { Places::new() } else { sequences::places(&tx).await? };
-        let file = found_file(&self.head.name);
         sequences::keep(cx, &file, &found)?;
         let results = reject::run(&tx, &self.rejects).await;
         tx.rollback().await;

@@ -43,12 +43,11 @@ pub async fn moved_since(reader: &Reader, then: &Places) -> Result<Vec<SequenceM
 
 /// Moves that can be of `stage`: those of sequences that no other stage has drawn from since its last attempt began.
 pub fn own(cx: &Cx, stage: &str, moves: Vec<SequenceMove>) -> Vec<SequenceMove> {
-    let drawn = |state: &crate::event::StageState, name: &str| state.sequences.iter().any(|m| m.sequence == name);
     let others = |name: &str| {
         cx.with_state(|state| {
             let begun = state.stages.get(stage).map_or(0, |own| own.attempt_at);
             let others = state.stages.iter().filter(|(of, _)| *of != stage);
-            others.map(|(_, of)| of).any(|of| drawn(of, name) && of.done_at.is_none_or(|done| done > begun))
+            others.map(|(_, of)| of).any(|of| of.drew(name) && of.done_at.is_none_or(|done| done > begun))
         })
     };
     moves.into_iter().filter(|m| !others(&m.sequence)).collect()

@@ -106,6 +106,16 @@ pub async fn finish(cx: &Cx, stage: &dyn Stage, again: &[String]) -> Result<(), 
     cx.record(Event::UndoFailed { stage: unit.name.to_owned(), failure, settled: true, ms: watch.ms() })
 }
 
+/// Sequences as an attempt of a rollback found them; gone once it is committed, or they are back.
+fn way_back_file(stage: &str) -> String {
+    format!("fingerprints/{stage}.back.json")
+}
+
+/// Is its rollback under way, or is there something left of one that was given up?
+pub fn is_begun(cx: &Cx, stage: &str) -> bool {
+    cx.with_state(|state| state.stage(stage).undo.is_some()) || cx.dir.join(way_back_file(stage)).exists()
+}
+
 /// Was this stage stopped in the middle of statements that are in no transaction? Those that were answered stand.
 pub fn is_half_done(cx: &Cx, stage: &dyn Stage) -> bool {
     let name = stage.head().name.as_str();
@@ -251,9 +261,8 @@ impl Unit<'_> {
         }
     }
 
-    /// Sequences as an attempt of the rollback found them; gone once it is committed, or they are back.
     fn way_back_file(&self) -> String {
-        format!("fingerprints/{}.back.json", self.name)
+        way_back_file(self.name)
     }
 
     /// What an attempt of the rollback that did not commit drew from sequences goes back. Nobody else is at work on the way back,
