@@ -101,7 +101,8 @@ fn page(bench: &Bench, file: &str) -> Vec<String> {
 }
 
 /// What a line says of an attempt only if the process that made it lived to see its end; and what is said of one that did not.
-const OF_THE_LIVING: [&str; 7] = [
+const OF_THE_LIVING: [&str; 8] = [
+    "refused, permitted · ",
     " It was open for LONG.",
     ", held for LONG",
     ", from LONG on until its end",
@@ -130,7 +131,7 @@ fn alike(line: &str) -> String {
         } else {
             core
         };
-        if ["ms", "statements", "transactions", "connections"].contains(&core) {
+        if ["ms", "statements", "transactions", "connections", "refused", "permitted"].contains(&core) {
             // How long, and how often: whoever took it up asked again.
             words.pop();
         }
