@@ -2,8 +2,9 @@
 
 use crate::case::{Act, Case, Left};
 use crate::support::{
-    Bench, Does, KEEPER, MINI, MINI_ROLLOUT, Outcome, OwnServer, Proxy, Session, Spot, to_the_packet,
+    Bench, Does, KEEPER, MINI, MINI_ROLLOUT, Outcome, OwnServer, Proxy, Session, Spot, session_to, to_the_packet,
 };
+use engine::sandbox::Server;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
@@ -271,6 +272,24 @@ impl Bed<'_> {
     pub fn crash(&mut self) {
         self.own.kill("QUIT");
         self.up = false;
+    }
+
+    /// Takes every connection of `server` but those that superusers keep, and waits until no session that is just ending
+    /// or has just been closed by the engine has left one free again.
+    pub fn crowd(&mut self, server: &Server, database: &str) {
+        let taken = "SELECT count(*) - 1 >= current_setting('max_connections')::int
+                                            - current_setting('superuser_reserved_connections')::int
+                     FROM pg_stat_activity WHERE backend_type = 'client backend'";
+        let mut steady = 0;
+        while steady < 5 {
+            if server.psql(database, taken).unwrap_or_else(|failure| panic!("{failure}")) == "t" {
+                steady += 1;
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            } else {
+                steady = 0;
+                self.others.push(session_to(&server.url("postgres", database), "SELECT 1;"));
+            }
+        }
     }
 
     /// Starts it again; then others are at work, and take the next transaction ids.

@@ -3,7 +3,7 @@
 
 use crate::bed::{Bed, limit_files};
 use crate::case::{Act, Case, Left, PLAIN, RESUME, Then};
-use crate::support::{Does, KEEPER, Spot, session_to};
+use crate::support::{Does, KEEPER, Spot};
 
 /// The line that must be there before COMMIT is sent.
 const BEFORE: Spot = Spot::Value("\"commit_intended\"");
@@ -151,9 +151,8 @@ fn terminate(bed: &mut Bed) {
 fn crowd(bed: &mut Bed) {
     let server = bed.team.as_ref().expect("a journal of its own").server();
     let database = format!("journal_of_{}", bed.bench.clone_name());
-    while server.psql_as(KEEPER).run(&database, "sql", "SELECT 1").is_ok() {
-        bed.others.push(session_to(&server.url("postgres", &database), "SELECT 1;"));
-    }
+    bed.crowd(server, &database);
+    server.psql_as(KEEPER).run(&database, "sql", "SELECT 1").expect_err("every connection is taken");
 }
 
 fn terminate_and_crowd(bed: &mut Bed) {

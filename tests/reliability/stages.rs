@@ -404,9 +404,9 @@ fn put_the_clone_back(bed: &mut Bed) {
 
 /// Takes connections until the server gives no more to ordinary roles.
 fn crowd(bed: &mut Bed) {
-    while bed.bench.psql_as("engine_cloner", "postgres", "SELECT 1").is_ok() {
-        bed.others.push(bed.bench.session("postgres", "SELECT 1;"));
-    }
+    let server = bed.own.server();
+    bed.crowd(server, "postgres");
+    bed.bench.psql_as("engine_cloner", "postgres", "SELECT 1").expect_err("every connection is taken");
 }
 
 pub fn leave(bed: &mut Bed) {
