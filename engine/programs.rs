@@ -57,7 +57,7 @@ impl Programs {
     /// # Errors
     /// There are none, or the folder that the environment names will not do.
     pub fn server() -> Result<Programs, Missing> {
-        let fits = |all: Vec<Programs>| all.into_iter().max_by_key(|found| found.major);
+        let fits = |all: &mut dyn Iterator<Item = Programs>| all.max_by_key(|found| found.major);
         find(SERVER, OLDEST, fits).map_err(|refusal| refusal.of("server"))
     }
 
@@ -67,7 +67,7 @@ impl Programs {
     /// # Errors
     /// There are none, or the folder that the environment names will not do.
     pub fn client_for(major: u32) -> Result<Programs, Missing> {
-        let fits = |all: Vec<Programs>| all.into_iter().min_by_key(|found| found.major);
+        let fits = |all: &mut dyn Iterator<Item = Programs>| nearest(all, major);
         find(CLIENT, major, fits).map_err(|refusal| refusal.of("pg_dump"))
     }
 
@@ -102,19 +102,32 @@ impl Refusal {
     }
 }
 
+/// The oldest of `all`, which are at least as new as `major`. Nothing fits better than that version itself: what comes
+/// after it is not even asked for its version, which takes a wrapper script a tenth of a second.
+fn nearest(all: &mut dyn Iterator<Item = Programs>, major: u32) -> Option<Programs> {
+    let mut best: Option<Programs> = None;
+    for found in all {
+        if found.major == major {
+            return Some(found);
+        }
+        best = best.filter(|best| best.major <= found.major).or(Some(found));
+    }
+    best
+}
+
 /// The folder that the environment names, and no other; else the one `choose` takes of all that would do.
 fn find(
     needed: &[&str],
     oldest: u32,
-    choose: impl FnOnce(Vec<Programs>) -> Option<Programs>,
+    choose: impl FnOnce(&mut dyn Iterator<Item = Programs>) -> Option<Programs>,
 ) -> Result<Programs, Refusal> {
     for variable in VARIABLES {
         if let Some(folder) = std::env::var_os(variable).filter(|value| !value.is_empty()) {
             return named(variable, folder, needed, oldest).map_err(Refusal::Named);
         }
     }
-    let all = folders().into_iter().filter_map(|folder| look(folder, needed, oldest).ok()).collect();
-    choose(all).ok_or(Refusal::None(oldest))
+    let mut all = folders().into_iter().filter_map(|folder| look(folder, needed, oldest).ok());
+    choose(&mut all).ok_or(Refusal::None(oldest))
 }
 
 fn named(variable: &str, folder: OsString, needed: &[&str], oldest: u32) -> Result<Programs, Missing> {
@@ -193,6 +206,17 @@ mod tests {
     fn a_folder_without_programs_says_which_is_missing() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         assert_eq!(look(folder.path().to_path_buf(), CLIENT, OLDEST), Err("`pg_dump` is missing".to_owned()));
+    }
+
+    #[test]
+    fn the_nearest_version_is_taken_and_nothing_is_asked_after_a_perfect_one() {
+        let of = |major: u32| Programs { folder: PathBuf::from(major.to_string()), major };
+        let mut all = [18, 17, 18].into_iter().map(of);
+        assert_eq!(nearest(&mut all, 16), Some(of(17)));
+        let mut all = [18, 16, 17].into_iter().map(of);
+        assert_eq!(nearest(&mut all, 16), Some(of(16)));
+        assert_eq!(all.next(), Some(of(17)));
+        assert_eq!(nearest(&mut std::iter::empty(), 16), None);
     }
 
     #[test]

@@ -6,12 +6,14 @@ use engine::sandbox::Binaries;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 const CONTENT: &str = include_str!("content.sql");
 
 fn program(name: &str) -> Command {
-    let mut command = Command::new(Binaries::find().expect("PostgreSQL").path(name));
+    // Every look asks every program on this machine for its version.
+    static BINARIES: LazyLock<Binaries> = LazyLock::new(|| Binaries::find().expect("PostgreSQL"));
+    let mut command = Command::new(BINARIES.path(name));
     command.env_clear().env("LC_ALL", "C.UTF-8").env("PGCONNECT_TIMEOUT", "20");
     command
 }
