@@ -4,7 +4,8 @@ mod support;
 
 use engine::event::Event;
 use std::os::unix::process::ExitStatusExt;
-use support::{Bench, MINI};
+use std::time::Duration;
+use support::{Bench, MINI, ended, signal_to};
 
 /// Kills the engine at a place.
 #[track_caller]
@@ -47,7 +48,10 @@ fn a_reading_that_fails_behind_commit_runs_nothing_again() {
     ));
     assert_eq!(engine.end(), Some(63));
     assert_eq!(commits(&bench, "a"), 1);
-    bench.engine(&["status"]).expect(0).says(&["a", "committed"]);
+    let told = "`production` leads to one database now and to another then";
+    bench.engine(&["status"]).expect(0).says(&["a", "committed, not proved", told]);
+    let page = bench.read(&bench.of_run("dossier/06-go-no-go.md"));
+    assert!(page.contains(told), "{page}");
     // Nor may it become another one.
     bench.write("templates/mini/a.sql", "INSERT INTO g VALUES ('other');\n");
     bench.engine(&["resume", "--accept-changes"]).expect(62).says(&["`a`"]);
@@ -61,6 +65,29 @@ fn a_reading_that_fails_behind_commit_runs_nothing_again() {
     assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), "3");
     assert_eq!(commits(&bench, "a"), 1);
     bench.engine(&["verify", "latest"]).expect(0);
+}
+
+/// Its engine is gone, and its backend does not notice: whoever takes the run up waits for it, and says so.
+#[test]
+fn who_waits_for_the_session_of_the_last_attempt_says_so() {
+    let bench = Bench::mini("orphan", TWICE);
+    let a = bench.mini_stage("a", "\"base\"", "writes.g = 1", "INSERT INTO g SELECT 'a' FROM pg_sleep(3)", None);
+    let b = bench.mini_stage("b", "\"base\"", "writes.u = 1", "INSERT INTO u VALUES (1)", None);
+    bench.mini_plan(&format!("{a}{b}"));
+    let mut engine = bench.started(&["apply", MINI]);
+    let backend = bench.sleeper(bench.clone_name());
+    signal_to(&backend, "STOP");
+    engine.kill().expect("a child");
+    engine.wait().expect("a child");
+    let resumed = bench.started(&["resume"]);
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM u"), "0", "another stage ran before it was known");
+    signal_to(&backend, "CONT");
+    let (code, words) = ended(resumed);
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("a: waiting for the session of its last attempt"), "{words}");
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), "1");
+    assert_eq!(commits(&bench, "a"), 1);
 }
 
 /// The marker of the clone says anew where the journal stands whenever a run ends: that is no change of the clone.

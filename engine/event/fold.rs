@@ -82,6 +82,8 @@ pub struct StageState {
     pub stalled: Option<(Option<Wanted>, Vec<Blocker>)>,
     /// Its rollback, while it is under way.
     pub undo: Option<Undo>,
+    /// It is committed, and why what must follow could not be done when that was last tried.
+    pub unproved: Option<Failure>,
     /// Why its rollback could not be done: it stays as it is.
     pub stuck: Option<Failure>,
     /// Readings before it.
@@ -289,8 +291,11 @@ pub fn standing(events: &[Event]) -> Vec<Event> {
 impl StageState {
     fn apply(&mut self, event: &Event) {
         match event {
-            Event::StageStarted { .. } if !matches!(self.status, Status::Committed | Status::Done) => {
-                self.status = Status::Started;
+            Event::StageStarted { .. } => {
+                self.unproved = None;
+                if !matches!(self.status, Status::Committed | Status::Done) {
+                    self.status = Status::Started;
+                }
             }
             Event::AttemptStarted { attempt, backend_pid, backend_start, .. } => {
                 self.attempts = *attempt;
@@ -367,12 +372,13 @@ impl StageState {
                 self.status = Status::Done;
             }
             // Committed and not proved, or what follows could not be read, stays committed: resume repeats that, never the stage.
-            Event::StageBlocked { failure, .. } if self.status != Status::Committed => {
-                self.status = Status::Blocked(failure.clone());
+            Event::StageBlocked { failure, .. } | Event::StageFailed { failure, .. }
+                if self.status == Status::Committed =>
+            {
+                self.unproved = Some(failure.clone());
             }
-            Event::StageFailed { failure, .. } if self.status != Status::Committed => {
-                self.status = Status::Failed(failure.clone());
-            }
+            Event::StageBlocked { failure, .. } => self.status = Status::Blocked(failure.clone()),
+            Event::StageFailed { failure, .. } => self.status = Status::Failed(failure.clone()),
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! GO or NO-GO: a conjunction over an explicit list of criteria, each with its evidence. NO-GO is the default.
 
-use crate::event::{Event, Exit, Judgement, RunState, StageBrief, Status, Truth, Unchanged, standing};
+use crate::event::{Event, Exit, Failure, Judgement, RunState, StageBrief, Status, Truth, Unchanged, standing};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,9 +98,14 @@ fn stage_done(stage: &StageBrief, state: &RunState) -> Criterion {
         Status::Done => criterion(what, "PASS", known.summary),
         Status::Waiting | Status::Started => criterion(what, "NOT RUN", "it has no outcome in the journal".into()),
         Status::Undone => criterion(what, "NOT RUN", "it was undone, and did not run again".into()),
-        Status::Committed => criterion(what, "FAIL", "committed, and not proved".into()),
+        Status::Committed => criterion(what, "FAIL", not_proved(known.unproved.as_ref())),
         Status::Blocked(failure) | Status::Failed(failure) => criterion(what, "FAIL", failure.what),
     }
+}
+
+/// Of a stage that is committed: `why` its proofs are not there, where it was tried.
+pub(super) fn not_proved(why: Option<&Failure>) -> String {
+    why.map_or_else(|| "committed, and not proved".to_owned(), |why| format!("committed, and not proved: {}", why.what))
 }
 
 /// `shown`: what this stage was proved and refused, in order.

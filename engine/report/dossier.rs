@@ -163,6 +163,7 @@ pub fn said(known: &StageState) -> String {
         }
         (Status::Blocked(failure) | Status::Failed(failure), None) => failure.what.clone(),
         (_, Some(stuck)) => format!("{} · not undone: {}", came_to(known), stuck.what),
+        (Status::Committed, None) => known.unproved.as_ref().map_or_else(|| came_to(known), |why| why.what.clone()),
         _ => came_to(known),
     }
 }

@@ -13,6 +13,9 @@ use std::time::Duration;
 use tokio::sync::{Mutex, RwLock};
 use tokio::task::JoinSet;
 
+/// How long something is waited for before anybody is told.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// How driving ended.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -140,8 +143,14 @@ impl Machine {
     /// settled now is told by the stage itself when it is its turn.
     async fn settle_what_was_open(&self) {
         for stage in &self.workflow.stages {
-            if !self.cx.with_state(|state| state.is_done(&stage.head().name)) {
-                let _ = undo::settle(&self.cx, stage.as_ref()).await;
+            let name = &stage.head().name;
+            if self.cx.with_state(|state| state.is_done(name)) {
+                continue;
+            }
+            let mut settled = std::pin::pin!(undo::settle(&self.cx, stage.as_ref()));
+            if tokio::time::timeout(SILENCE, &mut settled).await.is_err() {
+                self.cx.say(name, "waiting for the session of its last attempt, which is still at work in the server");
+                let _ = settled.await;
             }
         }
     }

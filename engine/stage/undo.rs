@@ -379,7 +379,7 @@ pub async fn compare(cx: &Cx, baseline: &str, on: &str, works: &[Arc<Work>]) -> 
     if wanted.level != Level::Content {
         return Ok(false);
     }
-    cx.say(baseline, "comparing");
+    cx.say(baseline, "comparing the clone with what it saw");
     let ignore = works.iter().flat_map(|work| work.ignore.iter().cloned()).collect();
     let scope = Scope { ignore, ..Scope::all(Level::Content) };
     let reader = cx.targets.clone_target(on)?.live()?.reader;

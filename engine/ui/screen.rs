@@ -190,6 +190,12 @@ impl Screen {
     fn moving(&self, stage: &str, text: &str) {
         let mut state = self.0.state.lock().expect("invariant: drawing does not panic");
         let (text, private) = text.split_once('\n').unwrap_or((text, ""));
+        if !state.started.contains_key(stage) {
+            // It has no line that could move: this is about an earlier attempt of it.
+            let lead = if self.0.style == Style::Terminal { "  " } else { "engine: " };
+            self.say(&format!("{lead}{stage}: {text}"));
+            return;
+        }
         if !text.is_empty() {
             let beside = if private.is_empty() || self.0.style != Style::Terminal { "" } else { " · " };
             let private = if beside.is_empty() { "" } else { private };
