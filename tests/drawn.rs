@@ -5,7 +5,7 @@ mod support;
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
-use support::{Bench, MINI};
+use support::{Bench, MINI, ended, signal_to};
 
 /// One sequence for two tables.
 const TABLES: &str = "CREATE SEQUENCE s; CREATE TABLE h (id int DEFAULT nextval('s'), v text);
@@ -37,6 +37,27 @@ fn ids(bench: &Bench) -> String {
 fn killed(bench: &Bench, words: &[&str], at: &str) {
     let output = bench.command(words).env("ENGINE_CRASH_AT", at).output().expect("the engine");
     assert_eq!(output.status.signal(), Some(9), "{at}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The session of a check that was killed may draw once more when it comes to itself: it is waited for.
+#[test]
+fn rejects_that_were_left_alone_are_waited_for() {
+    let bench = Bench::mini("alone", TABLES);
+    let (ck, b) = (check(&bench), draws(&bench, "b", "\"ck\"", "g"));
+    bench.mini_plan(&format!("{ck}{b}"));
+    let mut engine = bench.started(&["apply", MINI]);
+    let backend = bench.sleeper(bench.clone_name());
+    signal_to(&backend, "STOP");
+    engine.kill().expect("a child");
+    engine.wait().expect("a child");
+    let resumed = bench.started(&["resume"]);
+    std::thread::sleep(Duration::from_secs(8));
+    signal_to(&backend, "CONT");
+    let (code, words) = ended(resumed);
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("ck: waiting for the session of its last attempt"), "{words}");
+    assert_eq!(ids(&bench), "1 2 3");
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT last_value FROM s"), "3");
 }
 
 /// Waits until the check's rejects have drawn.

@@ -147,7 +147,7 @@ impl Machine {
             if self.cx.with_state(|state| state.is_done(name)) {
                 continue;
             }
-            let mut settled = std::pin::pin!(undo::settle(&self.cx, stage.as_ref()));
+            let mut settled = Box::pin(undo::settle(&self.cx, stage.as_ref()));
             if tokio::time::timeout(SILENCE, &mut settled).await.is_err() {
                 self.cx.say(name, "waiting for the session of its last attempt, which is still at work in the server");
                 let _ = settled.await;

@@ -2,12 +2,13 @@
 
 use super::sequences::Places;
 use super::sql::found_file;
-use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, readings, sequences, stall};
+use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings, sequences, stall};
 use crate::event::{Event, Failure, Moment, Role};
 use crate::guard::{Check, Values};
 use crate::plan::keys::Keys;
 use crate::proof::{forward, reject};
 use crate::target::{Isolation, Live, Writer};
+use futures_util::future::try_join;
 
 /// The kind.
 pub static KIND: Kind = Kind { name: "check", keys: &["ensure", "reject"], recovery: Recovery::Repeatable, parse };
@@ -92,14 +93,24 @@ impl CheckStage {
     }
 
     async fn rejects_on(&self, cx: &Cx, on: &str, (live, writer): (&Live, &Writer)) -> Result<String, Failure> {
-        let file = found_file(&self.head.name);
+        let (name, file) = (&self.head.name, found_file(&self.head.name));
+        let known = cx.with_state(|state| state.stage(name));
+        // Nothing of it is ever committed: this waits until a session that was left alone is gone, for it may still draw.
+        commit::recover(cx, name, writer, &known).await?;
         if !self.parallel {
             // What an attempt before left is not where this one begins.
-            sequences::undo(cx, on, &file, |moves| sequences::own(cx, &self.head.name, moves)).await?;
+            sequences::undo(cx, on, &file, |moves| sequences::own(cx, name, moves)).await?;
         }
         let tx = writer.session("rejects of a check").await?;
+        cx.record(Event::AttemptStarted {
+            stage: name.clone(),
+            attempt: known.attempts + 1,
+            backend_pid: tx.backend_pid,
+            backend_start: tx.backend_start.clone(),
+        })?;
         tx.begin(self.head.timeout, self.head.lock_timeout).await?;
-        forward::settle(&tx, &cx.settings()).await?;
+        let settings = cx.settings();
+        try_join(commit::stage_lock(&tx, on, self.parallel, name), forward::settle(&tx, &settings)).await?;
         // Where independent writers are at work, a value given out twice is worse than a gap.
         let found = if self.parallel { Places::new() } else { sequences::places(&tx).await? };
         sequences::keep(cx, &file, &found)?;
@@ -108,9 +119,9 @@ impl CheckStage {
         sequences::put_back(cx, on, &sequences::moved_since(&live.reader, &found).await?).await?;
         sequences::forget(cx, &file)?;
         let results = results?;
-        let broken = reject::failure(&self.head.name, &results);
+        let broken = reject::failure(name, &results);
         let words = refused_words(&results);
-        cx.record(Event::Rejects { stage: self.head.name.clone(), results })?;
+        cx.record(Event::Rejects { stage: name.clone(), results })?;
         broken.map_or(Ok(words), Err)
     }
 }

@@ -80,6 +80,11 @@ async fn left_by_rejects(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
     if !cx.targets.is_clone(on) || cx.with_state(|state| state.is_done(name)) {
         return Ok(());
     }
+    let known = cx.with_state(|state| state.stage(name));
+    if known.backend.is_some() {
+        // Nothing of it is ever committed, but its session may still be drawing.
+        commit::recover(cx, name, &cx.targets.clone_target(on)?.live()?.writer.apart(), &known).await?;
+    }
     sequences::undo(cx, on, &found_file(name), |moves| sequences::own(cx, name, moves)).await
 }
 
