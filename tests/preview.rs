@@ -32,6 +32,24 @@ fn stage<'v>(preview: &'v Value, name: &str) -> &'v Value {
     stages.iter().find(|stage| stage["name"] == name).unwrap_or_else(|| panic!("no stage {name}"))
 }
 
+/// Checks whose rejects draw from sequences take turns as stages that write do, unless their writers are independent.
+#[test]
+fn checks_with_rejects_take_turns_where_writers_do() {
+    for (keys, wanted) in [("", vec![]), ("parallel = true", vec![Value::from("two")])] {
+        let bench = Bench::mini(if keys.is_empty() { "turns" } else { "no_turns" }, "");
+        bench.write("templates/mini/rej.sql", "INSERT INTO u (id, v) VALUES (7, 'x');\n");
+        let check = |name: &str| {
+            format!(
+                "[stage.{name}]\nkind = \"check\"\non = \"clone\"\nneeds = [\"base\"]\nno_guard = \"none\"\n\
+                 [stage.{name}.reject.twice]\nfile = \"mini/rej.sql\"\nno_permit = \"none\"\nrefuse.twice = {{ error = \"23505\" }}\n"
+            )
+        };
+        bench.mini_plan_with("", keys, &format!("{}{}", check("one"), check("two")));
+        let preview = preview(&bench, 0);
+        assert_eq!(stage(&preview, "one")["beside"]["first"], Value::from(wanted), "{preview:#}");
+    }
+}
+
 #[test]
 fn a_preview_says_what_would_run_and_changes_nothing() {
     let bench = Bench::mini("preview", "INSERT INTO u SELECT n, 'w' FROM generate_series(100, 200) AS n; ANALYZE u");

@@ -319,13 +319,12 @@ fn stage(workflow: &Workflow, index: usize, wave: usize, guards: Vec<Judged>, es
 fn beside(workflow: &Workflow, index: usize) -> Beside {
     let graph = &workflow.plan.graph;
     let own = &workflow.stages[index];
-    let parallel = |stage: &dyn crate::stage::Stage| stage.work().is_some_and(|work| work.parallel);
+    let parallel = own.head().on.as_ref().and_then(|on| workflow.plan.target(on)).is_some_and(|target| target.parallel);
     let mut beside = Beside::default();
     for other in graph.order().iter().filter(|other| **other != index) {
         let stage = &workflow.stages[*other];
         let here = own.head().on.is_some() && own.head().on == stage.head().on;
-        let turns =
-            own.writes_target() && stage.writes_target() && !parallel(own.as_ref()) && !parallel(stage.as_ref());
+        let turns = own.writes_target() && stage.writes_target() && !parallel;
         let alone = own.alone_on_target() || stage.alone_on_target();
         if graph.upstream(index, *other) || graph.upstream(*other, index) || here && (turns || alone) {
             continue;
