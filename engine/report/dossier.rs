@@ -162,10 +162,15 @@ pub fn said(known: &StageState) -> String {
             format!("{} · not undone: {}", failure.what, stuck.what)
         }
         (Status::Blocked(failure) | Status::Failed(failure), None) => failure.what.clone(),
-        (_, Some(stuck)) => format!("{} · not undone: {}", came_to(known), stuck.what),
-        (Status::Committed, None) => known.unproved.as_ref().map_or_else(|| came_to(known), |why| why.what.clone()),
-        _ => came_to(known),
+        (_, Some(stuck)) => format!("{} · not undone: {}", stands(known), stuck.what),
+        _ => stands(known),
     }
+}
+
+/// What it came to; of one that is committed and not proved, why.
+fn stands(known: &StageState) -> String {
+    let unproved = known.unproved.as_ref().filter(|_| known.status == Status::Committed);
+    unproved.map_or_else(|| came_to(known), |why| why.what.clone())
 }
 
 /// Its closing line; of one that is begun anew that is history, and what counts is how far it got.

@@ -16,6 +16,9 @@ use tokio::task::JoinSet;
 /// How long something is waited for before anybody is told.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// How long a stage that ran out of time may keep its turn until its session is gone; that is ended after five seconds.
+const FAREWELL: Duration = Duration::from_secs(15);
+
 /// How driving ended.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -149,7 +152,7 @@ impl Machine {
             }
             let mut settled = Box::pin(undo::settle(&self.cx, stage.as_ref()));
             if tokio::time::timeout(SILENCE, &mut settled).await.is_err() {
-                self.cx.say(name, "waiting for the session of its last attempt, which is still at work in the server");
+                self.cx.say(name, "waiting to know what became of its last attempt");
                 let _ = settled.await;
             }
         }
@@ -238,11 +241,13 @@ async fn one(workflow: Arc<Workflow>, cx: Arc<Cx>, occupied: Arc<BTreeMap<String
     };
     let watch = Stopwatch::start();
     let limit = head.timeout;
-    let result = match tokio::time::timeout(limit, stage::over_readers(&cx, &head.name, stage.run(&cx))).await {
-        Ok(result) => result,
-        Err(_) => Err(timed_out(&cx, stage.as_ref(), limit)),
-    };
+    let within = tokio::time::timeout(limit, stage::over_readers(&cx, &head.name, stage.run(&cx))).await;
+    let late = within.is_err();
+    let result = within.unwrap_or_else(|_| Err(timed_out(&cx, stage.as_ref(), limit)));
     let ms = watch.ms();
+    if late && stage.writes_target() {
+        leave(&cx, stage.as_ref()).await;
+    }
     // Still in its turn: what is looked at is what was there when this stage ended.
     let looked = match &result {
         Ok(_) => stage::look(&cx, &workflow.plan, &workflow.stages, stage.as_ref()).await,
@@ -250,6 +255,14 @@ async fn one(workflow: Arc<Workflow>, cx: Arc<Cx>, occupied: Arc<BTreeMap<String
     };
     drop((turn, alone, present));
     Ended { index, result, ms, looked }
+}
+
+/// A session of a stage that ran out of time has not noticed yet, and whoever writes next would meet it. What cannot be
+/// settled now is when the run is taken up.
+async fn leave(cx: &Cx, stage: &dyn Stage) {
+    if cx.with_state(|state| state.stage(&stage.head().name).intent.is_none()) {
+        let _ = tokio::time::timeout(FAREWELL, Box::pin(undo::settle(cx, stage))).await;
+    }
 }
 
 /// What a stage that ran out of time left behind, by what the journal knows of it.

@@ -3,11 +3,11 @@
 use super::sequences::Places;
 use super::sql::found_file;
 use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings, sequences, stall};
-use crate::event::{Event, Failure, Moment, Role};
+use crate::event::{Event, Failure, Moment, RejectResult, Role};
 use crate::guard::{Check, Values};
 use crate::plan::keys::Keys;
 use crate::proof::{forward, reject};
-use crate::target::{Isolation, Live, Writer};
+use crate::target::{Isolation, Live, WriteTx, Writer};
 use futures_util::future::try_join;
 
 /// The kind.
@@ -108,14 +108,10 @@ impl CheckStage {
             backend_pid: tx.backend_pid,
             backend_start: tx.backend_start.clone(),
         })?;
-        tx.begin(self.head.timeout, self.head.lock_timeout).await?;
-        let settings = cx.settings();
-        try_join(commit::stage_lock(&tx, on, self.parallel, name), forward::settle(&tx, &settings)).await?;
-        // Where independent writers are at work, a value given out twice is worse than a gap.
-        let found = if self.parallel { Places::new() } else { sequences::places(&tx).await? };
-        sequences::keep(cx, &file, &found)?;
-        let results = reject::run(&tx, &self.rejects).await;
+        let sent = self.sent(cx, on, &tx).await;
+        // Whoever comes next must not meet it.
         tx.rollback().await;
+        let (found, results) = sent?;
         sequences::put_back(cx, on, &sequences::moved_since(&live.reader, &found).await?).await?;
         sequences::forget(cx, &file)?;
         let results = results?;
@@ -124,10 +120,25 @@ impl CheckStage {
         cx.record(Event::Rejects { stage: name.clone(), results })?;
         broken.map_or(Ok(words), Err)
     }
+
+    /// From BEGIN to the last reject: where sequences were before, and what came of the rejects.
+    async fn sent(&self, cx: &Cx, on: &str, tx: &WriteTx) -> Result<(Places, Rejected), Failure> {
+        let name = &self.head.name;
+        tx.begin(self.head.timeout, self.head.lock_timeout).await?;
+        let settings = cx.settings();
+        try_join(commit::stage_lock(tx, on, self.parallel, name), forward::settle(tx, &settings)).await?;
+        // Where independent writers are at work, a value given out twice is worse than a gap.
+        let found = if self.parallel { Places::new() } else { sequences::places(tx).await? };
+        sequences::keep(cx, &found_file(name), &found)?;
+        Ok((found, reject::run(tx, &self.rejects).await))
+    }
 }
 
+/// What came of rejects, or why they could not be sent.
+type Rejected = Result<Vec<RejectResult>, Failure>;
+
 /// `7 refused, 2 permitted`.
-pub(super) fn refused_words(results: &[crate::event::RejectResult]) -> String {
+pub(super) fn refused_words(results: &[RejectResult]) -> String {
     let permitted = results.iter().filter(|r| r.case == "permit").count();
     format!("{} refused, {permitted} permitted", results.len() - permitted)
 }

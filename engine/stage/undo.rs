@@ -82,8 +82,9 @@ async fn left_by_rejects(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
     }
     let known = cx.with_state(|state| state.stage(name));
     if known.backend.is_some() {
-        // Nothing of it is ever committed, but its session may still be drawing.
-        commit::recover(cx, name, &cx.targets.clone_target(on)?.live()?.writer.apart(), &known).await?;
+        // Nothing of it is ever committed, but its session may still be drawing. Where no clone is, none is.
+        let Ok(live) = cx.targets.clone_target(on)?.live() else { return Ok(()) };
+        commit::recover(cx, name, &live.writer.apart(), &known).await?;
     }
     sequences::undo(cx, on, &found_file(name), |moves| sequences::own(cx, name, moves)).await
 }

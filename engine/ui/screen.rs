@@ -62,6 +62,9 @@ struct State {
     snapshot_ms: u64,
 }
 
+/// How often something is said of a stage where no line moves.
+const EVERY: Duration = Duration::from_secs(60);
+
 impl Screen {
     /// An empty screen.
     pub fn new(style: Style) -> Screen {
@@ -192,8 +195,12 @@ impl Screen {
         let (text, private) = text.split_once('\n').unwrap_or((text, ""));
         if !state.started.contains_key(stage) {
             // It has no line that could move: this is about an earlier attempt of it.
-            let lead = if self.0.style == Style::Terminal { "  " } else { "engine: " };
-            self.say(&format!("{lead}{stage}: {text}"));
+            let lately = state.last_said.get(stage).is_some_and(|at| at.elapsed() < EVERY);
+            if !text.is_empty() && !lately {
+                state.last_said.insert(stage.to_owned(), Instant::now());
+                let lead = if self.0.style == Style::Terminal { "  " } else { "engine: " };
+                self.say(&format!("{lead}{stage}: {text}"));
+            }
             return;
         }
         if !text.is_empty() {
@@ -207,7 +214,7 @@ impl Screen {
         }
         let since =
             state.last_said.get(stage).or_else(|| state.started.get(stage)).map_or(Duration::ZERO, Instant::elapsed);
-        if since >= Duration::from_secs(60) {
+        if since >= EVERY {
             state.last_said.insert(stage.to_owned(), Instant::now());
             let doing = state.doing.get(stage).map_or("at work", String::as_str);
             let minutes = state.started.get(stage).map_or(0, |at| at.elapsed().as_secs() / 60);

@@ -254,11 +254,23 @@ impl Bed<'_> {
                 self.bench.set("SHOP_CLONE_MAKER_URL", &self.proxy.url("engine_cloner", "postgres"));
             }
             Act::Held(spot, _) => self.proxy.arm(*spot, Does::Hold),
+            Act::Crowded(spot) => {
+                // The rest takes less than the two seconds after which the engine connects to look who holds up a statement:
+                // that session would leave its place to another one.
+                let server = self.own.server();
+                self.crowd(server, "postgres", 40);
+                self.proxy.arm(*spot, Does::Hold);
+            }
             Act::Vanish(_) => {}
         }
         let place = if let Act::Vanish(place) = act { Some(*place) } else { None };
         self.engine = Some(Engine::start(&self.bench, &self.command(), place));
-        if let Act::Held(_, done) = act {
+        let done = match act {
+            Act::Held(_, done) => Some(*done),
+            Act::Crowded(_) => Some(crowd_out as fn(&mut Bed)),
+            _ => None,
+        };
+        if let Some(done) = done {
             self.proxy.wait();
             done(self);
             self.proxy.release();
@@ -274,21 +286,21 @@ impl Bed<'_> {
         self.up = false;
     }
 
-    /// Takes every connection of `server` but those that superusers keep, and waits until no session that is just ending
-    /// or has just been closed by the engine has left one free again.
-    pub fn crowd(&mut self, server: &Server, database: &str) {
-        let taken = "SELECT count(*) - 1 >= current_setting('max_connections')::int
-                                            - current_setting('superuser_reserved_connections')::int
-                     FROM pg_stat_activity WHERE backend_type = 'client backend'";
+    /// Takes every connection of `server` but those that superusers keep and `left` more, and waits until no session that is
+    /// just ending or has just been closed by the engine has left one free again.
+    pub fn crowd(&mut self, server: &Server, database: &str, left: i32) {
+        let free = "SELECT current_setting('max_connections')::int
+                               - current_setting('superuser_reserved_connections')::int - (count(*) - 1)
+                    FROM pg_stat_activity WHERE backend_type = 'client backend'";
         let mut steady = 0;
-        while steady < 5 {
-            if server.psql(database, taken).unwrap_or_else(|failure| panic!("{failure}")) == "t" {
-                steady += 1;
-                std::thread::sleep(std::time::Duration::from_millis(100));
-            } else {
-                steady = 0;
+        while steady < 3 {
+            let said = server.psql(database, free).unwrap_or_else(|failure| panic!("{failure}"));
+            let free = said.parse::<i32>().expect("a number") - left;
+            steady = if free > 0 { 0 } else { steady + 1 };
+            for _ in 0..free {
                 self.others.push(session_to(&server.url("postgres", database), "SELECT 1;"));
             }
+            std::thread::sleep(std::time::Duration::from_millis(100));
         }
     }
 
@@ -378,4 +390,11 @@ pub fn limit_files(process: u32, bytes: &str) {
     let mut set = Command::new("prlimit");
     set.uid(uid).gid(gid).args(["--pid", &process.to_string(), &format!("--fsize={bytes}:")]);
     assert!(set.status().expect("prlimit").success());
+}
+
+/// No connection is left but those of superusers.
+pub fn crowd_out(bed: &mut Bed) {
+    let server = bed.own.server();
+    bed.crowd(server, "postgres", 0);
+    bed.bench.psql_as("engine_cloner", "postgres", "SELECT 1").expect_err("every connection is taken");
 }

@@ -36,6 +36,8 @@ pub enum Act {
     Slow,
     /// It is done while that message is on its way, and then the message goes on.
     Held(Spot, fn(&mut Bed)),
+    /// Others take every connection of the server while that message is on its way.
+    Crowded(Spot),
     /// The engine vanishes at a crash point.
     Vanish(&'static str),
 }

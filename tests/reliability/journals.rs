@@ -151,7 +151,7 @@ fn terminate(bed: &mut Bed) {
 fn crowd(bed: &mut Bed) {
     let server = bed.team.as_ref().expect("a journal of its own").server();
     let database = format!("journal_of_{}", bed.bench.clone_name());
-    bed.crowd(server, &database);
+    bed.crowd(server, &database, 0);
     server.psql_as(KEEPER).run(&database, "sql", "SELECT 1").expect_err("every connection is taken");
 }
 

@@ -1,6 +1,6 @@
 //! What happens to a stage on a clone.
 
-use crate::bed::{Bed, FIRST, MIDDLE, limit_files};
+use crate::bed::{Bed, FIRST, MIDDLE, crowd_out, limit_files};
 use crate::case::{Act, Case, Left, PLAIN, RESUME, Then};
 use crate::support::{Does, Session, Spot};
 use std::process::Command;
@@ -215,13 +215,14 @@ pub const CASES: [Case; 28] = [
     Case {
         fault: "max_connections reached",
         how: "others take every connection between two statements: none is left to make the id durable",
-        act: Act::Held(MIDDLE, crowd),
+        keys: "lock_timeout = \"60s\"",
+        act: Act::Crowded(MIDDLE),
         exit: 75,
         says: &["remaining connection slots", "engine resume"],
         then: &[
             Then {
                 first: "still crowded",
-                repair: crowd,
+                repair: crowd_out,
                 exit: 75,
                 says: &["tried 3 times", "nothing was changed", "the same command again"],
                 ..RESUME
@@ -403,12 +404,6 @@ fn put_the_clone_back(bed: &mut Bed) {
 }
 
 /// Takes connections until the server gives no more to ordinary roles.
-fn crowd(bed: &mut Bed) {
-    let server = bed.own.server();
-    bed.crowd(server, "postgres");
-    bed.bench.psql_as("engine_cloner", "postgres", "SELECT 1").expect_err("every connection is taken");
-}
-
 pub fn leave(bed: &mut Bed) {
     bed.others.clear();
 }

@@ -32,7 +32,7 @@ pub use own::OwnServer;
 pub use proxy::{Does, Proxy, Spot};
 pub use run::{Journal, MAIN_JOB, ROLLOUT, Running, copy, files, undone};
 pub use server::{fail, server};
-pub use stopped::{Farewell, PROMISED, ended, in_time, log_tells, send, signal_to};
+pub use stopped::{Farewell, PROMISED, ended, ended_after, in_time, log_tells, send, signal_to};
 pub use tcp::{Authority, Issued, PASSWORD, TcpServer, through, write};
 pub use team::KEEPER;
 pub use witness::{Session, assert_same, dump, session_to};

@@ -80,6 +80,30 @@ pub fn ended(mut engine: Child) -> (Option<i32>, String) {
     (code, words.join().expect("words"))
 }
 
+/// Waits until it says `text`, for two minutes at most, does that, and waits for its end: exit code and words.
+#[track_caller]
+pub fn ended_after(mut engine: Child, text: &str, does: impl FnOnce()) -> (Option<i32>, String) {
+    let stderr = engine.stderr.take().expect("its words are kept");
+    let (send, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(stderr));
+        lines.map_while(Result::ok).try_for_each(|line| send.send(line))
+    });
+    let (mut words, mut does, end) = (String::new(), Some(does), Instant::now() + Duration::from_mins(2));
+    while let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        words.push_str(&format!("{line}\n"));
+        if let Some(does) = does.take_if(|_| line.contains(text)) {
+            does();
+        }
+    }
+    if let Some(does) = does {
+        does();
+        let _ = engine.kill();
+        panic!("`{text}` is not said in\n{words}");
+    }
+    (engine.wait().expect("a child").code(), words)
+}
+
 impl Bench {
     /// Starts the engine with its words kept.
     pub fn started(&self, command: &[&str]) -> Child {
