@@ -64,13 +64,15 @@ fn all_of_it_is_undone_and_run_again_to_a_new_packet() {
     assert_eq!(rows(&bench), AFTER);
     let (first, _) = bench.packet();
 
-    bench.engine(&["rollback", "latest"]).expect(0).says(&[
+    let told = bench.engine(&["rollback", "latest"]).expect(0).says(&[
         "undone c",
         "undone b",
         "undone a",
+        "base: comparing the clone",
         "3 stages undone, the clone is equal to `base`",
         "engine resume",
     ]);
+    assert!(told.stderr.lines().all(|line| !line.ends_with(": ")), "a line without words\n{}", told.stderr);
     assert_same(&bench.all_of(bench.clone_name()), &before, "the clone is not what it was");
     assert_eq!(undone(&bench), ["c", "b", "a"]);
     assert_eq!(standing(&bench).0, ["a", "b", "c"]);
