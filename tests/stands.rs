@@ -89,6 +89,21 @@ fn who_waits_for_the_session_of_the_last_attempt_says_so() {
     assert_eq!(commits(&bench, "a"), 1);
 }
 
+/// Killed right after the clone was made, it is made anew, and killed again while the first one is gone already.
+#[test]
+fn a_clone_that_is_made_anew_may_be_gone_meanwhile() {
+    let again = ["drop/dropped#1", "journal/clone_dropped/clone/synced#1", "create/made#1", "rename/renamed#1"];
+    for (number, again) in again.into_iter().enumerate() {
+        let bench = Bench::mini(&format!("anew{number}"), TWICE);
+        bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.g = 1", "INSERT INTO g VALUES ('a')", None));
+        killed(&bench, &["apply", MINI], "journal/clone_made/clone/synced#1");
+        killed(&bench, &["resume"], again);
+        bench.engine(&["resume"]).expect(0);
+        assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), "1");
+        bench.engine(&["verify", "latest"]).expect(0);
+    }
+}
+
 /// The marker of the clone says anew where the journal stands whenever a run ends: that is no change of the clone.
 #[test]
 fn a_clone_is_equal_to_what_it_was_also_after_a_pause() {

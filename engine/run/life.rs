@@ -388,7 +388,11 @@ pub(super) fn run_key(run: &str) -> String {
 /// Opens the doors of clones that history says are there, each proven to be the one.
 async fn revive(targets: &Targets, state: &RunState, anew: &str) -> Result<(), Failure> {
     for (name, clone) in &targets.clones {
-        let Some(Event::CloneMade { database, oid, source, .. }) = state.clones.get(name) else { continue };
+        let Some(Event::CloneMade { stage, database, oid, source, .. }) = state.clones.get(name) else { continue };
+        // Whoever was killed right after it was made begins it anew: it may be dropped already, and nobody was in it.
+        if !state.is_done(stage) {
+            continue;
+        }
         let identity = clone.maker.identity().await?;
         let expected = Expected {
             run: state.run.clone(),
