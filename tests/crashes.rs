@@ -1,6 +1,8 @@
 //! The crash matrix: the engine vanishes at every place where it could, is resumed, and must come to what a run that
 //! nobody stopped comes to, each stage committed exactly once. With a shared journal it is resumed on another machine.
 //!
+//! Whoever takes it up is to vanish too, at another of those places if it gets there; and is resumed in its turn.
+//!
 //! A run that only writes down the places it passes says which there are. `make test` tries a share of them that a
 //! seed picks (`ENGINE_SEED`, printed); `make crash-matrix` tries all, of the main job too. `CRASH_MATRIX=PART` tries those
 //! whose name has that part.
@@ -135,8 +137,9 @@ fn passed(subject: &Subject) -> (Vec<String>, End) {
     (places, ended)
 }
 
-/// Crashes there, resumes until it is done, and says what is not as it must be.
-fn crashed(subject: &Subject, at: &str, number: usize, whole: &End) -> Result<(), String> {
+/// Crashes there, and when it is taken up at `then` if it gets there; resumes until it is done, and says what is not as it
+/// must be.
+fn crashed(subject: &Subject, (at, then): (&str, &str), number: usize, whole: &End) -> Result<(), String> {
     let bench = (subject.bench)(&format!("{}_{number}", subject.name));
     let before = bench.runs().len();
     let command = (subject.command)(&bench);
@@ -152,12 +155,21 @@ fn crashed(subject: &Subject, at: &str, number: usize, whole: &End) -> Result<()
         return Err(format!("it did not crash: {:?}\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
     }
     // What the one that was killed left in its folder is of no use to anybody else.
-    let bench = if bench.is_shared() { bench.another_machine() } else { bench };
+    let mut bench = if bench.is_shared() { bench.another_machine() } else { bench };
     // Before its first line is whole there is no run to resume.
-    let again = if bench.runs().len() == before { words.clone() } else { vec!["resume"] };
-    let resumed = bench.engine(&again);
-    if resumed.code != 0 {
-        return Err(format!("{again:?} ended with {}\n{}", resumed.code, resumed.all()));
+    let again = |bench: &Bench| if bench.runs().len() == before { words.clone() } else { vec!["resume"] };
+    let output = bench.command(&again(&bench)).env("ENGINE_CRASH_AT", then).output().expect("the engine");
+    if output.status.signal() == Some(9) {
+        AGAIN.fetch_add(1, Ordering::Relaxed);
+        bench = if bench.is_shared() { bench.another_machine() } else { bench };
+    } else if output.status.code() != Some(0) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("taken up, it ended with {}\n{said}", output.status));
+    }
+    let again = again(&bench);
+    let resumed = if output.status.code() == Some(0) { None } else { Some(bench.engine(&again)) };
+    if let Some(resumed) = resumed.filter(|resumed| resumed.code != 0) {
+        return Err(format!("{again:?} after {then} ended with {}\n{}", resumed.code, resumed.all()));
     }
     let wrong = end(&bench, subject.clone).wrong(&bench, whole);
     if subject.clone {
@@ -169,6 +181,9 @@ fn crashed(subject: &Subject, at: &str, number: usize, whole: &End) -> Result<()
     }
     Err(wrong.join("\n"))
 }
+
+/// How many vanished twice.
+static AGAIN: AtomicUsize = AtomicUsize::new(0);
 
 /// How often such a place is passed hangs on how the rows of a copy come along: seldom one time more than here.
 const MAY_BE_MISSED: [&str; 1] = ["copy/piece#"];
@@ -189,16 +204,26 @@ const RARE: [&str; 9] = [
 /// Places to try: all of them, or half of those of `RARE` and a share of the rest.
 fn picked(places: &[String], share: u64, all: bool, mut seed: u64) -> Vec<String> {
     let mut keep = |place: &String| {
-        // splitmix64
-        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = seed;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let chance = (mixed ^ (mixed >> 31)) % 1_000;
+        let chance = roll(&mut seed) % 1_000;
         let rare = share >= 10 && RARE.iter().any(|start| place.starts_with(start));
         all || chance < if rare { 500 } else { share }
     };
     places.iter().filter(|place| keep(place)).cloned().collect()
+}
+
+/// splitmix64.
+fn roll(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *seed;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Where whoever takes it up is to vanish: anywhere.
+fn second(places: &[String], seed: u64, number: usize) -> &str {
+    let mut seed = seed.wrapping_mul(1_000_003).wrapping_add(number as u64);
+    &places[usize::try_from(roll(&mut seed)).unwrap_or(usize::MAX) % places.len()]
 }
 
 fn seed() -> u64 {
@@ -236,14 +261,16 @@ fn matrix(subject: &Subject) {
                     if number > 0 && number.is_multiple_of(100) {
                         println!("{}: {number} of {}", subject.name, picked.len());
                     }
-                    if let Err(why) = crashed(subject, at, number, &whole) {
-                        println!("{}: wrong at {at}", subject.name);
-                        wrong.lock().expect("a list").push(format!("{at}: {why}"));
+                    let then = second(&places, seed, number);
+                    if let Err(why) = crashed(subject, (at, then), number, &whole) {
+                        println!("{}: wrong at {at}, {then}", subject.name);
+                        wrong.lock().expect("a list").push(format!("{at}, {then}: {why}"));
                     }
                 }
             });
         }
     });
+    println!("{}: in all subjects so far {} vanished twice", subject.name, AGAIN.load(Ordering::Relaxed));
     let wrong = wrong.into_inner().expect("a list");
     assert!(
         wrong.is_empty(),
