@@ -32,24 +32,13 @@ fn ids(bench: &Bench) -> String {
     bench.psql(bench.clone_name(), sql)
 }
 
-/// Kills the engine at a place.
-#[track_caller]
-fn killed(bench: &Bench, words: &[&str], at: &str) {
-    let output = bench.command(words).env("ENGINE_CRASH_AT", at).output().expect("the engine");
-    assert_eq!(output.status.signal(), Some(9), "{at}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 /// The session of a check that was killed may draw once more when it comes to itself: it is waited for.
 #[test]
 fn rejects_that_were_left_alone_are_waited_for() {
     let bench = Bench::mini("alone", TABLES);
     let (ck, b) = (check(&bench), draws(&bench, "b", "\"ck\"", "g"));
     bench.mini_plan(&format!("{ck}{b}"));
-    let mut engine = bench.started(&["apply", MINI]);
-    let backend = bench.sleeper(bench.clone_name());
-    signal_to(&backend, "STOP");
-    engine.kill().expect("a child");
-    engine.wait().expect("a child");
+    let backend = bench.orphan(&["apply", MINI]);
     let (code, words) = ended_after(bench.started(&["resume"]), "ck: waiting to know what became", || {
         std::thread::sleep(Duration::from_secs(4));
         signal_to(&backend, "CONT");
@@ -130,7 +119,7 @@ fn a_stage_that_was_cut_short_leaves_no_gap_to_another_one() {
     let bench = Bench::mini("first", TABLES);
     let (a, c) = (draws(&bench, "a", "\"base\"", "g"), draws(&bench, "c", "\"base\"", "h"));
     bench.mini_plan(&format!("{a}{c}"));
-    killed(&bench, &["apply", MINI], "commit/a/flushed#1");
+    bench.killed(&["apply", MINI], "commit/a/flushed#1");
     bench.engine(&["resume", "--until", "c"]).expect(0);
     assert_eq!(ids(&bench), "1 2 3");
     bench.engine(&["resume"]).expect(0);
@@ -144,7 +133,7 @@ fn what_another_stage_drew_meanwhile_stays_drawn() {
     let (a, b) = (draws(&bench, "a", "\"base\"", "g"), draws(&bench, "b", "\"base\"", "h"));
     let c = draws(&bench, "c", "\"a\", \"b\"", "h");
     bench.mini_plan(&format!("{a}{b}{c}"));
-    killed(&bench, &["apply", MINI], "journal/stage_committed/a/synced#1");
+    bench.killed(&["apply", MINI], "journal/stage_committed/a/synced#1");
     bench.engine(&["resume", "--until", "b"]).expect(0);
     bench.engine(&["resume"]).expect(0);
     assert_eq!(ids(&bench), "1 2 3 4 5 6 7 8 9");
@@ -178,7 +167,7 @@ fn a_rollback_that_is_given_up_leaves_no_gap() {
         let stands = "SELECT last_value || ' ' || is_called FROM audit_id_seq";
         assert_eq!(bench.psql(bench.clone_name(), stands), "3 true", "{name}");
         match at {
-            Some(at) => killed(&bench, &["rollback", "latest"], at),
+            Some(at) => bench.killed(&["rollback", "latest"], at),
             None => drop(bench.engine(&["rollback", "latest"]).expect(42).says(&["is as before the rollback of `b`"])),
         }
         if at.is_none() {

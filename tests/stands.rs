@@ -3,15 +3,7 @@
 mod support;
 
 use engine::event::Event;
-use std::os::unix::process::ExitStatusExt;
 use support::{Bench, MINI, ended_after, signal_to};
-
-/// Kills the engine at a place.
-#[track_caller]
-fn killed(bench: &Bench, words: &[&str], at: &str) {
-    let output = bench.command(words).env("ENGINE_CRASH_AT", at).output().expect("the engine");
-    assert_eq!(output.status.signal(), Some(9), "{at}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 fn commits(bench: &Bench, of: &str) -> usize {
     bench.journal().count(|event| matches!(event, Event::StageCommitted { stage, .. } if stage == of))
@@ -69,24 +61,22 @@ fn a_reading_that_fails_behind_commit_runs_nothing_again() {
 /// Its engine is gone, and its backend does not notice: whoever takes the run up waits for it, and says so.
 #[test]
 fn who_waits_for_the_session_of_the_last_attempt_says_so() {
-    let bench = Bench::mini("orphan", TWICE);
-    let a = bench.mini_stage("a", "\"base\"", "writes.g = 1", "INSERT INTO g SELECT 'a' FROM pg_sleep(3)", None);
-    let b = bench.mini_stage("b", "\"base\"", "writes.u = 1", "INSERT INTO u VALUES (1)", None);
-    bench.mini_plan(&format!("{a}{b}"));
-    let mut engine = bench.started(&["apply", MINI]);
-    let backend = bench.sleeper(bench.clone_name());
-    signal_to(&backend, "STOP");
-    engine.kill().expect("a child");
-    engine.wait().expect("a child");
-    let mut ran = String::new();
-    let (code, words) = ended_after(bench.started(&["resume"]), "a: waiting to know what became", || {
-        ran = bench.psql(bench.clone_name(), "SELECT count(*) FROM u");
-        signal_to(&backend, "CONT");
-    });
-    assert_eq!(code, Some(0), "{words}");
-    assert_eq!(ran, "0", "another stage ran before it was known");
-    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), "1");
-    assert_eq!(commits(&bench, "a"), 1);
+    for (name, words, left) in [("forward", &["resume"][..], "1"), ("back", &["rollback", "latest"], "0")] {
+        let bench = Bench::mini(&format!("orphan_{name}"), TWICE);
+        let a = bench.mini_stage("a", "\"base\"", "writes.g = 1", "INSERT INTO g SELECT 'a' FROM pg_sleep(3)", None);
+        let b = bench.mini_stage("b", "\"base\"", "writes.u = 1", "INSERT INTO u VALUES (1)", None);
+        bench.mini_plan(&format!("{a}{b}"));
+        let backend = bench.orphan(&["apply", MINI]);
+        let mut ran = String::new();
+        let (code, words) = ended_after(bench.started(words), "a: waiting to know what became", || {
+            ran = bench.psql(bench.clone_name(), "SELECT count(*) FROM u");
+            signal_to(&backend, "CONT");
+        });
+        assert_eq!(code, Some(0), "{words}");
+        assert_eq!(ran, "0", "another stage ran before it was known");
+        assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), left);
+        assert_eq!(commits(&bench, "a").to_string(), left);
+    }
 }
 
 /// Killed right after the clone was made, it is made anew, and killed again while the first one is gone already.
@@ -96,8 +86,8 @@ fn a_clone_that_is_made_anew_may_be_gone_meanwhile() {
     for (number, again) in again.into_iter().enumerate() {
         let bench = Bench::mini(&format!("anew{number}"), TWICE);
         bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.g = 1", "INSERT INTO g VALUES ('a')", None));
-        killed(&bench, &["apply", MINI], "journal/clone_made/clone/synced#1");
-        killed(&bench, &["resume"], again);
+        bench.killed(&["apply", MINI], "journal/clone_made/clone/synced#1");
+        bench.killed(&["resume"], again);
         bench.engine(&["resume"]).expect(0);
         assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), "1");
         bench.engine(&["verify", "latest"]).expect(0);
@@ -141,7 +131,7 @@ fn a_proof_that_was_cut_short_is_made_again() {
         Some("ALTER TABLE u DROP COLUMN more"),
     );
     bench.mini_plan(&a);
-    killed(&bench, &["apply", MINI], "journal/stage_committed/a/synced#1");
+    bench.killed(&["apply", MINI], "journal/stage_committed/a/synced#1");
     // It ends in good order, and says on the clone how far its journal is; the proof is still to be made.
     bench.engine(&["resume", "--until", "base"]).expect(0);
     bench.engine(&["resume"]).expect(0).says(&["reversible"]);
@@ -166,7 +156,7 @@ fn what_was_never_committed_may_be_corrected() {
         let bench = Bench::mini(&format!("open_{code}"), TWICE);
         let a = bench.mini_stage("a", "\"base\"", "writes.g = 2", "INSERT INTO g VALUES ('wrong')", None);
         bench.mini_plan(&a);
-        killed(&bench, &["apply", MINI], at);
+        bench.killed(&["apply", MINI], at);
         bench.write("templates/mini/a.sql", "INSERT INTO g VALUES ('right'), ('too');\n");
         bench.engine(&["resume", "--accept-changes"]).expect(code);
         if code == 62 {

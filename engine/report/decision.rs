@@ -104,7 +104,7 @@ fn stage_done(stage: &StageBrief, state: &RunState) -> Criterion {
 }
 
 /// Of a stage that is committed: `why` its proofs are not there, where it was tried.
-pub(super) fn not_proved(why: Option<&Failure>) -> String {
+fn not_proved(why: Option<&Failure>) -> String {
     why.map_or_else(|| "committed, and not proved".to_owned(), |why| format!("committed, and not proved: {}", why.what))
 }
 

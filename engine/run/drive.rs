@@ -13,9 +13,6 @@ use std::time::Duration;
 use tokio::sync::{Mutex, RwLock};
 use tokio::task::JoinSet;
 
-/// How long something is waited for before anybody is told.
-const SILENCE: Duration = Duration::from_secs(2);
-
 /// How long a stage that ran out of time may keep its turn until its session is gone; that is ended after five seconds.
 const FAREWELL: Duration = Duration::from_secs(15);
 
@@ -146,14 +143,8 @@ impl Machine {
     /// settled now is told by the stage itself when it is its turn.
     async fn settle_what_was_open(&self) {
         for stage in &self.workflow.stages {
-            let name = &stage.head().name;
-            if self.cx.with_state(|state| state.is_done(name)) {
-                continue;
-            }
-            let mut settled = Box::pin(undo::settle(&self.cx, stage.as_ref()));
-            if tokio::time::timeout(SILENCE, &mut settled).await.is_err() {
-                self.cx.say(name, "waiting to know what became of its last attempt");
-                let _ = settled.await;
+            if !self.cx.with_state(|state| state.is_done(&stage.head().name)) {
+                let _ = undo::settle_aloud(&self.cx, stage.as_ref()).await;
             }
         }
     }

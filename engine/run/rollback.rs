@@ -123,7 +123,7 @@ struct Back<'b> {
 impl Back<'_> {
     async fn all(&self, way: &mut Way) -> Result<(), Failure> {
         for stage in &self.workflow.stages {
-            undo::settle(self.cx, stage.as_ref()).await?;
+            undo::settle_aloud(self.cx, stage.as_ref()).await?;
         }
         let left = self.left();
         self.cx.record(Event::RollbackBegun { to: self.to.map(str::to_owned), stages: left.clone() })?;

@@ -2,7 +2,7 @@
 
 use super::sequences::Places;
 use super::sql::found_file;
-use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings, sequences, stall};
+use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings, sequences, stall, undo};
 use crate::event::{Event, Failure, Moment, RejectResult, Role};
 use crate::guard::{Check, Values};
 use crate::plan::keys::Keys;
@@ -95,12 +95,8 @@ impl CheckStage {
     async fn rejects_on(&self, cx: &Cx, on: &str, (live, writer): (&Live, &Writer)) -> Result<String, Failure> {
         let (name, file) = (&self.head.name, found_file(&self.head.name));
         let known = cx.with_state(|state| state.stage(name));
-        // Nothing of it is ever committed: this waits until a session that was left alone is gone, for it may still draw.
-        commit::recover(cx, name, writer, &known).await?;
-        if !self.parallel {
-            // What an attempt before left is not where this one begins.
-            sequences::undo(cx, on, &file, |moves| sequences::own(cx, name, moves)).await?;
-        }
+        // What an attempt before left is not where this one begins.
+        undo::settle(cx, self).await?;
         let tx = writer.session("rejects of a check").await?;
         cx.record(Event::AttemptStarted {
             stage: name.clone(),

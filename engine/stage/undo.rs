@@ -17,6 +17,7 @@ use crate::proof::{Script, Work, bounds, forward, measure};
 use crate::target::{Alone, Live, RETRYABLE, WriteTx};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A stage that writes a clone, and what it is undone with.
 struct Unit<'u> {
@@ -42,6 +43,22 @@ impl<'u> Unit<'u> {
     fn known(&self) -> StageState {
         self.cx.with_state(|state| state.stage(self.name))
     }
+}
+
+/// How long `settle` may take before anybody is told.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// `settle`, which says so if it takes long.
+///
+/// # Errors
+/// As `settle`.
+pub async fn settle_aloud(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
+    let mut settled = Box::pin(settle(cx, stage));
+    if let Ok(outcome) = tokio::time::timeout(SILENCE, &mut settled).await {
+        return outcome;
+    }
+    cx.say(&stage.head().name, "waiting to know what became of its last attempt");
+    settled.await
 }
 
 /// Asks what became of a transaction of this stage that the journal knows no end of. One that committed is recorded, and

@@ -2,6 +2,7 @@
 
 use super::Bench;
 use super::server::server;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -108,6 +109,25 @@ impl Bench {
     /// Starts the engine with its words kept.
     pub fn started(&self, command: &[&str]) -> Child {
         self.command(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the engine")
+    }
+
+    /// Starts the engine, stops its backend in the first statement that sleeps on the clone, and kills the engine: the backend
+    /// does not notice until it is sent CONT.
+    #[track_caller]
+    pub fn orphan(&self, command: &[&str]) -> String {
+        let mut engine = self.started(command);
+        let backend = self.sleeper(self.clone_name());
+        signal_to(&backend, "STOP");
+        engine.kill().expect("a child");
+        engine.wait().expect("a child");
+        backend
+    }
+
+    /// Kills the engine at a place.
+    #[track_caller]
+    pub fn killed(&self, words: &[&str], at: &str) {
+        let output = self.command(words).env("ENGINE_CRASH_AT", at).output().expect("the engine");
+        assert_eq!(output.status.signal(), Some(9), "{at}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Signals an engine and waits for its end.
