@@ -79,6 +79,24 @@ fn who_waits_for_the_session_of_the_last_attempt_says_so() {
     }
 }
 
+/// The same of a rollback, whether it is asked for again or the run is gone on with.
+#[test]
+fn who_waits_for_the_session_of_a_rollback_says_so() {
+    for (name, words, left) in [("on", &["resume"][..], "1"), ("again", &["rollback", "latest"], "0")] {
+        let bench = Bench::mini(&format!("orphan_back_{name}"), TWICE);
+        let back = "DELETE FROM g WHERE v = 'a' AND pg_sleep(3) IS NOT NULL";
+        bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.g = 1", "INSERT INTO g VALUES ('a')", Some(back)));
+        bench.mini_apply(&[]).expect(0);
+        let backend = bench.orphan(&["rollback", "latest"]);
+        let (code, words) =
+            ended_after(bench.started(words), "a: waiting to know what became of its last rollback", || {
+                signal_to(&backend, "CONT");
+            });
+        assert_eq!(code, Some(0), "{words}");
+        assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), left);
+    }
+}
+
 /// Killed right after the clone was made, it is made anew, and killed again while the first one is gone already.
 #[test]
 fn a_clone_that_is_made_anew_may_be_gone_meanwhile() {

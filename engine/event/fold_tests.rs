@@ -6,13 +6,17 @@ use super::*;
 fn a_failed_proof_leaves_the_stage_committed() {
     let stage = "a".to_owned();
     let failure = Failure::new(crate::event::Exit::ProofFailed, "not idempotent");
-    let state = RunState::of(&[
+    let events = [
         Event::StageStarted { stage: stage.clone() },
         Event::StageCommitted { stage: stage.clone(), xid: Some("7".into()), open_ms: None },
         Event::StageFailed { stage, failure, ms: 1 },
-    ]);
+    ];
+    let state = RunState::of(&events);
     assert_eq!(state.stage("a").status, Status::Committed);
     assert!(!state.is_done("a"));
+    assert_eq!(state.stage("a").unproved.map(|why| why.what), Some("not idempotent".to_owned()));
+    let proved = [&events[..], &[done("a")]].concat();
+    assert!(RunState::of(&proved).stage("a").unproved.is_none());
 }
 
 #[test]

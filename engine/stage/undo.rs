@@ -45,20 +45,25 @@ impl<'u> Unit<'u> {
     }
 }
 
-/// How long `settle` may take before anybody is told.
+/// How long it may take to know what became of a transaction before anybody is told.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// What somebody waits for, who is told so if it takes long.
+async fn aloud<T>(cx: &Cx, stage: &str, last: &str, asked: impl Future<Output = T>) -> T {
+    let mut asked = std::pin::pin!(asked);
+    if let Ok(known) = tokio::time::timeout(SILENCE, &mut asked).await {
+        return known;
+    }
+    cx.say(stage, &format!("waiting to know what became of its last {last}"));
+    asked.await
+}
 
 /// `settle`, which says so if it takes long.
 ///
 /// # Errors
 /// As `settle`.
 pub async fn settle_aloud(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
-    let mut settled = Box::pin(settle(cx, stage));
-    if let Ok(outcome) = tokio::time::timeout(SILENCE, &mut settled).await {
-        return outcome;
-    }
-    cx.say(&stage.head().name, "waiting to know what became of its last attempt");
-    settled.await
+    Box::pin(aloud(cx, &stage.head().name, "attempt", settle(cx, stage))).await
 }
 
 /// Asks what became of a transaction of this stage that the journal knows no end of. One that committed is recorded, and
@@ -189,7 +194,10 @@ impl Unit<'_> {
         match &known.undo {
             None => Ok(false),
             Some(undo) if undo.committed => Ok(true),
-            Some(_) => commit::recover_on(Way::Back, self.cx, self.name, &self.live.writer, &known).await,
+            Some(_) => {
+                let asked = commit::recover_on(Way::Back, self.cx, self.name, &self.live.writer, &known);
+                aloud(self.cx, self.name, "rollback", asked).await
+            }
         }
     }
 
