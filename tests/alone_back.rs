@@ -101,6 +101,24 @@ fn killed_forward_and_killed_on_the_way_back_nothing_of_it_stands() {
     }
 }
 
+/// Its rollback was under way, and the author took it out of the plan: what stands is not called undone.
+#[test]
+fn a_rollback_that_is_gone_from_the_plan_has_undone_nothing() {
+    let bench = bench("aback_gone", "", KEYS, GOOD, Some(BACK));
+    crash(&bench, &["apply", MINI], "alone/sent#1");
+    crash(&bench, &["rollback", "latest"], "journal/undo_started/build/synced#1");
+    let stood = there(&bench);
+    assert_ne!(stood, BEFORE);
+    let plan = bench.read(MINI);
+    bench.write(MINI, &plan.replace("rollback = \"mini/build.rollback.sql\"", "no_rollback = \"changed my mind\""));
+    bench.engine(&["resume", "--accept-changes"]).expect(50).says(&["build", "t_v"]);
+    assert_eq!(there(&bench), stood);
+    assert!(undone(&bench).is_empty());
+    bench.write(MINI, &plan);
+    bench.engine(&["resume", "--accept-changes"]).expect(0);
+    assert_eq!(there(&bench), BUILT);
+}
+
 #[test]
 fn without_a_rollback_what_stands_is_named_and_what_does_not_is_passed_over() {
     let bench = bench("aback_stuck", "", KEYS, HALF, None);

@@ -427,6 +427,29 @@ fn a_resume_that_has_to_wait_too_long_keeps_the_half_clone() {
     assert_eq!(told(&bench), [(4, Vec::new(), None)]);
 }
 
+/// It has the clone's name already when the last thing fails: that is no half clone, and nothing of it is promised.
+#[test]
+fn what_has_the_name_of_the_clone_is_not_promised_to_be_kept() {
+    let own = OwnServer::new(&[]);
+    let bench = Bench::bare_on(own.server(), own.server(), "named", "");
+    filled(&bench, "");
+    let gate = Gate::before(&bench, "slow", "id = 500");
+    killed_at(&bench, &gate, 4);
+    let mut engine = bench.start(&["resume", &bench.run_id()]);
+    bench.wait_for(&mut engine, |event| matches!(event, Event::CloneResumed { .. }));
+    gate.wait();
+    // Production's reader has all the sessions it needs: the next one is that which tries the clone's door.
+    bench.psql("postgres", "ALTER ROLE bare_reader CONNECTION LIMIT 1");
+    gate.open();
+    assert_eq!(engine.end(), Some(75));
+    let renamed = "SELECT count(*) FROM pg_stat_database WHERE datname LIKE 'engine\\_%'";
+    assert_eq!(bench.psql("postgres", renamed), "0", "it never came to the door");
+    let said = failed(&bench);
+    assert!(!said.contains("is kept for engine resume"), "{said}");
+    bench.psql("postgres", "ALTER ROLE bare_reader CONNECTION LIMIT -1");
+    resumed(&bench);
+}
+
 /// A lost connection keeps what took long, and only that.
 #[test]
 fn a_lost_connection_leaves_a_half_clone_only_when_much_is_in_it() {

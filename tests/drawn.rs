@@ -140,6 +140,43 @@ fn what_another_stage_drew_meanwhile_stays_drawn() {
     assert_eq!(bench.psql(bench.clone_name(), "SELECT last_value FROM s"), "9");
 }
 
+/// A stage that failed has drawn nothing that stands: what another one drew is its own, and goes back whole.
+#[test]
+fn a_stage_that_failed_claims_no_sequence() {
+    let bench = Bench::mini("claims", TABLES);
+    let sql = "INSERT INTO g (v) SELECT 'a' FROM generate_series(1, 3)";
+    let a = bench.mini_stage("a", "\"base\"", "writes.g = 3\nensure.never = \"us = 77\"", sql, None);
+    bench.mini_plan(&format!("{a}{}", draws(&bench, "b", "\"base\"", "h")));
+    bench.mini_apply(&["--until", "a"]).expect(41);
+    bench.killed(&["resume", "--until", "b"], "commit/b/flushed#1");
+    bench.engine(&["resume"]).expect(41).says(&["ok b "]);
+    assert_eq!(ids(&bench), "1 2 3");
+}
+
+/// In batches, with another stage between two of them: what it drew is in the middle, and no value is given out twice.
+#[test]
+fn what_a_stage_in_batches_drew_later_is_not_given_out_again() {
+    let bench = Bench::mini("between", &format!("{TABLES}; CREATE TABLE go (n int)"));
+    let two = "INSERT INTO g (v) SELECT CASE WHEN EXISTS (SELECT FROM go) OR NOT EXISTS (SELECT FROM g) THEN 'a' END
+               FROM generate_series(1, 2)";
+    let probe = "[probe.gs]\non = \"clone\"\nsql = \"SELECT count(*) FROM public.g\"\n";
+    let batch = "batch = { until = \"gs = 6\", rows = 2, most = 9 }\nwrites.g = 6";
+    let a = bench.mini_stage("a", "\"base\"", batch, two, None);
+    let three = "INSERT INTO h (v) SELECT 'b' FROM generate_series(1, 3)";
+    let b = bench.mini_stage("b", "\"base\"", "writes.h = 3", three, Some("DELETE FROM h"));
+    bench.mini_plan(&format!("{probe}{a}{b}"));
+    bench.mini_apply(&["--until", "a"]).expect(40);
+    bench.engine(&["resume", "--until", "b"]).expect(0);
+    assert_eq!(ids(&bench), "1 2 3 4 5");
+    bench.psql(bench.clone_name(), "INSERT INTO go VALUES (1)");
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(ids(&bench), "1 2 3 4 5 6 7 8 9");
+    bench.engine(&["rollback", "latest", "--to", "a"]).expect(0);
+    assert_eq!(ids(&bench), "1 2 6 7 8 9");
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(ids(&bench), "1 2 6 7 8 9 10 11 12");
+}
+
 /// A rollback whose triggers draw, and that is killed or refused.
 #[test]
 fn a_rollback_that_is_given_up_leaves_no_gap() {

@@ -250,6 +250,44 @@ fn a_rollout_is_never_undone_by_this_verb() {
     assert_eq!(bench.journal().events.len(), lines);
 }
 
+/// Its COMMIT may have been sent when the engine was killed: the server is asked, and nothing is sent again.
+#[test]
+fn a_rollout_of_which_nobody_knows_is_asked_for_and_not_sent_again() {
+    let rest = to_the_packet("\"look\"", "\"a\"", "us = 77");
+    let bench = planned("rb_asked", ("writes.n = 3", Some(NEWEST)), &rest.replace("us = 77", "oks = 77"));
+    bench.mini_apply(&[]).expect(0);
+    bench.engine(&["drop", &bench.run_id()]).expect(0);
+    bench.psql(bench.production(), "INSERT INTO ok VALUES (1)");
+    let plan = bench.read(MINI);
+    let (plan, _) = plan.split_once("[stage.r]").expect("the rehearsal");
+    let plan = plan.replace(
+        "url = \"env:SHOP_PRODUCTION_URL\"\naccess = \"read\"",
+        "url = \"env:MINI_WRITER_URL\"\naccess = \"write\"",
+    );
+    let go = "[var.packet]\ntype = \"packet\"\ndefault = \"latest\"\n[stage.go]\nkind = \"rollout\"\non = \"production\"\n\
+              needs = [\"look\"]\npacket = \"{{ packet }}\"\nno_guard = \"the packet brings its own\"\n";
+    bench.write("plans/both.toml", &format!("{plan}{go}"));
+    for (at, stands) in [("journal/commit_intended/go/synced#1", false), ("journal/stage_committed/go/before#1", true)]
+    {
+        bench.killed(&["apply", "plans/both.toml"], at);
+        assert_eq!(rows(&bench), AFTER, "{at}");
+        let before = bench.all_of(bench.production());
+        let outcome = bench.engine(&["rollback", "latest"]);
+        assert_same(&bench.all_of(bench.production()), &before, "production was changed");
+        if stands {
+            outcome.expect(50).says(&["`go` rolled out to `production`, which is no clone", "nothing was undone"]);
+            assert_eq!(rows(&bench), AFTER, "{at}");
+        } else {
+            outcome.expect(0);
+            assert_eq!(rows(&bench), BEFORE, "{at}");
+            let aborted = |event: &Event| matches!(event, Event::CommitAborted { stage, .. } if stage == "go");
+            assert!(bench.journal().events.iter().any(aborted), "what the server said is not written down");
+        }
+        bench.engine(&["verify", "latest"]).expect(0);
+        bench.engine(&["drop", &bench.run_id()]).expect(0);
+    }
+}
+
 #[test]
 fn another_clone_changed_inputs_and_another_process_are_refused() {
     let bench = short("rb_refused");

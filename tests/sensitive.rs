@@ -50,6 +50,24 @@ fn a_committed_stage_is_not_told_another_value_afterwards() {
     assert_eq!(bench.psql(bench.clone_name(), "SELECT v FROM u"), md5(&bench));
 }
 
+/// Names of settings are blind for case, and one may begin like another one.
+#[test]
+fn who_reads_a_setting_is_told_by_its_whole_name() {
+    let read = "INSERT INTO u VALUES (1, md5(current_setting('Engine.Var.TOKEN')))";
+    for (name, sql, code) in [("case", read, 62), ("longer", &read.replace("TOKEN", "token_2"), 0)] {
+        let mut bench = bench(&format!("name_{name}"), sql, "writes.u = 1", "");
+        let plan = bench.read(MINI);
+        let other = "[var.token_2]\ntype = \"text\"\nsensitive = true\ndefault = \"env:MINI_TOKEN_2\"\n";
+        let token = bench.mini_stage("b", "\"a\"", "writes.w = 1", "SELECT 1 / 0", Some("DELETE FROM w"));
+        bench.write(MINI, &format!("{plan}{other}{token}"));
+        bench.set("MINI_TOKEN_2", "another secret altogether");
+        bench.mini_apply(&[]).expect(40);
+        bench.write("templates/mini/b.sql", "INSERT INTO w SELECT left(current_setting('engine.var.token'), 1);\n");
+        bench.set("MINI_TOKEN", "quite another one");
+        bench.engine(&["resume", "--accept-changes"]).expect(code);
+    }
+}
+
 fn md5(bench: &Bench) -> String {
     bench.psql("postgres", &format!("SELECT md5('{}')", SECRET.replace('\'', "''")))
 }

@@ -100,6 +100,27 @@ fn the_failure_names_who_held_the_lock_and_the_journal_holds_no_query() {
     bench.engine(&["resume"]).expect(0);
 }
 
+/// A case of rejects that meets somebody's lock was not tried: that is no database that does not refuse.
+#[test]
+fn a_case_that_somebody_is_in_the_way_of_was_not_tried() {
+    let bench = Bench::mini("st_case", "");
+    bench.write("templates/mini/case.sql", "UPDATE t SET id = {{ id }} WHERE id = 1;\n");
+    let s = bench.mini_stage("s", "\"base\"", "lock_timeout = \"1s\"\nwrites.u = 1", INSERT, None);
+    let reject = "[stage.s.reject.key]\nfile = \"mini/case.sql\"\npermit = { id = 77 }\n\
+                  refuse.taken = { with.id = 2, error = \"23505\" }\n";
+    bench.mini_plan(&format!("{s}{reject}"));
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let clone = bench.clone_name().to_owned();
+    let (session, _) = holder(&bench, "engine_stage", &clone, "release 7", "SELECT FROM t WHERE id = 1 FOR UPDATE");
+    bench.engine(&["resume"]).expect(75).says(&[
+        "case `permit` of reject `key` could not be tried",
+        "canceling statement due to lock timeout",
+        "rolled back",
+    ]);
+    drop(session);
+    bench.engine(&["resume"]).expect(0).says(&["1 refused, 1 permitted"]);
+}
+
 #[test]
 fn a_terminal_shows_what_the_holder_ran() {
     let bench = before("st_terminal", SHORT, INSERT);

@@ -3,7 +3,7 @@
 mod support;
 
 use engine::event::Event;
-use support::{Bench, MINI, ended_after, signal_to};
+use support::{Bench, MINI, ended, ended_after, signal_to};
 
 fn commits(bench: &Bench, of: &str) -> usize {
     bench.journal().count(|event| matches!(event, Event::StageCommitted { stage, .. } if stage == of))
@@ -95,6 +95,84 @@ fn who_waits_for_the_session_of_a_rollback_says_so() {
         assert_eq!(code, Some(0), "{words}");
         assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), left);
     }
+}
+
+/// Nobody is kept away any more, and it may be another server by now: nothing is sent, and nothing committed.
+#[test]
+fn a_run_whose_lock_is_gone_goes_no_further() {
+    let bench = Bench::mini("no_lock", TWICE);
+    let a = bench.mini_stage("a", "\"base\"", "writes.g = 1", "INSERT INTO g SELECT 'a' FROM pg_sleep(3)", None);
+    let b = bench.mini_stage("b", "\"base\"", "writes.u = 1", "INSERT INTO u VALUES (1)", None);
+    bench.mini_plan(&format!("{a}{b}"));
+    let engine = bench.started(&["apply", MINI]);
+    bench.sleeper(bench.clone_name());
+    let run = bench.run_id();
+    let locks = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'engine {run} pid%'"
+    );
+    assert_eq!(bench.psql("postgres", &locks), "2");
+    let (code, words) = ended(engine);
+    assert_eq!(code, Some(75), "{words}");
+    for said in ["the session that keeps other runs away has ended", "nothing of `a` was committed", "engine resume"] {
+        assert!(words.contains(said), "`{said}` is not in {words}");
+    }
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT (SELECT count(*) FROM g) + (SELECT count(*) FROM u)"), "0");
+    let began = |event: &Event| matches!(event, Event::AttemptStarted { stage, .. } if stage == "b");
+    assert!(!bench.journal().events.iter().any(began), "another stage was begun");
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!((commits(&bench, "a"), commits(&bench, "b")), (1, 1));
+}
+
+/// Killed twice while a fingerprint was taken, and production was another one the second time: nobody tampered with it.
+#[test]
+fn a_fingerprint_that_is_taken_again_is_no_tampering() {
+    let bench = Bench::mini("taken_again", TWICE);
+    bench.mini_plan("");
+    bench.killed(&["apply", MINI], "journal/fingerprint_taken/pre/synced#1");
+    bench.psql(bench.production(), "INSERT INTO g VALUES ('p')");
+    bench.killed(&["resume"], "journal/fingerprint_taken/pre/before#1");
+    bench.engine(&["verify", "latest"]).expect(0);
+    bench.engine(&["resume"]).expect(0);
+    bench.engine(&["verify", "latest"]).expect(0);
+    let print = bench.of_run("fingerprints/pre.own.json");
+    bench.write(&print, &bench.read(&print).replacen("public.g", "public.h", 1));
+    bench.engine(&["verify", "latest"]).expect(62);
+}
+
+/// Whoever looks whether a run is at work is no run at work.
+#[test]
+fn two_that_look_at_once_do_not_take_each_other_for_a_run() {
+    let bench = Bench::mini("looked_at", "");
+    bench.mini_plan("");
+    bench.mini_apply(&[]).expect(0);
+    let lock = bench.home().join(bench.of_run("lock"));
+    let flock = |how: &[&str], then: &[&str]| {
+        std::process::Command::new("flock").args(how).arg(&lock).args(then).spawn().expect("flock")
+    };
+    let mut looker = flock(&["-s"], &["sleep", "60"]);
+    while flock(&["-n", "-x"], &["true"]).wait().expect("flock").success() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let said = bench.engine(&["runs"]).expect(0).all();
+    looker.kill().expect("a child");
+    looker.wait().expect("a child");
+    assert!(!said.contains("running"), "{said}");
+}
+
+/// A run that had ended well is taken up again and killed: its clone is not free to be replaced.
+#[test]
+fn the_clone_of_a_run_that_is_at_work_again_is_not_replaced() {
+    let bench = Bench::mini("again", TWICE);
+    let a = bench.mini_stage("a", "\"base\"", "writes.g = 1", "INSERT INTO g VALUES ('a')", None);
+    let b = bench.mini_stage("b", "\"a\"", "writes.u = 1", "INSERT INTO u VALUES (1)", None);
+    bench.mini_plan(&format!("{a}{b}"));
+    bench.mini_apply(&["--until", "a"]).expect(0);
+    bench.killed(&["resume"], "journal/stage_committed/b/synced#1");
+    let run = bench.run_id();
+    bench.mini_apply(&["--replace"]).expect(63).says(&["it is not finished, so it is not replaced"]);
+    bench.engine(&["resume", &run]).expect(0);
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM u"), "1");
+    bench.mini_apply(&["--replace"]).expect(0);
 }
 
 /// Killed right after the clone was made, it is made anew, and killed again while the first one is gone already.

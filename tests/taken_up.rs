@@ -131,3 +131,51 @@ fn each_attempt_of_a_rollout_asks_its_guard_anew() {
     bench.engine(&["resume"]).expect(0);
     assert_eq!(bench.psql(bench.production(), "SELECT id, v FROM u"), "1|a");
 }
+
+/// COMMIT was sent and answered into a cut connection, and the address leads to another server by then: the rollout may stand,
+/// so it is not called blocked.
+#[test]
+fn a_commit_that_another_server_is_asked_about_is_not_known() {
+    let mut bench = Bench::mini("asked_other", "");
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1", WRITE, Some("DELETE FROM u"));
+    bench.mini_plan(&format!("{a}{}", to_the_packet("\"a\"", "\"a\"", "oks = 77")));
+    bench.mini_apply(&[]).expect(0);
+    let own = OwnServer::new(&[]);
+    let other = Bench::mini_on(own.server(), "asked_else", "");
+    other.psql("postgres", &format!("ALTER DATABASE {} RENAME TO {}", other.production(), bench.production()));
+    bench.psql(bench.production(), "INSERT INTO ok VALUES (1)");
+    let proxy = Proxy::before(server().socket());
+    bench.set("MINI_WRITER_URL", &proxy.url("shop_owner", bench.production()));
+    proxy.arm(Spot::Statement("pg_logical_emit_message"), Does::Hold);
+    let said = std::thread::scope(|scope| {
+        let engine = scope.spawn(|| bench.engine(&["apply", MINI_ROLLOUT, "--yes"]));
+        proxy.wait();
+        proxy.moved(own.server().socket());
+        proxy.arm(Spot::Commit, Does::CutAllAfter);
+        proxy.release();
+        engine.join().expect("the engine")
+    });
+    said.expect(50).says(&[
+        "whether stage `go_production` was committed is not known",
+        "leads to one database now and to another then",
+        "engine resume",
+    ]);
+    assert_eq!(bench.psql(bench.production(), "SELECT count(*) FROM u"), "1");
+    proxy.moved(server().socket());
+    bench.engine(&["resume"]).expect(0).says(&["committed before"]);
+    assert_eq!(bench.psql(bench.production(), "SELECT count(*) FROM u"), "1");
+}
+
+/// It takes the connection and says nothing: it is given up, by whoever asks.
+#[test]
+fn a_server_that_says_nothing_is_not_waited_for_without_end() {
+    let mut bench = written("silent");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = format!(
+        "postgresql://nobody@127.0.0.1:{}/nothing?connect_timeout=1&sslmode=disable",
+        silent.local_addr().expect("its address").port()
+    );
+    bench.set("SHOP_PRODUCTION_URL", &nobody);
+    bench.mini_apply(&[]).expect(75).says(&["cannot reach `production`: it does not answer", "nothing was changed"]);
+    bench.engine(&["status", "--journal", &nobody]).expect(75).says(&["does not answer"]);
+}

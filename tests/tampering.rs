@@ -265,6 +265,21 @@ fn a_changed_byte_of_a_run_is_seen() {
         bench.write(&file, &text);
     }
     bench.engine(&["verify", &run]).expect(0);
+
+    // The list of sums is anchored nowhere; what was given stands in the first line.
+    let (plan, list) = (bench.of_run("plan/clone_a_to_g.toml"), bench.of_run("SHA256SUMS"));
+    let (text, sums) = (bench.read(&plan), bench.read(&list));
+    bench.write(&plan, &text.replacen('e', "f", 1));
+    for list_of in [
+        sums.replace(&engine::digest::hex(text.as_bytes()), &engine::digest::hex(bench.read(&plan).as_bytes())),
+        String::new(),
+    ] {
+        bench.write(&list, &list_of);
+        bench.engine(&["verify", &run]).expect(62).says(&["plan/clone_a_to_g.toml"]);
+    }
+    bench.write(&plan, &text);
+    bench.write(&list, &sums);
+    bench.engine(&["verify", &run]).expect(0);
 }
 
 /// The journal with `old` replaced by `new`, and every hash after it made to fit: what somebody who holds the file can do.

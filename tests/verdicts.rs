@@ -58,6 +58,26 @@ fn what_is_written_after_the_rehearsal_was_not_rehearsed() {
     no_go(&bench, outcome, &["the full rollback was rehearsed", "not gone back over: s2"]);
 }
 
+/// The packet's stage began before there was such a stage: what it seals is what the plan is now.
+#[test]
+fn what_came_into_the_plan_after_the_packet_was_begun_was_not_rehearsed() {
+    let bench = Bench::mini("came_later", "");
+    let tail = to_the_packet("\"s\"", "\"s\"", "us = 1");
+    let shut = "no_guard = \"none\"\n";
+    assert!(tail.ends_with(shut));
+    let closed = format!("{}guard.later = \"us = 7\"\n", tail.strip_suffix(shut).expect("seen"));
+    bench.mini_plan(&format!("{}{closed}", plain(&bench)));
+    bench.mini_apply(&[]).expect(30).says(&["pk"]);
+    let tail = tail.replace("needs = [\"impact\"]\nof = [\"s\"]", "needs = [\"s2\"]\nof = [\"s\", \"s2\"]");
+    let tail = tail.replace("us = 1", "us = 1 AND ts = 6");
+    bench.mini_plan(&format!("{}{}{tail}", plain(&bench), second(&bench, "\"impact\"")));
+    bench.engine(&["resume", "--accept-changes"]).expect(47);
+    let reasons = reasons(&bench, "pk");
+    for words in ["not gone back over: s2", "before the last stage had written"] {
+        assert!(reasons.iter().any(|reason| reason.contains(words)), "{words} is not in {reasons:?}");
+    }
+}
+
 #[test]
 fn what_is_written_before_or_after_the_rehearsal_is_no_plan() {
     let bench = Bench::mini("unordered", "");

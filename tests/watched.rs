@@ -163,6 +163,17 @@ fn a_look_that_failed_is_made_up_for() {
 }
 
 /// Within one run each change is told once, where it happened; the next look goes on from there.
+/// Killed where the stage is done already: what the look behind it found is not forgotten.
+#[test]
+fn what_a_look_found_outlives_the_process() {
+    let bench = bench("outlives", "policy = \"strict\"");
+    bench.engine(&["apply", "plans/watched.toml", "--until", "pre"]).expect(0);
+    bench.psql(bench.production(), "UPDATE w SET v = 'x'");
+    bench.killed(&["resume"], "journal/stage_done/make/synced#1");
+    bench.engine(&["resume"]).expect(46);
+    assert!(!bench.journal().events.iter().any(|e| matches!(e, Event::StageStarted { stage } if stage == "a")));
+}
+
 #[test]
 fn a_change_is_told_once() {
     let bench = bench("once", "");

@@ -2,7 +2,7 @@
 
 use super::{as_begun, print};
 use crate::compile::{self, Given};
-use crate::event::{self, Event, Exit, Failure, RunState, evidence};
+use crate::event::{self, Event, Exit, Failure, RunState, Status, evidence};
 use crate::journal::{self, Anchor, Home, Place};
 use crate::run;
 use crate::stage::packet::PACKETS;
@@ -52,11 +52,11 @@ async fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failur
     }
     print("\n");
     let kept = place.kept()?;
-    sums(&kept.dir)?;
-    fingerprints(&kept.dir, history.events())?;
+    let state = RunState::of(history.events());
+    sums(&kept.dir, &state)?;
+    fingerprints(&kept.dir, history.events(), &state)?;
     once(&history.events().cloned().collect::<Vec<_>>())?;
     verdicts(history.events())?;
-    let state = RunState::of(history.events());
     // Those too that were sealed before the run was rolled back: they are anchors all the same.
     let sealed: Vec<(&str, &str)> = history
         .events()
@@ -138,29 +138,39 @@ async fn of_clones(state: &RunState) -> Vec<Anchor> {
     anchors
 }
 
-/// The run's own SHA256SUMS.
-fn sums(dir: &Path) -> Result<(), Failure> {
+/// The run's own SHA256SUMS; and what it was given, by the journal's first line, which is in the chain.
+fn sums(dir: &Path, state: &RunState) -> Result<(), Failure> {
     let path = dir.join("SHA256SUMS");
     let text =
         std::fs::read_to_string(&path).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))?;
-    let wrong: Vec<String> = text
+    let given: Vec<(String, String)> = match &state.started {
+        Some(Event::RunStarted { inputs, .. }) => {
+            let files = inputs.iter().filter(|(name, _)| !name.starts_with("var."));
+            files.map(|(name, sha256)| (sha256.clone(), format!("plan/{name}"))).collect()
+        }
+        _ => Vec::new(),
+    };
+    let listed = text
         .lines()
         .filter_map(|line| line.split_once("  "))
-        .filter(|(sha256, name)| {
-            std::fs::read(dir.join(name)).map_or(true, |bytes| crate::digest::hex(&bytes) != *sha256)
-        })
-        .map(|(_, name)| name.to_owned())
-        .collect();
+        .map(|(sha256, name)| (sha256.to_owned(), name.to_owned()));
+    let is = |name: &str| std::fs::read(dir.join(name)).map(|bytes| crate::digest::hex(&bytes)).unwrap_or_default();
+    let mut wrong: Vec<String> =
+        listed.chain(given).filter(|(sha256, name)| is(name) != *sha256).map(|(_, name)| name).collect();
+    wrong.sort();
+    wrong.dedup();
     refuse(wrong, "files of the run are not what they were")?;
     print(&format!("  inputs   {} files as they were\n", text.lines().count()));
     Ok(())
 }
 
-fn fingerprints<'e>(dir: &Path, events: impl Iterator<Item = &'e Event>) -> Result<(), Failure> {
-    // A stage that was interrupted takes its fingerprint again, in place of the one before.
+fn fingerprints<'e>(dir: &Path, events: impl Iterator<Item = &'e Event>, state: &RunState) -> Result<(), Failure> {
+    // A stage that was interrupted takes its fingerprint again, in place of the one before, and may be at it.
     let mut last: BTreeMap<&str, &str> = BTreeMap::new();
     for event in events {
-        if let Event::FingerprintTaken { file, file_sha256, .. } = event {
+        if let Event::FingerprintTaken { stage, file, file_sha256, .. } = event
+            && !matches!(state.stage(stage).status, Status::Started | Status::Committed)
+        {
             last.insert(file, file_sha256);
         }
     }

@@ -301,9 +301,9 @@ impl StageState {
                 self.attempts = *attempt;
                 (self.stalled, self.stuck) = (None, None);
                 self.backend = Some((*backend_pid, backend_start.clone()));
-                self.intent = None;
-                self.open_batch = None;
+                self.nothing_open();
             }
+            Event::CommitAborted { .. } => self.nothing_open(),
             Event::Readings { moment: Moment::Before, values, .. } => self.before.clone_from(values),
             Event::Readings { moment: Moment::After, values, .. } => self.after.clone_from(values),
             Event::Measured { purpose, writes, sequences, held, files, altered, .. }
@@ -377,9 +377,25 @@ impl StageState {
             {
                 self.unproved = Some(failure.clone());
             }
-            Event::StageBlocked { failure, .. } => self.status = Status::Blocked(failure.clone()),
-            Event::StageFailed { failure, .. } => self.status = Status::Failed(failure.clone()),
+            Event::StageBlocked { failure, .. } => self.failed(Status::Blocked(failure.clone())),
+            Event::StageFailed { failure, .. } => self.failed(Status::Failed(failure.clone())),
             _ => {}
+        }
+    }
+
+    fn failed(&mut self, status: Status) {
+        self.status = status;
+        if self.intent.is_none() {
+            self.nothing_open();
+        }
+    }
+
+    /// No transaction of it is open: what the last one did is not there, if it is not committed.
+    pub fn nothing_open(&mut self) {
+        self.intent = None;
+        self.open_batch = None;
+        if !self.committed {
+            self.sequences.clear();
         }
     }
 

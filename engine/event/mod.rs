@@ -9,6 +9,7 @@ mod exit;
 mod facts;
 mod failure;
 mod fold;
+mod line;
 
 pub use database::{Identity, Marker, TxRecord};
 pub use exit::Exit;
@@ -18,6 +19,7 @@ pub use facts::{
 };
 pub use failure::Failure;
 pub use fold::{BATCH, HalfMade, Intent, RunState, StageState, Status, Undo, standing};
+pub use line::Line;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -141,6 +143,11 @@ pub enum Event {
         system_identifier: String,
         timeline: i32,
         database_oid: i64,
+    },
+    /// The server says that the transaction was rolled back, or that it never heard of it.
+    CommitAborted {
+        stage: String,
+        xid: String,
     },
     /// The server says so. `xid` is `None` when nothing transactional was written.
     StageCommitted {
@@ -445,6 +452,7 @@ impl Event {
             | Event::Measured { stage, .. }
             | Event::Rejects { stage, .. }
             | Event::CommitIntended { stage, .. }
+            | Event::CommitAborted { stage, .. }
             | Event::StageCommitted { stage, .. }
             | Event::BatchCommitted { stage, .. }
             | Event::ClearedAway { stage, .. }
@@ -477,22 +485,4 @@ impl Event {
             | Event::StageFailed { stage, .. } => Some(stage),
         }
     }
-}
-
-/// One line of a journal: an event, when, and the link to the line before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// Version of the format: 1.
-    pub v: u32,
-    /// From 0, without gaps.
-    pub seq: u64,
-    /// Wall clock, RFC 3339; order is `seq`, never this.
-    pub at: String,
-    /// Nanoseconds since the process that wrote it started the run.
-    pub mono_ns: u64,
-    /// What happened.
-    #[serde(flatten)]
-    pub event: Event,
-    /// Hash of the line before; the genesis for the first.
-    pub prev: String,
 }

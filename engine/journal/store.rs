@@ -3,6 +3,7 @@
 use crate::aside;
 use crate::crash;
 use crate::event::{Exit, Failure};
+use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -233,7 +234,7 @@ const BETWEEN: std::time::Duration = std::time::Duration::from_millis(10);
 /// Another process holds it (exit 60, and names it) or the file cannot be made (exit 1).
 pub fn lock(dir: &Path, holder: &str) -> Result<RunFolderLock, Failure> {
     for _ in 0..TRIES {
-        if let Some(lock) = tried(dir)? {
+        if let Some(lock) = tried(dir, FlockOperation::NonBlockingLockExclusive)? {
             let path = dir.join(HOLDER);
             std::fs::write(&path, holder).map_err(|e| {
                 let failure = Failure::new(Exit::Io, format!("{} cannot be written: {e}", path.display()));
@@ -252,13 +253,13 @@ pub fn lock(dir: &Path, holder: &str) -> Result<RunFolderLock, Failure> {
         .next("look", "engine status"))
 }
 
-fn tried(dir: &Path) -> Result<Option<RunFolderLock>, Failure> {
+fn tried(dir: &Path, how: FlockOperation) -> Result<Option<RunFolderLock>, Failure> {
     let path = dir.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| {
         let failure = Failure::new(Exit::Io, format!("{} cannot be opened: {e}", path.display()));
         unusable(failure.changed("nothing was changed"))
     })?;
-    let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+    let locked = rustix::fs::flock(&file, how);
     Ok(locked.is_ok().then_some(RunFolderLock { _file: file }))
 }
 
@@ -267,7 +268,7 @@ pub fn holder_of(dir: &Path) -> Option<String> {
     std::fs::read_to_string(dir.join(HOLDER)).ok().filter(|text| !text.is_empty())
 }
 
-/// Does some process hold the folder's lock?
+/// Does some process hold the folder's lock? Two that ask at once do not take each other for one.
 pub fn is_running(dir: &Path) -> bool {
-    matches!(tried(dir), Ok(None))
+    matches!(tried(dir, FlockOperation::NonBlockingLockShared), Ok(None))
 }

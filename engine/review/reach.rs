@@ -9,7 +9,7 @@ use crate::compile::Workflow;
 use crate::guard::Check;
 use crate::plan::Stage;
 use crate::plan::keys::LeafValue;
-use crate::sql::Name;
+use crate::sql::{Name, reads_setting};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -155,8 +155,7 @@ fn read_by(workflow: &Workflow) -> BTreeMap<String, BTreeSet<String>> {
 fn standing(workflow: &Workflow, var: &str) -> Vec<String> {
     let plan = &workflow.plan;
     let setting = format!("engine.var.{var}");
-    // PostgreSQL looks settings up without regard to case.
-    let names = |text: &str| in_braces(text, var) || text.to_ascii_lowercase().contains(&setting);
+    let names = |text: &str| in_braces(text, var) || reads_setting(text, &setting);
     let probes = plan.probes.iter().filter(|probe| names(&probe.sql.value));
     let mut found: Vec<String> = probes.map(|probe| format!("probe.{}.sql", probe.name.value)).collect();
     let named = plan.targets.iter().filter(|t| t.database.as_ref().is_some_and(|d| names(&d.value)));

@@ -6,7 +6,7 @@ use crate::compile::Workflow;
 use crate::event::{Exit, Failure, RunState};
 use crate::journal::{Anchor, History};
 use crate::stage::Cx;
-use crate::target::{CloneTarget, Door, Live, Maker, Targets, Url};
+use crate::target::{CloneTarget, Door, Live, Maker, Marker, Targets, Url};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -87,12 +87,31 @@ pub(super) async fn anchor(cx: &Cx, exit: Exit) -> Vec<String> {
     unanchored
 }
 
+/// A run that had ended well is at work again: from now on its clones are not to be replaced, even if it is killed.
+///
+/// # Errors
+/// The server's.
+pub(super) async fn at_work_again(cx: &Cx) -> Result<(), Failure> {
+    for clone in cx.targets.clones.values() {
+        let Ok(live) = clone.live() else { continue };
+        if let Some(mut marker) = marker_in(clone, &live).await?.filter(|marker| marker.finished) {
+            marker.finished = false;
+            clone.maker.mark(&live.expected.database, live.expected.oid, &marker).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn anchor_in(cx: &Cx, clone: &CloneTarget, live: &Live, exit: Exit) -> Result<(), Failure> {
-    let Some(found) = clone.maker.find(&live.expected.database).await? else { return Ok(()) };
-    // By name alone it could be another one by now, that a copied comment calls ours.
-    let same = found.oid == live.expected.oid && found.marker.as_ref().is_some_and(|m| m.is_of(found.oid));
-    let Some(mut marker) = found.marker.filter(|_| same) else { return Ok(()) };
+    let Some(mut marker) = marker_in(clone, live).await? else { return Ok(()) };
     marker.head = Some(cx.journal.head());
     marker.finished = exit == Exit::Ok || exit == Exit::NoGo;
     clone.maker.mark(&live.expected.database, live.expected.oid, &marker).await
+}
+
+async fn marker_in(clone: &CloneTarget, live: &Live) -> Result<Option<Marker>, Failure> {
+    let Some(found) = clone.maker.find(&live.expected.database).await? else { return Ok(None) };
+    // By name alone it could be another one by now, that a copied comment calls ours.
+    let same = found.oid == live.expected.oid && found.marker.as_ref().is_some_and(|m| m.is_of(found.oid));
+    Ok(found.marker.filter(|_| same))
 }

@@ -5,6 +5,7 @@ use super::life::Resumption;
 use crate::compile::Workflow;
 use crate::event::{Exit, Failure, RunState, Status};
 use crate::journal::Place;
+use crate::sql::reads_setting;
 use crate::stage::undo;
 use std::path::Path;
 
@@ -54,7 +55,7 @@ fn is_open(workflow: &Workflow, state: &RunState, name: &str) -> bool {
 fn reads(workflow: &Workflow, stage: &str, moved: &[String]) -> bool {
     let texts =
         || workflow.lock.iter().filter(|file| file.name.split('.').next() == Some(stage)).map(|file| &file.text);
-    let asks = |name: &str| texts().any(|text| text.contains(&format!("engine.var.{name}")));
+    let asks = |name: &str| texts().any(|text| reads_setting(text, &format!("engine.var.{name}")));
     moved.iter().filter_map(|input| input.strip_prefix("var.")).any(asks)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::compile::Workflow;
 use crate::event::{Failure, Intent, RunState, StageState, Status};
-use crate::stage;
+use crate::stage::{self, Progress, undo};
 use crate::target::{Targets, Writer};
 use std::collections::BTreeMap;
 
@@ -42,13 +42,18 @@ pub(super) async fn among(
     targets: &Targets,
     state: &RunState,
     open: &[String],
+    progress: &Progress,
 ) -> Result<Vec<String>, Failure> {
     let mut committed = Vec::new();
     for name in open {
         let on = workflow.index(name).and_then(|index| workflow.stages[index].head().on.as_deref());
         let writer = on.and_then(|on| writer(targets, on));
         let is = match &writer {
-            Some(writer) => stage::is_committed(name, writer, &state.stage(name)).await?,
+            Some(writer) => {
+                let known = state.stage(name);
+                let asked = stage::is_committed(name, writer, &known);
+                undo::aloud(|words| progress(name, words), "attempt", asked).await?
+            }
             None => true,
         };
         committed.extend(is.then(|| name.clone()));

@@ -180,12 +180,13 @@ impl Machine {
         let stage = self.workflow.plan.stages[index].name.value.clone();
         match result {
             Ok(done) => {
-                self.cx.record(Event::StageDone { stage: stage.clone(), summary: done.summary, ms })?;
+                // First, or who takes the run up from between the two takes what was found for what was there.
                 if let Err(failure) = looked {
                     outcome.stopped = true;
                     self.cx.record(Event::LookFailed { stage: stage.clone(), failure: failure.clone() })?;
-                    outcome.failures.push((stage, failure));
+                    outcome.failures.push((stage.clone(), failure));
                 }
+                self.cx.record(Event::StageDone { stage, summary: done.summary, ms })?;
                 Ok(Ready::Done)
             }
             Err(failure) => {
@@ -232,7 +233,11 @@ async fn one(workflow: Arc<Workflow>, cx: Arc<Cx>, occupied: Arc<BTreeMap<String
     };
     let watch = Stopwatch::start();
     let limit = head.timeout;
-    let within = tokio::time::timeout(limit, stage::over_readers(&cx, &head.name, stage.run(&cx))).await;
+    let work = async {
+        cx.alone().map_err(|failure| failure.changed("nothing of it was sent"))?;
+        stage::over_readers(&cx, &head.name, stage.run(&cx)).await
+    };
+    let within = tokio::time::timeout(limit, work).await;
     let late = within.is_err();
     let result = within.unwrap_or_else(|_| Err(timed_out(&cx, stage.as_ref(), limit)));
     let ms = watch.ms();

@@ -65,7 +65,7 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     let run = name::run_id().map_err(|e| Failure::new(Exit::Io, format!("no random bytes for a run id: {e}")))?;
     let Binding { targets, events } = bind(&workflow).await?;
     refuse_as_journal(&options.home, &targets).await?;
-    let locks = hold(&targets, &run).await?;
+    let locks = Arc::new(hold(&targets, &run).await?);
     let (place, held) = options.home.begin(&run)?;
     keep_inputs(&place, &workflow).map_err(|failure| {
         let again = "the same command again";
@@ -76,7 +76,8 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     }
     let journal = Arc::new(place.create(&workflow.genesis)?);
     let as_of = clock::now();
-    let cx = context(&workflow, run.clone(), as_of.clone(), journal, targets, secrets, RunState::default(), options);
+    let bound = Bound { targets, locks: Arc::clone(&locks), secrets };
+    let cx = context(&workflow, run.clone(), as_of.clone(), journal, bound, RunState::default(), options);
     cx.record(Event::RunStarted {
         run: run.clone(),
         plan: workflow.plan.name.clone(),
@@ -135,7 +136,7 @@ pub async fn resume(
 pub(super) struct TakenUp {
     pub(super) workflow: Arc<Workflow>,
     pub(super) cx: Arc<Cx>,
-    _locks: Vec<RunLock>,
+    _locks: Arc<Vec<RunLock>>,
     _held: Held,
 }
 
@@ -168,16 +169,18 @@ pub(super) async fn take_up(
     let Binding { targets, events } = bind(&workflow).await?;
     super::rebound::demand(&targets, &run, history)?;
     refuse_as_journal(&options.home, &targets).await?;
-    let locks = hold(&targets, &run).await?;
+    let locks = Arc::new(hold(&targets, &run).await?);
     anchors::demand(&targets, &run, history).await?;
     revive(&targets, &state, &differs::anew(&workflow)).await?;
     committed::demand(&workflow, &targets, &state).await?;
-    let committed = committed::among(&workflow, &targets, &state, &open).await?;
+    let committed = committed::among(&workflow, &targets, &state, &open, &options.progress).await?;
     if !committed.is_empty() {
         return Err(differs::refused(&workflow, &state, &place, &committed));
     }
     let journal = Arc::new(place.reopen(history)?);
-    let cx = context(&workflow, run, as_of, journal, targets, secrets, state, options);
+    let bound = Bound { targets, locks: Arc::clone(&locks), secrets };
+    let cx = context(&workflow, run, as_of, journal, bound, state, options);
+    anchors::at_work_again(&cx).await?;
     let digests = || workflow.briefs.iter().map(|stage| (stage.name.clone(), stage.digest.clone())).collect();
     cx.record(Event::RunResumed {
         host: host(),
@@ -194,14 +197,19 @@ pub(super) async fn take_up(
     Ok(TakenUp { workflow, cx, _locks: locks, _held: held })
 }
 
-#[allow(clippy::too_many_arguments)] // the one place where a context is put together
+/// What a run has to do with, and what it holds of it.
+struct Bound {
+    targets: Targets,
+    locks: Arc<Vec<RunLock>>,
+    secrets: Sensitive,
+}
+
 fn context(
     workflow: &Arc<Workflow>,
     run: String,
     as_of: String,
     journal: Arc<Journal>,
-    targets: Targets,
-    sensitive: Sensitive,
+    bound: Bound,
     state: RunState,
     options: &Options,
 ) -> Arc<Cx> {
@@ -211,15 +219,16 @@ fn context(
         as_of,
         dir: PathBuf::from(journal.place().dir()),
         journal,
-        targets: Arc::new(targets),
+        targets: Arc::new(bound.targets),
         probes: workflow.probes.clone(),
         vars: workflow.vars.clone(),
-        sensitive,
+        sensitive: bound.secrets,
         end_reads: workflow.end_reads.clone(),
         inputs: workflow.files.clone(),
         replace: options.replace,
         sink: Arc::clone(&options.sink),
         progress: Arc::clone(&options.progress),
+        locks: bound.locks,
         looks: Looks::default(),
         state: Mutex::new(state),
     })

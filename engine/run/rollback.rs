@@ -125,6 +125,8 @@ impl Back<'_> {
         for stage in &self.workflow.stages {
             undo::settle_aloud(self.cx, stage.as_ref()).await?;
         }
+        // One of which nobody had known it may have turned out to be committed.
+        self.cx.with_state(|state| refuse_rollouts(self.workflow, state, self.to))?;
         let left = self.left();
         self.cx.record(Event::RollbackBegun { to: self.to.map(str::to_owned), stages: left.clone() })?;
         for name in left {
@@ -148,6 +150,7 @@ impl Back<'_> {
 
     /// One stage, within its time.
     async fn one(&self, index: usize) -> Result<(), Failure> {
+        self.cx.alone()?;
         let stage = self.workflow.stages[index].as_ref();
         let name = stage.head().name.as_str();
         let reasons = self.workflow.briefs.iter().find(|brief| brief.name == name).map(|brief| &brief.reasons);
@@ -287,25 +290,18 @@ fn refuse_rollouts(workflow: &Workflow, state: &RunState, to: Option<&str>) -> R
     let rolled_out = |stage: &&dyn Stage| {
         let (name, known) = (&stage.head().name, state.stage(&stage.head().name));
         let after = state.order[behind(state, to)..].contains(name);
-        stage.head().kind == "rollout" && (known.intent.is_some() || known.committed && after)
+        stage.head().kind == "rollout" && known.committed && after
     };
     let Some(stage) = workflow.stages.iter().map(AsRef::as_ref).find(rolled_out) else { return Ok(()) };
     let (name, run) = (&stage.head().name, &state.run);
     let known = state.stage(name);
     let on = stage.head().on.as_deref().unwrap_or_default();
-    let failure = if known.intent.is_some() {
-        Failure::new(Exit::Stuck, format!("whether the rollout `{name}` was committed on `{on}` is not known yet"))
-            .next("ask", format!("engine resume {run}   asks the server what became of it"))
-    } else {
-        let packet = known.opened.as_deref().map(crate::digest::short).unwrap_or_default().to_owned();
-        Failure::new(
-            Exit::Stuck,
-            format!("`{name}` rolled out to `{on}`, which is no clone: this verb never undoes that"),
-        )
+    let packet = known.opened.as_deref().map(crate::digest::short).unwrap_or_default().to_owned();
+    let what = format!("`{name}` rolled out to `{on}`, which is no clone: this verb never undoes that");
+    Err(Failure::new(Exit::Stuck, what)
+        .changed("nothing was changed")
         .next("undo it", format!(".engine/packets/packet-{packet}/rollback.sql, by the owner of `{on}`, with psql"))
-        .next("or", format!("engine rollback {run} --to STAGE   stops before a stage that came after the rollout"))
-    };
-    Err(failure.changed("nothing was changed"))
+        .next("or", format!("engine rollback {run} --to STAGE   stops before a stage that came after the rollout")))
 }
 
 fn gone(name: &str) -> Failure {

@@ -32,6 +32,7 @@ pub use refuse::{Where, nondeterministic, refuse};
 pub use respell::{one_line, plain_words};
 pub use split::{Kind, Statement, split};
 pub use weaker::{Weight, passes, weigh};
+pub use words::reads_setting;
 
 use crate::diag::{Diagnostics, Source};
 use std::sync::Arc;

@@ -188,3 +188,10 @@ pub(super) const OPERATORS: [&str; 13] =
 /// Words that can follow `INTO temp` only where `temp` is the name of a table.
 pub(super) const RESERVED_AFTER_INTO: [&str; 12] =
     ["from", "where", "group", "having", "order", "limit", "union", "intersect", "except", "window", "fetch", ";"];
+
+/// Does a text name this setting, and not one whose name only begins so? PostgreSQL looks settings up without regard to case.
+pub fn reads_setting(text: &str, setting: &str) -> bool {
+    let (text, setting) = (text.to_lowercase(), setting.to_lowercase());
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    text.match_indices(&setting).any(|(at, found)| ends(&text[at + found.len()..]))
+}

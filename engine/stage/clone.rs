@@ -147,7 +147,11 @@ impl CloneStage {
     /// Drops the half clone of a failure and says so; or keeps it for a resume, when that has something to gain.
     async fn left_behind(&self, cx: &Cx, target: &CloneTarget, mut failure: Failure, went_on: bool) -> Failure {
         let working = working_name(&cx.run);
-        let kept = if failure.exit == Exit::Temporary { halfway::worth_resuming(cx, self, went_on) } else { None };
+        let mut kept = if failure.exit == Exit::Temporary { halfway::worth_resuming(cx, self, went_on) } else { None };
+        // One that has the clone's name by then is no half one, and is not gone on with.
+        if matches!(target.maker.find(&working).await, Ok(None)) {
+            kept = None;
+        }
         let left = match kept {
             Some(kept) => {
                 failure = failure.next("give up", format!("engine drop {}", cx.run));

@@ -130,6 +130,7 @@ pub async fn commit_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: Writ
     match tx.commit(xid.as_deref()).await {
         CommitOutcome::Committed => {}
         CommitOutcome::Aborted(why) => {
+            aborted(way, cx, stage, xid)?;
             let what = format!("COMMIT of {what} was answered by a rollback");
             let failure = why.unwrap_or_else(|| Failure::new(Exit::Temporary, what));
             return Err(failure.changed(nothing));
@@ -149,6 +150,7 @@ pub async fn commit_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: Writ
 
 /// Makes the transaction's id durable in the server and in the journal, if it has one.
 async fn intend(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: &WriteTx) -> Result<Option<String>, Failure> {
+    cx.alone()?;
     tx.look_up(Says::Engine).await?;
     let (xid, identity) = try_join(tx.xid(), identify(tx)).await?;
     if let Some(xid) = &xid {
@@ -160,17 +162,32 @@ async fn intend(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: &WriteTx) -
     Ok(xid)
 }
 
+/// How often a server that cannot be asked is tried again, twice a second.
+const ASKED_AGAIN: u32 = 6;
+
 /// What became of a COMMIT without an answer, from a session of its own. True: it is committed.
 async fn asked(way: Way, cx: &Cx, stage: &str, writer: &Writer, xid: &str) -> Result<bool, Failure> {
     let known = cx.with_state(|state| state.stage(stage));
-    recover_on(way, cx, stage, writer, &known).await.map_err(|failure| {
-        if matches!(failure.exit, Exit::Stuck | Exit::WrongDatabase) {
+    let mut round = 0;
+    let outcome = loop {
+        // What cut the one connection may have cut those in the pool as well.
+        match recover_on(way, cx, stage, writer, &known).await {
+            Err(failure) if failure.exit == Exit::Temporary && round < ASKED_AGAIN => {
+                round += 1;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            outcome => break outcome,
+        }
+    };
+    outcome.map_err(|failure| {
+        if failure.exit == Exit::Stuck {
             return failure;
         }
         let verb = if way == Way::Back { "rollback" } else { "resume" };
         let again = format!("engine {verb} {}   asks the server what became of it", cx.run);
         // Nobody has to look as long as the server has not been asked.
-        Failure { next: vec![("then".to_owned(), again)], ..stuck(&way.of(stage), xid, &failure.what) }
+        let stuck = failure.facts.into_iter().fold(stuck(&way.of(stage), xid, &failure.what), Failure::fact);
+        Failure { next: vec![("then".to_owned(), again)], ..stuck }
     })
 }
 
@@ -188,10 +205,21 @@ pub async fn recover(cx: &Cx, stage: &str, writer: &Writer, state: &StageState) 
 /// As `recover`.
 pub async fn recover_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, state: &StageState) -> Result<bool, Failure> {
     let committed = outcome(way, stage, writer, state).await?;
-    if let (true, Some((xid, ..))) = (committed, way.left(state).0) {
-        cx.record(way.committed(stage.to_owned(), Some(xid.clone()), None))?;
+    let xid = way.left(state).0.map(|(xid, ..)| xid.clone());
+    if committed {
+        cx.record(way.committed(stage.to_owned(), xid, None))?;
+    } else {
+        aborted(way, cx, stage, xid)?;
     }
     Ok(committed)
+}
+
+/// What a server has said once is not asked again: it may fail over, or forget. Of a rollback `UndoFailed` says it.
+fn aborted(way: Way, cx: &Cx, stage: &str, xid: Option<String>) -> Result<(), Failure> {
+    match xid {
+        Some(xid) if way != Way::Back => cx.record(Event::CommitAborted { stage: stage.to_owned(), xid }),
+        _ => Ok(()),
+    }
 }
 
 /// What became of a stage's last attempt, before anybody takes the run up? True: it is committed.

@@ -6,7 +6,7 @@ use crate::fingerprint::Fingerprint;
 use crate::journal::Journal;
 use crate::probe::Query;
 use crate::proof::RunSettings;
-use crate::target::{Sensitive, Targets, Tx, TxRecord};
+use crate::target::{RunLock, Sensitive, Targets, Tx, TxRecord};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -74,6 +74,8 @@ pub struct Cx {
     pub sink: Sink,
     /// Told what is being done.
     pub progress: Progress,
+    /// What keeps other runs away.
+    pub locks: Arc<Vec<RunLock>>,
     /// Last looks at watched targets.
     pub looks: Looks,
     /// History folded so far.
@@ -97,6 +99,18 @@ impl Cx {
     /// Looks into the folded history.
     pub fn with_state<T>(&self, look: impl FnOnce(&mut RunState) -> T) -> T {
         look(&mut self.state.lock().expect("invariant: no holder of the run state panics"))
+    }
+
+    /// Demands that nobody else can have begun to work on the run's clones, and that their server is the one that it was: asked
+    /// before anything is sent, and before each COMMIT.
+    ///
+    /// # Errors
+    /// A session that holds one of its locks has ended (75).
+    pub fn alone(&self) -> Result<(), Failure> {
+        self.locks.iter().try_for_each(RunLock::still).map_err(|failure| {
+            let again = format!("engine resume {}   takes its locks again, and asks for what is committed", self.run);
+            failure.next("then", again)
+        })
     }
 
     /// Run id and instant, as transactions are told.

@@ -49,12 +49,12 @@ impl<'u> Unit<'u> {
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// What somebody waits for, who is told so if it takes long.
-async fn aloud<T>(cx: &Cx, stage: &str, last: &str, asked: impl Future<Output = T>) -> T {
+pub async fn aloud<T>(say: impl FnOnce(&str), last: &str, asked: impl Future<Output = T>) -> T {
     let mut asked = std::pin::pin!(asked);
     if let Ok(known) = tokio::time::timeout(SILENCE, &mut asked).await {
         return known;
     }
-    cx.say(stage, &format!("waiting to know what became of its last {last}"));
+    say(&format!("waiting to know what became of its last {last}"));
     asked.await
 }
 
@@ -63,7 +63,8 @@ async fn aloud<T>(cx: &Cx, stage: &str, last: &str, asked: impl Future<Output = 
 /// # Errors
 /// As `settle`.
 pub async fn settle_aloud(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
-    Box::pin(aloud(cx, &stage.head().name, "attempt", settle(cx, stage))).await
+    let say = |words: &str| cx.say(&stage.head().name, words);
+    Box::pin(aloud(say, "attempt", settle(cx, stage))).await
 }
 
 /// Asks what became of a transaction of this stage that the journal knows no end of. One that committed is recorded, and
@@ -72,6 +73,9 @@ pub async fn settle_aloud(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
 /// # Errors
 /// Nobody can say (50), another database (63), or its backend is still at work (60).
 pub async fn settle(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
+    if stage.head().kind == "rollout" {
+        return left_by_rollout(cx, stage).await;
+    }
     if stage.work().is_none() {
         return left_by_rejects(cx, stage).await;
     }
@@ -90,10 +94,23 @@ pub async fn settle(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
         // What it drew from sequences is its own, as that of the batches before it.
         return sequences::forget(cx, &found_file(unit.name));
     }
-    if committed || unit.work.parallel {
+    if committed {
         return Ok(());
     }
-    sequences::undo(cx, unit.on, &found_file(unit.name), |moves| sequences::own(cx, unit.name, moves)).await
+    if !unit.work.parallel {
+        sequences::undo(cx, unit.on, &found_file(unit.name), |moves| sequences::own(cx, unit.name, moves)).await?;
+    }
+    // It draws no more: what others draw from now on is their own.
+    cx.with_state(|state| state.stages.entry(unit.name.to_owned()).or_default().nothing_open());
+    Ok(())
+}
+
+/// A rollout whose COMMIT may have been sent. It is asked and never sent again here: that is for its own turn, with its gates.
+async fn left_by_rollout(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
+    let (name, on) = (&stage.head().name, stage.head().on.as_deref().unwrap_or_default());
+    let known = cx.with_state(|state| state.stage(name));
+    let Some(writer) = cx.targets.plain(on)?.writer.as_ref().filter(|_| known.intent.is_some()) else { return Ok(()) };
+    commit::recover(cx, name, &writer.apart(), &known).await.map(drop)
 }
 
 /// What a check that was cut short drew from sequences goes back: its rejects change nothing else.
@@ -120,9 +137,9 @@ pub async fn finish(cx: &Cx, stage: &dyn Stage, again: &[String]) -> Result<(), 
     let Some(unit) = Unit::of(cx, stage)? else { return Ok(()) };
     let watch = Stopwatch::start();
     let came_through = unit.came_through().await?;
-    if let (false, true, Some(rollback)) = (came_through, unit.work.alone, &unit.work.rollback) {
+    if !came_through && unit.work.alone {
         // Some of its statements may stand: it can only be gone on with, and they can be sent twice.
-        let sent = stall::over(cx, unit.name, &unit.live.writer, Box::pin(unit.attempts(rollback))).await;
+        let sent = stall::over(cx, unit.name, &unit.live.writer, Box::pin(unit.half_back(None))).await;
         sent.map_err(|failure| unit.still_on_its_way(failure))?;
     }
     if came_through || unit.work.alone {
@@ -196,7 +213,7 @@ impl Unit<'_> {
             Some(undo) if undo.committed => Ok(true),
             Some(_) => {
                 let asked = commit::recover_on(Way::Back, self.cx, self.name, &self.live.writer, &known);
-                aloud(self.cx, self.name, "rollback", asked).await
+                aloud(|words| self.cx.say(self.name, words), "rollback", asked).await
             }
         }
     }
@@ -260,6 +277,10 @@ impl Unit<'_> {
                 {
                     let text = format!("attempt {attempt} of the rollback ended with {}; trying again", failure.what);
                     self.cx.say(self.name, &text);
+                    // Its session is closed; the locks go with its backend.
+                    if self.work.alone && self.came_through().await? {
+                        return Ok(());
+                    }
                 }
                 outcome => return outcome,
             }
@@ -385,9 +406,8 @@ impl Unit<'_> {
     }
 
     async fn put_back(&self, known: &StageState) -> Result<(), Failure> {
-        // Where independent writers drew too, a value given out twice is worse than a gap.
-        let moves = known.sequences.clone();
-        let moves = if self.work.parallel { sequences::own(self.cx, self.name, moves) } else { moves };
+        // Where another stage that stands drew too, as one in batches may have, a value given out twice is worse than a gap.
+        let moves = sequences::own(self.cx, self.name, known.sequences.clone());
         sequences::put_back(self.cx, self.on, &moves).await?;
         // Of what rejects and proofs drew beside, and could not put back.
         let file = found_file(self.name);

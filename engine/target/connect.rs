@@ -8,12 +8,17 @@ use super::wire::Canceller;
 use super::{asked, at_work, fault};
 use crate::event::{Exit, Failure, Identity};
 use crate::plan::Tls as Word;
-use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
+use deadpool_postgres::{
+    Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+};
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{ChannelBinding, Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls};
+
+/// How long a server that has accepted a connection may take to let the session in.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
@@ -296,6 +301,10 @@ impl Door {
     pub(super) async fn unproven(&self) -> Result<Object, Failure> {
         self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => fault::connecting(self, &error),
+            PoolError::Timeout(TimeoutType::Create) => {
+                let what = format!("cannot reach `{}`: it does not answer, {}", self.target, self.place);
+                Failure::new(Exit::Temporary, what).fact("whoever is there takes the connection and then says nothing")
+            }
             other => Failure::new(Exit::Temporary, format!("cannot reach `{}`: {other}, {}", self.target, self.place)),
         })
     }
@@ -394,7 +403,11 @@ fn pool(config: &Config, tls: &Tls, at_work: bool) -> Result<Pool, String> {
         Some(connector) => Manager::from_config(config.clone(), connector.clone(), fast),
         None => Manager::from_config(config.clone(), NoTls, fast),
     };
-    let pool = Pool::builder(manager).max_size(16).build().map_err(|e| e.to_string())?;
+    // The driver's own limit ends when the server has accepted: one that then says nothing would be waited for without end.
+    let places = u32::try_from(config.get_hosts().len().max(config.get_hostaddrs().len())).unwrap_or(1);
+    let limit = config.get_connect_timeout().copied().unwrap_or_default() * places + ANSWERS_WITHIN;
+    let pool = Pool::builder(manager).max_size(16).create_timeout(Some(limit)).runtime(Runtime::Tokio1);
+    let pool = pool.build().map_err(|e| e.to_string())?;
     if at_work {
         at_work::remember(&pool);
     }

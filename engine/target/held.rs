@@ -28,7 +28,25 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 
 /// A held advisory lock; it dies with its session, which never goes back to the pool.
 pub struct RunLock {
-    _session: deadpool_postgres::ClientWrapper,
+    session: deadpool_postgres::ClientWrapper,
+    place: String,
+}
+
+impl RunLock {
+    /// Demands that it is held still, as far as this side knows.
+    ///
+    /// # Errors
+    /// Its session has ended (75).
+    pub fn still(&self) -> Result<(), Failure> {
+        if !self.session.is_closed() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Temporary,
+            format!("the session that keeps other runs away has ended, at {}", self.place),
+        )
+        .fact("the server was started again, another one took over for it, or somebody ended that session"))
+    }
 }
 
 impl std::fmt::Debug for RunLock {
@@ -79,7 +97,7 @@ impl Maker {
         // Closed whatever came of it: what it holds must not go on in the pool.
         let session = Object::take(session);
         match refused? {
-            None => Ok(RunLock { _session: session }),
+            None => Ok(RunLock { session, place: self.door().address() }),
             Some(other) => Err(held(self.door(), key, &other)),
         }
     }

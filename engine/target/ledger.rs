@@ -19,6 +19,9 @@ pub type Value = Box<dyn ToSql + Sync + Send>;
 /// Who does not answer in that time is taken for gone, whatever the network says.
 const PATIENCE: Duration = Duration::from_mins(5);
 
+/// The same of its session.
+const OPENED_WITHIN: Duration = Duration::from_mins(1);
+
 /// The same where a run waits for its line, with its locks held: nothing of it is long.
 const LINE_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -85,7 +88,12 @@ impl Ledger {
             .name("ledger".to_owned())
             .spawn(move || serve(&door, waiting, &opened, &of_thread))
             .map_err(|e| Failure::new(Exit::Io, format!("no thread could be started: {e}")))?;
-        let identity = ready.recv().map_err(|_| gone())??;
+        let identity = ready.recv_timeout(OPENED_WITHIN).map_err(|error| match error {
+            RecvTimeoutError::Timeout => {
+                Failure::new(Exit::Temporary, format!("cannot reach the journal: {place} does not answer"))
+            }
+            RecvTimeoutError::Disconnected => gone(),
+        })??;
         Ok(Ledger { requests, silent, identity, place })
     }
 

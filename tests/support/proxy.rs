@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// How long a test waits for something that has to come.
@@ -33,6 +33,8 @@ pub enum Does {
     CutBefore,
     /// The server gets it and answers; the answer is lost, and both connections are closed.
     CutAfter,
+    /// As `CutAfter`, and every other connection is cut as well: nobody gets through who does not connect anew.
+    CutAllAfter,
     /// As `CutBefore`; the client's connection is reset.
     ResetBefore,
     /// As `CutAfter`; the client's connection is reset.
@@ -68,6 +70,8 @@ struct Shared {
     turned: Condvar,
     /// Connections whose server's side stays open.
     orphans: Mutex<Vec<Arc<Link>>>,
+    /// All that there ever were.
+    links: Mutex<Vec<Weak<Link>>>,
 }
 
 /// The proxy; its threads end with the process.
@@ -93,6 +97,7 @@ impl Proxy {
             hold: Mutex::new(Hold::No),
             turned: Condvar::new(),
             orphans: Mutex::new(Vec::new()),
+            links: Mutex::new(Vec::new()),
         });
         let of_all = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -172,6 +177,7 @@ fn serve(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
         holds: AtomicBool::new(false),
         answered: (Mutex::new(false), Condvar::new()),
     });
+    held(&shared.links).push(Arc::downgrade(&link));
     let (of_answers, slow) = (Arc::clone(&link), Arc::clone(shared));
     std::thread::spawn(move || drop(answers(&of_answers, &slow)));
     let outcome = requests(&link, shared);
@@ -296,11 +302,18 @@ impl Link {
             Does::CutBefore => {}
             Does::ResetBefore => self.to_be_reset()?,
             Does::Orphan => held(&shared.orphans).push(Arc::clone(self)),
-            Does::CutAfter | Does::ResetAfter | Does::Stall | Does::Pooler => {
+            Does::CutAfter | Does::CutAllAfter | Does::ResetAfter | Does::Stall | Does::Pooler => {
                 self.let_it_answer(message)?;
                 match does {
                     Does::Stall => return Ok(true),
                     Does::ResetAfter => self.to_be_reset()?,
+                    Does::CutAllAfter => {
+                        for link in held(&shared.links).iter().filter_map(Weak::upgrade) {
+                            // It may be gone already.
+                            let _ = link.client.shutdown(Shutdown::Both);
+                        }
+                        return Ok(false);
+                    }
                     Does::Pooler => {
                         let length = u32::try_from(POOLER.len() + 4).expect("a short text");
                         (&self.client).write_all(&[b"E", length.to_be_bytes().as_slice(), POOLER].concat())?;

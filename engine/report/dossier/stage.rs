@@ -65,6 +65,9 @@ fn section(line: &Line) -> String {
                 "\nCommit intended: transaction {xid}, database oid {database_oid}, durable before COMMIT was sent.\n"
             )
         }
+        Event::CommitAborted { xid, .. } => {
+            format!("\nThe server says that transaction {xid} was rolled back, or never came there.\n")
+        }
         Event::StageCommitted { xid, open_ms, .. } => {
             let open = open_ms.map_or(String::new(), |ms| format!(" It was open for {}.", clock::show_ms(ms)));
             match xid {

@@ -10,7 +10,7 @@ use crate::journal::store;
 use crate::proof::{Script, bounds};
 use crate::report::decision::Decision;
 use crate::report::page;
-use crate::sql::Name;
+use crate::sql::{Name, reads_setting};
 use crate::stage::Cx;
 use crate::target::{Isolation, identify};
 use crate::{crash, digest};
@@ -114,11 +114,16 @@ pub async fn seal(cx: &Cx, stage: &PacketStage, gates: Vec<Judgement>) -> Result
     Ok(Sealed { id, path, decision })
 }
 
-/// Where the stage began: after what it depends on was undone last, if it ever was.
+/// Where the stage began: after what it depends on was undone last, if it ever was, and after its plan was changed last. Before
+/// that there may have been fewer stages to wait for.
 fn begun_at(history: &journal::History, name: &str) -> usize {
     let events: Vec<&Event> = history.events().collect();
-    let undone = |event: &&Event| matches!(event, Event::Undone { again, .. } if again.iter().any(|of| of == name));
-    let from = events.iter().rposition(undone).map_or(0, |at| at + 1);
+    let anew = |event: &&Event| match event {
+        Event::Undone { again, .. } => again.iter().any(|of| of == name),
+        Event::RunResumed { inputs, .. } => !inputs.is_empty(),
+        _ => false,
+    };
+    let from = events.iter().rposition(anew).map_or(0, |at| at + 1);
     let begun = |event: &&Event| matches!(event, Event::StageStarted { stage } if stage == name);
     events[from..].iter().position(begun).map_or(events.len(), |at| from + at)
 }
@@ -226,17 +231,11 @@ fn briefs(events: &[Event], upstream: &[String]) -> Vec<StageBrief> {
     planned(events).into_iter().filter(|s| upstream.contains(&s.name)).collect()
 }
 
-/// Sensitive variables that these scripts read; the names of settings are blind for case.
+/// Sensitive variables that these scripts read.
 fn sensitive<'s>(cx: &Cx, scripts: impl Iterator<Item = &'s Script>) -> Vec<String> {
-    let texts: Vec<String> = scripts.map(|script| script.text.to_lowercase()).collect();
-    let reads = |text: &str, name: &str| {
-        let setting = format!("engine.var.{name}");
-        // Not one whose name only begins so.
-        let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-        text.match_indices(&setting).any(|(at, found)| ends(&text[at + found.len()..]))
-    };
-    let names = cx.sensitive.values().map(|(name, _)| name.to_owned());
-    let mut used: Vec<String> = names.filter(|name| texts.iter().any(|text| reads(text, name))).collect();
+    let texts: Vec<&str> = scripts.map(|script| script.text.as_str()).collect();
+    let reads = |name: &String| texts.iter().any(|text| reads_setting(text, &format!("engine.var.{name}")));
+    let mut used: Vec<String> = cx.sensitive.values().map(|(name, _)| name.to_owned()).filter(reads).collect();
     used.sort();
     used
 }
