@@ -3,7 +3,11 @@
 mod support;
 
 use engine::event::Event;
-use support::{Bench, Does, MINI, MINI_ROLLOUT, OwnServer, Proxy, Spot, server, to_the_packet, to_the_rehearsal};
+use std::path::Path;
+use std::time::Duration;
+use support::{
+    Bench, Does, MINI, MINI_ROLLOUT, Outcome, OwnServer, Proxy, Spot, server, to_the_packet, to_the_rehearsal,
+};
 
 const WRITE: &str = "INSERT INTO u VALUES (1, 'a')";
 
@@ -132,38 +136,58 @@ fn each_attempt_of_a_rollout_asks_its_guard_anew() {
     assert_eq!(bench.psql(bench.production(), "SELECT id, v FROM u"), "1|a");
 }
 
-/// COMMIT was sent and answered into a cut connection, and the address leads to another server by then: the rollout may stand,
-/// so it is not called blocked.
-#[test]
-fn a_commit_that_another_server_is_asked_about_is_not_known() {
-    let mut bench = Bench::mini("asked_other", "");
+/// A rollout through a proxy: COMMIT is answered into a cut connection, as all are; `then` what the address leads to has changed.
+fn cut_off(bench: &mut Bench, then: impl FnOnce(&Proxy) + Send) -> (Outcome, Proxy) {
     let a = bench.mini_stage("a", "\"base\"", "writes.u = 1", WRITE, Some("DELETE FROM u"));
     bench.mini_plan(&format!("{a}{}", to_the_packet("\"a\"", "\"a\"", "oks = 77")));
     bench.mini_apply(&[]).expect(0);
-    let own = OwnServer::new(&[]);
-    let other = Bench::mini_on(own.server(), "asked_else", "");
-    other.psql("postgres", &format!("ALTER DATABASE {} RENAME TO {}", other.production(), bench.production()));
     bench.psql(bench.production(), "INSERT INTO ok VALUES (1)");
     let proxy = Proxy::before(server().socket());
     bench.set("MINI_WRITER_URL", &proxy.url("shop_owner", bench.production()));
+    // The last that connects before COMMIT.
     proxy.arm(Spot::Statement("pg_logical_emit_message"), Does::Hold);
     let said = std::thread::scope(|scope| {
         let engine = scope.spawn(|| bench.engine(&["apply", MINI_ROLLOUT, "--yes"]));
         proxy.wait();
-        proxy.moved(own.server().socket());
+        proxy.moved(Path::new("/nowhere"));
         proxy.arm(Spot::Commit, Does::CutAllAfter);
         proxy.release();
+        while proxy.armed() && !engine.is_finished() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        then(&proxy);
         engine.join().expect("the engine")
     });
+    assert_eq!(bench.psql(bench.production(), "SELECT count(*) FROM u"), "1", "COMMIT never came there");
+    (said, proxy)
+}
+
+/// The rollout may stand, so it is not called blocked.
+#[test]
+fn a_commit_that_another_server_is_asked_about_is_not_known() {
+    let mut bench = Bench::mini("asked_other", "");
+    let own = OwnServer::new(&[]);
+    let other = Bench::mini_on(own.server(), "asked_else", "");
+    other.psql("postgres", &format!("ALTER DATABASE {} RENAME TO {}", other.production(), bench.production()));
+    let (said, proxy) = cut_off(&mut bench, |proxy| proxy.moved(own.server().socket()));
     said.expect(50).says(&[
         "whether stage `go_production` was committed is not known",
         "leads to one database now and to another then",
         "engine resume",
     ]);
-    assert_eq!(bench.psql(bench.production(), "SELECT count(*) FROM u"), "1");
     proxy.moved(server().socket());
     bench.engine(&["resume"]).expect(0).says(&["committed before"]);
     assert_eq!(bench.psql(bench.production(), "SELECT count(*) FROM u"), "1");
+}
+
+#[test]
+fn a_commit_whose_server_is_away_for_a_moment_is_asked_about_again() {
+    let mut bench = Bench::mini("asked_again", "");
+    let (said, _) = cut_off(&mut bench, |proxy| {
+        std::thread::sleep(Duration::from_millis(800));
+        proxy.moved(server().socket());
+    });
+    said.expect(0);
 }
 
 /// It takes the connection and says nothing: it is given up, by whoever asks.
