@@ -153,6 +153,29 @@ fn a_stage_that_failed_claims_no_sequence() {
     assert_eq!(ids(&bench), "1 2 3");
 }
 
+/// Two clones have the same names and nothing else in common: at work at the same time, neither keeps what the other drew.
+#[test]
+fn what_is_drawn_on_another_clone_is_no_matter() {
+    let bench = Bench::mini("two", TABLES);
+    let other = format!("{}_other", bench.clone_name());
+    let target = format!(
+        "[target.other]\nclone_of = \"production\"\ndatabase = \"{other}\"\nurl = \"env:SHOP_CLONE_URL\"\nmaker_url = \"env:SHOP_CLONE_MAKER_URL\"\n\
+         [stage.clone_2]\nkind = \"clone\"\non = \"other\"\nneeds = [\"base\"]\nno_guard = \"none\"\n"
+    );
+    let slow = |name: &str, seconds: u32| {
+        let sql = format!("INSERT INTO g (v) SELECT 'x' FROM generate_series(1, 3); SELECT pg_sleep({seconds})");
+        bench.mini_stage(name, "\"clone_2\"", "writes.g = 3", &sql, Some("DELETE FROM g WHERE v = 'x'"))
+    };
+    let (x, y) = (slow("x", 2), slow("y", 4).replace("on = \"clone\"", "on = \"other\""));
+    bench.mini_plan(&format!("{target}{x}{y}"));
+    bench.mini_apply(&[]).expect(0);
+    bench.engine(&["rollback", "latest"]).expect(0);
+    for clone in [bench.clone_name(), &other] {
+        assert_eq!(bench.psql(clone, "SELECT last_value || ' ' || is_called FROM s"), "1 false", "{clone}");
+    }
+    bench.engine(&["drop", "latest"]).expect(0);
+}
+
 /// In batches, with another stage between two of them: what it drew is in the middle, and no value is given out twice.
 #[test]
 fn what_a_stage_in_batches_drew_later_is_not_given_out_again() {

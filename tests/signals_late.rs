@@ -44,8 +44,15 @@ fn there(bench: &Bench) -> String {
 const ALL: &str = "1|t";
 const NOTHING: &str = "0|";
 
-/// From now on the maker is reached through a proxy that is armed for what anchors the head.
+/// From now on the maker is reached through a proxy that is armed for what anchors the head. The marker says that the run has not
+/// ended well, as that of a killed one: else it would be written at the begin, too.
 fn anchored_through(bench: &mut Bench, does: Does) -> Proxy {
+    let clone = bench.clone_name();
+    let marker = "replace(shobj_description(oid, 'pg_database'), '\"finished\":true', '\"finished\":false')";
+    let sql = format!("SELECT {marker} FROM pg_database WHERE datname = '{clone}'");
+    let marker = bench.psql("postgres", &sql);
+    assert!(marker.contains("\"finished\":false"), "{marker}");
+    bench.psql("postgres", &format!("COMMENT ON DATABASE {clone} IS '{marker}'"));
     let proxy = Proxy::before(server().socket());
     bench.set(MAKER, &proxy.url("engine_cloner", "postgres"));
     proxy.arm(Spot::Statement("COMMENT ON DATABASE"), does);

@@ -106,11 +106,7 @@ fn a_run_whose_lock_is_gone_goes_no_further() {
     bench.mini_plan(&format!("{a}{b}"));
     let engine = bench.started(&["apply", MINI]);
     bench.sleeper(bench.clone_name());
-    let run = bench.run_id();
-    let locks = format!(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'engine {run} pid%'"
-    );
-    assert_eq!(bench.psql("postgres", &locks), "2");
+    unlock(&bench);
     let (code, words) = ended(engine);
     assert_eq!(code, Some(75), "{words}");
     for said in ["the session that keeps other runs away has ended", "nothing of `a` was committed", "engine resume"] {
@@ -121,6 +117,57 @@ fn a_run_whose_lock_is_gone_goes_no_further() {
     assert!(!bench.journal().events.iter().any(began), "another stage was begun");
     bench.engine(&["resume"]).expect(0);
     assert_eq!((commits(&bench, "a"), commits(&bench, "b")), (1, 1));
+}
+
+/// Ends the sessions that hold the newest run's locks.
+fn unlock(bench: &Bench) {
+    let run = bench.run_id();
+    let sql = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'engine {run} pid%'"
+    );
+    assert_eq!(bench.psql("postgres", &sql), "2");
+}
+
+/// What is in no transaction is not called committed, and no further attempt is made.
+#[test]
+fn a_stage_in_no_transaction_whose_lock_is_gone_is_not_committed() {
+    let bench = Bench::mini("no_lock_alone", "");
+    let more =
+        "transaction = false\nalters = [\"t\"]\ndone_when = \"named = 1\"\nguard.none = \"named = 0\"\nretry = 2";
+    let probe = "[probe.named]\non = \"clone\"\nsql = \"SELECT count(*) FROM pg_class WHERE relname = 't_v'\"\n";
+    let sql = "CREATE INDEX CONCURRENTLY IF NOT EXISTS t_v ON t (v)";
+    bench.mini_plan(&format!("{probe}{}", bench.mini_stage("build", "\"base\"", more, sql, None)));
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE t IN ROW EXCLUSIVE MODE;");
+    let engine = bench.started(&["resume"]);
+    bench.wait_for_a_waiter(bench.clone_name());
+    unlock(&bench);
+    drop(holder);
+    let (code, words) = ended(engine);
+    assert_eq!(code, Some(75), "{words}");
+    assert_eq!(commits(&bench, "build"), 0);
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(commits(&bench, "build"), 1);
+}
+
+/// On the way back, too; and who goes back is not sent forward. What the server says is kept there as well.
+#[test]
+fn a_rollback_whose_lock_is_gone_goes_no_further() {
+    let bench = Bench::mini("no_lock_back", TWICE);
+    let back = "DELETE FROM g WHERE v = 'a' AND pg_sleep(3) IS NOT NULL";
+    bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.g = 1", "INSERT INTO g VALUES ('a')", Some(back)));
+    bench.mini_apply(&[]).expect(0);
+    let engine = bench.started(&["rollback", "latest"]);
+    bench.sleeper(bench.clone_name());
+    unlock(&bench);
+    let (code, words) = ended(engine);
+    assert_eq!(code, Some(75), "{words}");
+    assert!(words.contains("engine rollback") && !words.contains("engine resume"), "{words}");
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), "1");
+    bench.killed(&["rollback", "latest"], "journal/undo_intended/a/synced#1");
+    bench.engine(&["rollback", "latest"]).expect(0);
+    assert_eq!(bench.journal().count(|event| matches!(event, Event::CommitAborted { .. })), 1);
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM g"), "0");
 }
 
 /// Killed twice while a fingerprint was taken, and production was another one the second time: nobody tampered with it.

@@ -66,8 +66,8 @@ pub struct StageState {
     pub attempts: u32,
     /// Place of the last attempt's beginning among all events.
     pub attempt_at: u64,
-    /// Place of its end among all events, if it is done.
-    pub done_at: Option<u64>,
+    /// Place of its last COMMIT among all events.
+    pub committed_at: u64,
     /// Backend of the last attempt: pid and start.
     pub backend: Option<(i32, String)>,
     /// An intent without an outcome.
@@ -199,7 +199,7 @@ impl RunState {
                 Event::AttemptStarted { .. } => stage.attempt_at = self.events,
                 // Who makes no attempts is at work from its start on.
                 Event::StageStarted { .. } if stage.attempts == 0 => stage.attempt_at = self.events,
-                Event::StageDone { .. } => stage.done_at = Some(self.events),
+                Event::StageCommitted { .. } | Event::BatchCommitted { .. } => stage.committed_at = self.events,
                 _ => {}
             }
         }
@@ -303,7 +303,10 @@ impl StageState {
                 self.backend = Some((*backend_pid, backend_start.clone()));
                 self.nothing_open();
             }
-            Event::CommitAborted { .. } => self.nothing_open(),
+            Event::CommitAborted { xid, .. } => match &mut self.undo {
+                Some(Undo { intent, .. }) if intent.as_ref().is_some_and(|(of, ..)| of == xid) => *intent = None,
+                _ => self.nothing_open(),
+            },
             Event::Readings { moment: Moment::Before, values, .. } => self.before.clone_from(values),
             Event::Readings { moment: Moment::After, values, .. } => self.after.clone_from(values),
             Event::Measured { purpose, writes, sequences, held, files, altered, .. }
@@ -440,10 +443,11 @@ impl StageState {
         self.sequences = did.sequences;
     }
 
-    /// Has it drawn from that sequence? Of a batch whose end is not known it is taken for so.
-    pub fn drew(&self, sequence: &str) -> bool {
-        let open = self.open_batch.iter().flat_map(|did| &did.sequences);
-        self.sequences.iter().chain(open).any(|moved| moved.sequence == sequence)
+    /// Has it drawn from that sequence after a place among all events? What may be open is taken for so.
+    pub fn drew_after(&self, place: u64, sequence: &str) -> bool {
+        let of = |moved: &SequenceMove| moved.sequence == sequence;
+        let open = self.open_batch.iter().flat_map(|did| &did.sequences).any(of);
+        open || self.sequences.iter().any(of) && (!self.committed || self.committed_at > place)
     }
 
     /// One batch on top of those before it.

@@ -15,7 +15,8 @@ fn a_failed_proof_leaves_the_stage_committed() {
     assert_eq!(state.stage("a").status, Status::Committed);
     assert!(!state.is_done("a"));
     assert_eq!(state.stage("a").unproved.map(|why| why.what), Some("not idempotent".to_owned()));
-    let proved = [&events[..], &[done("a")]].concat();
+    let again = Event::StageStarted { stage: "a".into() };
+    let proved = [&events[..], &[again, done("a")]].concat();
     assert!(RunState::of(&proved).stage("a").unproved.is_none());
 }
 
@@ -130,4 +131,17 @@ fn what_is_committed_stands_until_it_is_undone_itself() {
     let state = RunState::of(&[committed, done("early"), undone("early", &["a"])]);
     assert!(state.stage("a").committed, "whatever is said to depend on what");
     assert_eq!(state.order, ["a"]);
+}
+
+#[test]
+fn what_a_server_said_of_a_commit_is_not_asked_again() {
+    let (stage, xid) = (|| "a".to_owned(), || "9".to_owned());
+    let (system_identifier, timeline, database_oid) = ("s".to_owned(), 1, 5);
+    let aborted = Event::CommitAborted { stage: stage(), xid: xid() };
+    let intent = Event::UndoIntended { stage: stage(), xid: xid(), system_identifier, timeline, database_oid };
+    let committed = Event::StageCommitted { stage: stage(), xid: Some("7".into()), open_ms: None };
+    let failure = Failure::new(crate::event::Exit::Temporary, "cut");
+    let back = RunState::of(&[committed, intent.clone(), aborted, failed(&failure, false)]);
+    assert!(back.stage("a").undo.is_none() && back.stage("a").committed);
+    assert!(RunState::of(&[intent, failed(&failure, false)]).stage("a").undo.is_some());
 }

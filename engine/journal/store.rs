@@ -4,6 +4,7 @@ use crate::aside;
 use crate::crash;
 use crate::event::{Exit, Failure};
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -255,12 +256,18 @@ pub fn lock(dir: &Path, holder: &str) -> Result<RunFolderLock, Failure> {
 
 fn tried(dir: &Path, how: FlockOperation) -> Result<Option<RunFolderLock>, Failure> {
     let path = dir.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| {
+    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(|e| {
         let failure = Failure::new(Exit::Io, format!("{} cannot be opened: {e}", path.display()));
         unusable(failure.changed("nothing was changed"))
     })?;
-    let locked = rustix::fs::flock(&file, how);
-    Ok(locked.is_ok().then_some(RunFolderLock { _file: file }))
+    match rustix::fs::flock(&file, how) {
+        Ok(()) => Ok(Some(RunFolderLock { _file: file })),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(e) => {
+            let failure = Failure::new(Exit::Io, format!("{} cannot be locked: {e}", path.display()));
+            Err(failure.changed("nothing was changed"))
+        }
+    }
 }
 
 /// Who took the folder's lock last, in words.

@@ -90,16 +90,25 @@ pub(super) async fn anchor(cx: &Cx, exit: Exit) -> Vec<String> {
 /// A run that had ended well is at work again: from now on its clones are not to be replaced, even if it is killed.
 ///
 /// # Errors
-/// The server's.
+/// The server's, or that it does not answer (75).
 pub(super) async fn at_work_again(cx: &Cx) -> Result<(), Failure> {
-    for clone in cx.targets.clones.values() {
-        let Ok(live) = clone.live() else { continue };
-        if let Some(mut marker) = marker_in(clone, &live).await?.filter(|marker| marker.finished) {
-            marker.finished = false;
-            clone.maker.mark(&live.expected.database, live.expected.oid, &marker).await?;
+    let marked = async {
+        for clone in cx.targets.clones.values() {
+            let Ok(live) = clone.live() else { continue };
+            if let Some(mut marker) = marker_in(clone, &live).await?.filter(|marker| marker.finished) {
+                marker.finished = false;
+                clone.maker.mark(&live.expected.database, live.expected.oid, &marker).await?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    let silent =
+        || Failure::new(Exit::Temporary, format!("the maker had no answer within {} s", ANCHORED_WITHIN.as_secs()));
+    let marked = tokio::time::timeout(ANCHORED_WITHIN, marked).await.unwrap_or_else(|_| Err(silent()));
+    marked.map_err(|failure| {
+        let what = format!("the marker of the clone cannot say that run {} is at work again: {}", cx.run, failure.what);
+        Failure { what, ..failure }.changed("nothing was changed").next("then", "the same command again")
+    })
 }
 
 async fn anchor_in(cx: &Cx, clone: &CloneTarget, live: &Live, exit: Exit) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! Binding: every target is reached and identified, and refused if it is not the one meant or its role may too much.
 
+use crate::clock::Stopwatch;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, Identity};
 use crate::plan::{Access, ReaderPolicy, Target};
@@ -37,18 +38,24 @@ pub async fn bind(workflow: &Workflow) -> Result<Binding, Failure> {
     Ok(binding)
 }
 
-/// Three tries in six seconds, and only for what is temporary: three wrong passwords lock an account.
+/// A try that took so long is the last one.
+const LONG: Duration = Duration::from_secs(10);
+
+/// Three tries, two seconds apart, and only for what is temporary: three wrong passwords lock an account.
 async fn patiently<T, F: Future<Output = Result<T, Failure>>>(attempt: impl Fn() -> F) -> Result<T, Failure> {
     let mut tries = 0;
     loop {
         tries += 1;
+        let watch = Stopwatch::start();
         match attempt().await {
-            Err(failure) if failure.exit == Exit::Temporary && tries < 3 => {
+            Err(failure)
+                if failure.exit == Exit::Temporary && tries < 3 && u128::from(watch.ms()) < LONG.as_millis() =>
+            {
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
             Err(failure) if failure.exit == Exit::Temporary => {
                 return Err(failure
-                    .fact(format!("tried {tries} times in 6 s"))
+                    .fact(if tries == 1 { "tried once".to_owned() } else { format!("tried {tries} times, 2 s apart") })
                     .changed("nothing was changed")
                     .next("then", "the same command again, once the server lets us in"));
             }

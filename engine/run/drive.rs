@@ -234,7 +234,7 @@ async fn one(workflow: Arc<Workflow>, cx: Arc<Cx>, occupied: Arc<BTreeMap<String
     let watch = Stopwatch::start();
     let limit = head.timeout;
     let work = async {
-        cx.alone().map_err(|failure| failure.changed("nothing of it was sent"))?;
+        cx.alone_forward().map_err(|failure| failure.changed("nothing of it was sent"))?;
         stage::over_readers(&cx, &head.name, stage.run(&cx)).await
     };
     let within = tokio::time::timeout(limit, work).await;

@@ -180,7 +180,9 @@ pub(super) async fn take_up(
     let journal = Arc::new(place.reopen(history)?);
     let bound = Bound { targets, locks: Arc::clone(&locks), secrets };
     let cx = context(&workflow, run, as_of, journal, bound, state, options);
-    anchors::at_work_again(&cx).await?;
+    if verb != "resume" || workflow.briefs.iter().any(|stage| !cx.with_state(|state| state.is_done(&stage.name))) {
+        anchors::at_work_again(&cx).await?;
+    }
     let digests = || workflow.briefs.iter().map(|stage| (stage.name.clone(), stage.digest.clone())).collect();
     cx.record(Event::RunResumed {
         host: host(),
@@ -228,10 +230,16 @@ fn context(
         replace: options.replace,
         sink: Arc::clone(&options.sink),
         progress: Arc::clone(&options.progress),
+        homes: homes(workflow),
         locks: bound.locks,
         looks: Looks::default(),
         state: Mutex::new(state),
     })
+}
+
+fn homes(workflow: &Workflow) -> BTreeMap<String, String> {
+    let heads = workflow.stages.iter().map(|stage| stage.head());
+    heads.filter_map(|head| Some((head.name.clone(), head.on.clone()?))).collect()
 }
 
 /// Drives, writes the dossier, anchors the journal's head, ends.

@@ -261,6 +261,7 @@ impl CloneStage {
 
     /// The verified clone gets its name, and its doors open.
     async fn finish(&self, cx: &Cx, target: &CloneTarget, made: making::Made) -> Result<Done, Failure> {
+        cx.alone_forward()?;
         let making::Made { identity, facts, print, open_ms, waits, kept, expected, how, .. } = made;
         target.maker.rename(&expected.database, &target.database).await?;
         let expected = Expected { database: target.database.clone(), ..expected };

@@ -130,7 +130,7 @@ pub async fn commit_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: Writ
     match tx.commit(xid.as_deref()).await {
         CommitOutcome::Committed => {}
         CommitOutcome::Aborted(why) => {
-            aborted(way, cx, stage, xid)?;
+            aborted(cx, stage, xid)?;
             let what = format!("COMMIT of {what} was answered by a rollback");
             let failure = why.unwrap_or_else(|| Failure::new(Exit::Temporary, what));
             return Err(failure.changed(nothing));
@@ -150,7 +150,7 @@ pub async fn commit_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: Writ
 
 /// Makes the transaction's id durable in the server and in the journal, if it has one.
 async fn intend(way: Way, cx: &Cx, stage: &str, writer: &Writer, tx: &WriteTx) -> Result<Option<String>, Failure> {
-    cx.alone()?;
+    if way == Way::Back { cx.alone() } else { cx.alone_forward() }?;
     tx.look_up(Says::Engine).await?;
     let (xid, identity) = try_join(tx.xid(), identify(tx)).await?;
     if let Some(xid) = &xid {
@@ -209,17 +209,14 @@ pub async fn recover_on(way: Way, cx: &Cx, stage: &str, writer: &Writer, state: 
     if committed {
         cx.record(way.committed(stage.to_owned(), xid, None))?;
     } else {
-        aborted(way, cx, stage, xid)?;
+        aborted(cx, stage, xid)?;
     }
     Ok(committed)
 }
 
-/// What a server has said once is not asked again: it may fail over, or forget. Of a rollback `UndoFailed` says it.
-fn aborted(way: Way, cx: &Cx, stage: &str, xid: Option<String>) -> Result<(), Failure> {
-    match xid {
-        Some(xid) if way != Way::Back => cx.record(Event::CommitAborted { stage: stage.to_owned(), xid }),
-        _ => Ok(()),
-    }
+/// What a server has said once is not asked again: it may fail over, or forget.
+fn aborted(cx: &Cx, stage: &str, xid: Option<String>) -> Result<(), Failure> {
+    xid.map_or(Ok(()), |xid| cx.record(Event::CommitAborted { stage: stage.to_owned(), xid }))
 }
 
 /// What became of a stage's last attempt, before anybody takes the run up? True: it is committed.

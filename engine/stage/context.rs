@@ -74,6 +74,8 @@ pub struct Cx {
     pub sink: Sink,
     /// Told what is being done.
     pub progress: Progress,
+    /// The target of each stage that has one.
+    pub homes: BTreeMap<String, String>,
     /// What keeps other runs away.
     pub locks: Arc<Vec<RunLock>>,
     /// Last looks at watched targets.
@@ -107,7 +109,15 @@ impl Cx {
     /// # Errors
     /// A session that holds one of its locks has ended (75).
     pub fn alone(&self) -> Result<(), Failure> {
-        self.locks.iter().try_for_each(RunLock::still).map_err(|failure| {
+        self.locks.iter().try_for_each(RunLock::still)
+    }
+
+    /// The same on the way forward, with what to type.
+    ///
+    /// # Errors
+    /// As `alone`.
+    pub fn alone_forward(&self) -> Result<(), Failure> {
+        self.alone().map_err(|failure| {
             let again = format!("engine resume {}   takes its locks again, and asks for what is committed", self.run);
             failure.next("then", again)
         })

@@ -41,13 +41,14 @@ pub async fn moved_since(reader: &Reader, then: &Places) -> Result<Vec<SequenceM
     Ok(then.iter().filter_map(moved).collect())
 }
 
-/// Moves that can be of `stage`: those of sequences that no other stage has drawn from since its last attempt began.
+/// Moves that can be of `stage`: those of sequences that no other stage has drawn from, on the same clone, since its last
+/// attempt began.
 pub fn own(cx: &Cx, stage: &str, moves: Vec<SequenceMove>) -> Vec<SequenceMove> {
     let others = |name: &str| {
         cx.with_state(|state| {
             let begun = state.stages.get(stage).map_or(0, |own| own.attempt_at);
-            let others = state.stages.iter().filter(|(of, _)| *of != stage);
-            others.map(|(_, of)| of).any(|of| of.drew(name) && of.done_at.is_none_or(|done| done > begun))
+            let beside = |of: &str| of != stage && cx.homes.get(of) == cx.homes.get(stage);
+            state.stages.iter().any(|(of, known)| beside(of) && known.drew_after(begun, name))
         })
     };
     moves.into_iter().filter(|m| !others(&m.sequence)).collect()
@@ -58,6 +59,7 @@ pub fn own(cx: &Cx, stage: &str, moves: Vec<SequenceMove>) -> Vec<SequenceMove> 
 /// # Errors
 /// The clone cannot be reached.
 pub async fn put_back(cx: &Cx, on: &str, moves: &[SequenceMove]) -> Result<(), Failure> {
+    cx.alone()?;
     let target = cx.targets.clone_target(on)?;
     target.maker.inside(&target.live()?.expected.database, &measure::put_back(moves)?).await
 }

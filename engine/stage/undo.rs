@@ -288,6 +288,7 @@ impl Unit<'_> {
     }
 
     async fn attempt(&self, rollback: &Script, attempt: u32) -> Result<(), Failure> {
+        self.cx.alone()?;
         if self.work.alone {
             let sent = self.attempt_alone(rollback, attempt).await;
             return sent.map_err(|failure| self.of_rollback(failure));

@@ -20,6 +20,9 @@ use tokio_postgres::{Client, Config, NoTls};
 /// How long a server that has accepted a connection may take to let the session in.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
+/// How many addresses of a host are tried within a connection's time, each as long as `connect_timeout` says.
+const ADDRESSES: u32 = 4;
+
 type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
 /// What every session of a door is pinned to, beside the fixed settings that make output comparable.
@@ -303,7 +306,7 @@ impl Door {
             PoolError::Backend(error) => fault::connecting(self, &error),
             PoolError::Timeout(TimeoutType::Create) => {
                 let what = format!("cannot reach `{}`: it does not answer, {}", self.target, self.place);
-                Failure::new(Exit::Temporary, what).fact("whoever is there takes the connection and then says nothing")
+                Failure::new(Exit::Temporary, what).fact("nobody lets a session in, or says why not")
             }
             other => Failure::new(Exit::Temporary, format!("cannot reach `{}`: {other}, {}", self.target, self.place)),
         })
@@ -405,7 +408,7 @@ fn pool(config: &Config, tls: &Tls, at_work: bool) -> Result<Pool, String> {
     };
     // The driver's own limit ends when the server has accepted: one that then says nothing would be waited for without end.
     let places = u32::try_from(config.get_hosts().len().max(config.get_hostaddrs().len())).unwrap_or(1);
-    let limit = config.get_connect_timeout().copied().unwrap_or_default() * places + ANSWERS_WITHIN;
+    let limit = config.get_connect_timeout().copied().unwrap_or_default() * places * ADDRESSES + ANSWERS_WITHIN;
     let pool = Pool::builder(manager).max_size(16).create_timeout(Some(limit)).runtime(Runtime::Tokio1);
     let pool = pool.build().map_err(|e| e.to_string())?;
     if at_work {

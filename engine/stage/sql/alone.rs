@@ -135,6 +135,7 @@ impl AloneStage {
     /// Sends the statements one by one.
     async fn attempt(&self, cx: &Cx, live: &Live, number: u32) -> Result<String, Failure> {
         let name = self.head.name.as_str();
+        cx.alone_forward()?;
         let purpose = format!("stage `{name}`");
         let alone = Alone::open(&live.writer, &purpose, self.head.timeout, self.head.lock_timeout).await?;
         cx.record(Event::AttemptStarted {
@@ -174,6 +175,7 @@ impl AloneStage {
         if let Some(failure) = guard::refusal(Role::Ensure, &format!("stage `{name}`"), &ensured) {
             return Err(failure.changed(stands));
         }
+        cx.alone_forward().map_err(|failure| failure.changed(stands))?;
         cx.record(Event::Measured {
             stage: name.to_owned(),
             purpose: "forward".to_owned(),
