@@ -113,6 +113,26 @@ fn a_head_that_cannot_be_anchored_is_told_and_fails_nothing() {
     }
 }
 
+/// The same where the marker is to say that the run is at work again: nothing has begun, and nothing is waited for without end.
+#[test]
+fn a_marker_that_cannot_be_written_at_the_begin_ends_it() {
+    let mut bench = planned("unmarked");
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let (maker, events) = (bench.url("engine_cloner", "postgres"), bench.journal().events.len());
+    let proxy = Proxy::before(server().socket());
+    bench.set(MAKER, &proxy.url("engine_cloner", "postgres"));
+    proxy.arm(Spot::Statement("COMMENT ON DATABASE"), Does::StallBefore);
+    let said = bench.engine(&["resume"]).expect(75);
+    said.says(&[
+        "is at work again: the maker had no answer within 10 s",
+        "nothing was changed",
+        "the same command again",
+    ]);
+    assert_eq!(bench.journal().events.len(), events);
+    bench.set(MAKER, &maker);
+    whole(&bench);
+}
+
 #[test]
 fn while_the_head_is_anchored() {
     for (command, signal, code, next) in [
