@@ -128,6 +128,28 @@ fn unlock(bench: &Bench) {
     assert_eq!(bench.psql("postgres", &sql), "2");
 }
 
+/// Behind COMMIT it is told as what it is, with what to type.
+#[test]
+fn a_stage_whose_lock_is_gone_behind_its_commit_stays_committed() {
+    let bench = Bench::mini("no_lock_behind", "CREATE TABLE n (id int GENERATED ALWAYS AS IDENTITY, v text UNIQUE)");
+    bench.psql(bench.production(), "GRANT SELECT ON n, n_id_seq TO engine_reader");
+    let sql = "INSERT INTO n (v) SELECT 'a' FROM pg_sleep(2) ON CONFLICT DO NOTHING";
+    bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.n = 1\nprove = [\"idempotent\"]", sql, None));
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let engine = bench.started(&["resume"]);
+    bench.wait_until(bench.clone_name(), "SELECT count(*) FROM n", "1");
+    unlock(&bench);
+    let (code, words) = ended(engine);
+    assert_eq!(code, Some(75), "{words}");
+    let next = format!("engine resume {}", bench.run_id());
+    for said in ["`a` is committed and stays so; what follows its COMMIT is not done yet", &next] {
+        assert!(words.contains(said), "`{said}` is not in {words}");
+    }
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(commits(&bench, "a"), 1);
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT last_value FROM n_id_seq"), "1");
+}
+
 /// What is in no transaction is not called committed, and no further attempt is made.
 #[test]
 fn a_stage_in_no_transaction_whose_lock_is_gone_is_not_committed() {

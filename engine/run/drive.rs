@@ -240,6 +240,7 @@ async fn one(workflow: Arc<Workflow>, cx: Arc<Cx>, occupied: Arc<BTreeMap<String
     let within = tokio::time::timeout(limit, work).await;
     let late = within.is_err();
     let result = within.unwrap_or_else(|_| Err(timed_out(&cx, stage.as_ref(), limit)));
+    let result = result.map_err(|failure| at_least(&cx, &head.name, failure));
     let ms = watch.ms();
     if late && stage.writes_target() {
         leave(&cx, stage.as_ref()).await;
@@ -251,6 +252,19 @@ async fn one(workflow: Arc<Workflow>, cx: Arc<Cx>, occupied: Arc<BTreeMap<String
     };
     drop((turn, alone, present));
     Ended { index, result, ms, looked }
+}
+
+/// What a failure says in any case: that what is committed stays, and what to type when nothing has to be put right.
+fn at_least(cx: &Cx, stage: &str, mut failure: Failure) -> Failure {
+    let committed = cx.with_state(|state| state.stage(stage).status == Status::Committed);
+    if failure.changed.is_none() && committed {
+        failure =
+            failure.changed(format!("`{stage}` is committed and stays so; what follows its COMMIT is not done yet"));
+    }
+    if failure.next.is_empty() && failure.exit == Exit::Temporary {
+        failure = failure.next("then", format!("engine resume {}", cx.run));
+    }
+    failure
 }
 
 /// A session of a stage that ran out of time has not noticed yet, and whoever writes next would meet it. What cannot be

@@ -65,7 +65,7 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     let run = name::run_id().map_err(|e| Failure::new(Exit::Io, format!("no random bytes for a run id: {e}")))?;
     let Binding { targets, events } = bind(&workflow).await?;
     refuse_as_journal(&options.home, &targets).await?;
-    let locks = Arc::new(hold(&targets, &run).await?);
+    let locks = hold(&targets, &run).await?;
     let (place, held) = options.home.begin(&run)?;
     keep_inputs(&place, &workflow).map_err(|failure| {
         let again = "the same command again";
@@ -76,7 +76,7 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     }
     let journal = Arc::new(place.create(&workflow.genesis)?);
     let as_of = clock::now();
-    let bound = Bound { targets, locks: Arc::clone(&locks), secrets };
+    let bound = Bound { targets, locks, secrets };
     let cx = context(&workflow, run.clone(), as_of.clone(), journal, bound, RunState::default(), options);
     cx.record(Event::RunStarted {
         run: run.clone(),
@@ -97,7 +97,7 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     }
     signals::at_work(&run).await;
     let ended = finish(workflow, cx, History::default(), options).await?;
-    drop((locks, held));
+    drop(held);
     Ok((run, ended))
 }
 
@@ -136,7 +136,6 @@ pub async fn resume(
 pub(super) struct TakenUp {
     pub(super) workflow: Arc<Workflow>,
     pub(super) cx: Arc<Cx>,
-    _locks: Arc<Vec<RunLock>>,
     _held: Held,
 }
 
@@ -169,7 +168,7 @@ pub(super) async fn take_up(
     let Binding { targets, events } = bind(&workflow).await?;
     super::rebound::demand(&targets, &run, history)?;
     refuse_as_journal(&options.home, &targets).await?;
-    let locks = Arc::new(hold(&targets, &run).await?);
+    let locks = hold(&targets, &run).await?;
     anchors::demand(&targets, &run, history).await?;
     revive(&targets, &state, &differs::anew(&workflow)).await?;
     committed::demand(&workflow, &targets, &state).await?;
@@ -178,7 +177,7 @@ pub(super) async fn take_up(
         return Err(differs::refused(&workflow, &state, &place, &committed));
     }
     let journal = Arc::new(place.reopen(history)?);
-    let bound = Bound { targets, locks: Arc::clone(&locks), secrets };
+    let bound = Bound { targets, locks, secrets };
     let cx = context(&workflow, run, as_of, journal, bound, state, options);
     if verb != "resume" || workflow.briefs.iter().any(|stage| !cx.with_state(|state| state.is_done(&stage.name))) {
         anchors::at_work_again(&cx).await?;
@@ -196,13 +195,13 @@ pub(super) async fn take_up(
     for event in events {
         cx.record(event)?;
     }
-    Ok(TakenUp { workflow, cx, _locks: locks, _held: held })
+    Ok(TakenUp { workflow, cx, _held: held })
 }
 
 /// What a run has to do with, and what it holds of it.
 struct Bound {
     targets: Targets,
-    locks: Arc<Vec<RunLock>>,
+    locks: Vec<RunLock>,
     secrets: Sensitive,
 }
 

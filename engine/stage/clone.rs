@@ -149,7 +149,7 @@ impl CloneStage {
         let working = working_name(&cx.run);
         let mut kept = if failure.exit == Exit::Temporary { halfway::worth_resuming(cx, self, went_on) } else { None };
         // One that has the clone's name by then is no half one, and is not gone on with.
-        if matches!(target.maker.find(&working).await, Ok(None)) {
+        if kept.is_some() && matches!(target.maker.find(&working).await, Ok(None)) {
             kept = None;
         }
         let left = match kept {

@@ -77,7 +77,7 @@ pub struct Cx {
     /// The target of each stage that has one.
     pub homes: BTreeMap<String, String>,
     /// What keeps other runs away.
-    pub locks: Arc<Vec<RunLock>>,
+    pub locks: Vec<RunLock>,
     /// Last looks at watched targets.
     pub looks: Looks,
     /// History folded so far.
