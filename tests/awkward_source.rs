@@ -1,4 +1,5 @@
-//! A production that a clone cannot simply copy: default privileges, settings of a superuser, foreign servers.
+//! A production that a clone cannot simply copy: default privileges, settings of a superuser, foreign servers, and
+//! comments on what it leaves out.
 
 mod support;
 
@@ -19,6 +20,12 @@ const AWKWARD: &str = "
     ALTER FOREIGN TABLE public.far_away OWNER TO directus;
     GRANT SELECT ON public.far_away TO engine_reader;
     COMMENT ON FOREIGN TABLE public.far_away IS 'far';
+    CREATE FUNCTION public.watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+    ALTER FUNCTION public.watch() OWNER TO directus;
+    CREATE EVENT TRIGGER watches ON sql_drop EXECUTE FUNCTION public.watch();
+    COMMENT ON EVENT TRIGGER watches IS 'a comment on what only a superuser can make';
+    CREATE PUBLICATION all_of_it FOR ALL TABLES;
+    COMMENT ON PUBLICATION all_of_it IS 'and another one';
 ";
 
 #[test]
@@ -38,6 +45,8 @@ fn what_reaches_out_is_named_and_left_out_once_it_is_acknowledged() {
         "not restored: user mapping of directus for server far",
         "not restored: foreign table public.far_away",
         "not restored: setting log_min_duration_statement",
+        "not restored: event trigger watches",
+        "not restored: publication all_of_it",
     ]);
     assert!(!page.stdout.contains("canary-of-a-mapping"));
     let clone = bench.clone_name();

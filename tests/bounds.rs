@@ -50,6 +50,28 @@ fn never_is_never_under_another_name_of_the_table() {
 }
 
 #[test]
+fn never_is_of_the_table_itself_and_not_only_of_what_belongs_to_it() {
+    let cases = [
+        ("never_secured", "ALTER TABLE gov.approvals ENABLE ROW LEVEL SECURITY"),
+        ("never_option", "ALTER TABLE gov.approvals SET (fillfactor = 70)"),
+    ];
+    for (name, sql) in cases {
+        let said = "gov.approvals  definition, and the target says never";
+        breach(name, "", "alters = [\"gov.approvals\"]", sql, &[said]);
+    }
+}
+
+#[test]
+fn never_is_of_the_partitions_too() {
+    let tables = "DROP TABLE gov.approvals; CREATE TABLE gov.approvals (id int, k int) PARTITION BY LIST (k);
+                  CREATE TABLE gov.approvals_1 PARTITION OF gov.approvals FOR VALUES IN (1);
+                  CREATE FUNCTION aside() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$";
+    let sql = "CREATE TRIGGER aside BEFORE INSERT ON gov.approvals_1 FOR EACH ROW EXECUTE FUNCTION aside()";
+    let said = "gov.approvals_1  definition, and the target says never";
+    breach("never_leaf", tables, "alters = [\"gov.approvals_1\"]", sql, &[said]);
+}
+
+#[test]
 fn nothing_declares_a_large_object() {
     let sql = "ALTER TABLE u ADD COLUMN z int;\nSELECT lo_from_bytea(0, 'secret')";
     breach("large", "", "alters = [\"u\"]", sql, &["large objects were written"]);

@@ -7,7 +7,7 @@ use engine::event::Event;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::{Bench, METHODS, OwnServer, PLAN, Session};
+use support::{Bench, Gate, METHODS, OwnServer, PLAN, Session};
 
 /// Some megabytes that take a moment to copy, and a key.
 const ROWS: &str = "
@@ -299,4 +299,59 @@ fn a_role_that_lacks_one_privilege_is_told_which() {
         bench.engine(&["apply", PLAN]).expect(0);
         assert_eq!(bench.unlike(), Vec::<String>::new(), "{method}");
     }
+}
+
+/// No transaction of its own could be rolled back: what there is stays, and its end is told.
+#[test]
+fn a_clone_that_runs_out_of_time_is_left_and_can_be_dropped() {
+    for method in METHODS {
+        let bench = Bench::bare("out_of_time", "");
+        bench.psql(bench.production(), ROWS);
+        let _gate = Gate::before(&bench, "t", "id = 500");
+        let late = bench.make_clone(method, "timeout = \"5s\"").expect(40);
+        let run = bench.run_id();
+        let half = format!("engine_{run}");
+        let said = late.says(&[&format!("the half-made clone `{half}` is left"), &format!("engine drop {run}")]).all();
+        assert!(!said.contains("rolled back"), "{method}: {said}");
+        assert!(bench.exists(&half), "{method}: it is said to be left, and is not there");
+        bench.engine(&["drop", &run]).expect(0).says(&[&format!("dropped {half}")]);
+        bench.nothing_left();
+    }
+}
+
+/// Folders of a dumped schema that the newest run holds.
+fn schema_folders(bench: &Bench) -> usize {
+    let entries = std::fs::read_dir(bench.home().join(bench.of_run(""))).expect("the folder of a run");
+    entries
+        .filter(|entry| entry.as_ref().expect("an entry").file_name().to_string_lossy().starts_with(".schema-"))
+        .count()
+}
+
+/// Its `psql` stands still before a row and lives on; what reads production must not.
+#[test]
+fn a_dump_does_not_outlive_an_engine_that_was_killed() {
+    let bench = Bench::bare("orphan", "");
+    bench.psql(bench.production(), ROWS);
+    let gate = Gate::before(&bench, "t", "id = 500");
+    bench.clone_plan("dump", "");
+    let mut engine = bench.start(&["apply", PLAN]);
+    bench.wait_for(&mut engine, begun);
+    gate.wait();
+    let readers = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bare_reader' AND datname = '{}'",
+        bench.production()
+    );
+    // Nobody takes its rows, and all that lies between is full.
+    let full = "state = 'active' AND query LIKE 'COPY public.t %' AND wait_event = 'ClientWrite'";
+    bench.wait_until("postgres", &format!("{readers} AND {full}"), "1");
+    assert_eq!(engine.kill().code(), None, "it ended before it was killed");
+    let since = Instant::now();
+    while bench.psql("postgres", &readers) != "0" {
+        assert!(since.elapsed() < Duration::from_secs(5), "production is still read");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(schema_folders(&bench), 1, "this witness sees nothing");
+    gate.open();
+    resumed(&bench);
+    assert_eq!(schema_folders(&bench), 0, "what the killed engine dumped is left");
 }

@@ -427,6 +427,24 @@ fn a_resume_that_has_to_wait_too_long_keeps_the_half_clone() {
     assert_eq!(told(&bench), [(4, Vec::new(), None)]);
 }
 
+/// Nothing of it was touched yet, whatever there is to put right first. A role is altered, so on a server of its own.
+#[test]
+fn a_resume_that_preflight_refuses_keeps_the_half_clone() {
+    let own = OwnServer::new(&[]);
+    let bench = Bench::bare_on(own.server(), own.server(), "refused", "");
+    filled(&bench, "");
+    let gate = Gate::before(&bench, "slow", "id = 500");
+    killed_at(&bench, &gate, 4);
+    gate.open();
+    bench.psql("postgres", "ALTER ROLE engine_cloner NOCREATEDB");
+    let kept = format!("`{}` is kept for engine resume, with 4 finished tables", half(&bench));
+    bench.engine(&["resume", &bench.run_id()]).expect(40).says(&["CREATEDB", &kept]);
+    assert!(bench.exists(&half(&bench)), "the half clone is gone");
+    bench.psql("postgres", "ALTER ROLE engine_cloner CREATEDB");
+    let said = resumed(&bench);
+    assert!(said.contains("kept 4 of 6 tables, "), "{said}");
+}
+
 /// It has the clone's name already when the last thing fails: that is no half clone, and nothing of it is promised.
 #[test]
 fn what_has_the_name_of_the_clone_is_not_promised_to_be_kept() {

@@ -5,7 +5,7 @@ mod support;
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
-use support::{Bench, MINI, ended_after, signal_to};
+use support::{Bench, Does, MINI, Proxy, Spot, ended_after, server, signal_to};
 
 /// One sequence for two tables.
 const TABLES: &str = "CREATE SEQUENCE s; CREATE TABLE h (id int DEFAULT nextval('s'), v text);
@@ -236,4 +236,45 @@ fn a_rollback_that_is_given_up_leaves_no_gap() {
         bench.engine(&["resume"]).expect(0);
         assert_eq!(bench.psql(bench.clone_name(), "SELECT max(id) || ' ' || count(*) FROM audit"), "6 6", "{name}");
     }
+}
+
+/// The engine's side of a connection is gone, and its server draws on: nothing is put back before it has come to its end.
+#[test]
+fn a_connection_that_is_lost_while_it_draws_leaves_no_gap() {
+    let mut bench = Bench::mini("lost", TABLES);
+    let slow = "INSERT INTO g (v) SELECT 'a' FROM generate_series(1, 3) AS n WHERE pg_sleep(1) IS NOT NULL";
+    let a = bench.mini_stage("a", "\"base\"", "writes.g = 3", slow, None);
+    bench.mini_plan(&a);
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let proxy = Proxy::before(server().socket());
+    bench.set("SHOP_CLONE_URL", &proxy.url("engine_stage", "postgres"));
+    proxy.arm(Spot::Statement("INSERT INTO g"), Does::Abandon);
+    bench.engine(&["resume"]).expect(75);
+    let drawn = "SELECT last_value || ' ' || is_called FROM s";
+    assert_eq!(bench.psql(bench.clone_name(), drawn), "1 false");
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(bench.psql(bench.clone_name(), drawn), "1 false");
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(ids(&bench), "1 2 3");
+}
+
+/// No journal knows of the transaction of a proof: what is left of it in the clone is ended, and holds up nobody.
+#[test]
+fn a_proof_that_was_left_open_holds_up_nobody() {
+    let mut bench = Bench::mini("proof_open", "");
+    let keys = "writes.t = 1\nprove = [\"idempotent\"]\nlock_timeout = \"1s\"";
+    bench.mini_plan(&bench.mini_stage("a", "\"base\"", keys, "UPDATE t SET v = 'mended' WHERE id = 1", None));
+    bench.killed(&["apply", MINI], "journal/stage_committed/a/synced#1");
+    let direct = bench.url("engine_stage", "postgres");
+    let proxy = Proxy::before(server().socket());
+    bench.set("SHOP_CLONE_URL", &proxy.url("engine_stage", "postgres"));
+    proxy.arm(Spot::Statement("UPDATE t"), Does::Abandon);
+    bench.engine(&["resume"]).expect(75);
+    let open = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND state = 'idle in transaction'",
+        bench.clone_name()
+    );
+    assert_eq!(bench.psql("postgres", &open), "1");
+    bench.set("SHOP_CLONE_URL", &direct);
+    bench.engine(&["resume"]).expect(0).says(&["idempotent"]);
 }

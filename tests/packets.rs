@@ -3,6 +3,8 @@
 mod support;
 
 use engine::digest;
+use engine::event::Event;
+use serde_json::Value;
 use support::{Bench, MINI, MINI_ROLLOUT, Outcome, assert_same, to_the_packet};
 
 const INSERT: &str = "INSERT INTO u VALUES (1, 'b')";
@@ -15,7 +17,18 @@ const LOCK: &str =
 /// Seals a packet of one stage `s` and opens the gate.
 fn sealed(bench: &Bench, more: &str, sql: &str, rollback: &str, probes: &str, done_when: &str) {
     let stage = bench.mini_stage("s", "\"base\"", more, sql, Some(rollback));
-    bench.mini_plan(&format!("{probes}{stage}{}", to_the_packet("\"s\"", "\"s\"", done_when)));
+    seal(bench, &format!("{probes}{stage}{}", to_the_packet("\"s\"", "\"s\"", done_when)));
+}
+
+/// The same of two stages, one after the other: keys, SQL and rollback of each.
+fn sealed_two(bench: &Bench, [keys, sql, rollback]: [&str; 3], [more, then, back]: [&str; 3]) {
+    let first = bench.mini_stage("s", "\"base\"", keys, sql, Some(rollback));
+    let second = bench.mini_stage("two", "\"s\"", more, then, Some(back));
+    seal(bench, &format!("{first}{second}{}", to_the_packet("\"two\"", "\"s\", \"two\"", "us = 2")));
+}
+
+fn seal(bench: &Bench, stages: &str) {
+    bench.mini_plan(stages);
     bench.mini_apply(&[]).expect(0).says(&["technical GO, production BLOCKED: oks = 0"]);
     production(bench, "INSERT INTO ok VALUES (1)");
 }
@@ -193,4 +206,174 @@ fn a_packet_of_a_stage_that_makes_a_table_can_be_applied() {
     rollout(&bench, "latest").expect(0).says(&["wrote 1 of 1"]);
     assert_eq!(production(&bench, "SELECT a FROM n"), "1");
     rollout(&bench, "latest").expect(0).says(&["already applied"]);
+}
+
+#[test]
+fn psql_applies_no_packet_of_which_it_cannot_tell_whether_it_is_applied() {
+    let bench = Bench::mini("untold", "");
+    let probe = "[probe.kept]\non = \"clone\"\nsql = \"SELECT sum(id)::int8 FROM public.u\"\n";
+    sealed(&bench, "writes.u = 1", INSERT, DELETE, probe, "kept = 1");
+    by_psql(&bench, "apply.sql").expect(3).says(&["cannot be told", "kept is NULL"]);
+    rollout(&bench, "latest").expect(31);
+    assert_eq!(production(&bench, "SELECT count(*) FROM u"), "0");
+}
+
+#[test]
+fn psql_applies_no_packet_twice_that_emptied_what_would_tell() {
+    let probes = [("no_sum", "SELECT sum(id)::int8 FROM public.t"), ("no_row", "SELECT id FROM public.t WHERE id = 3")];
+    for (name, sql) in probes {
+        let bench = Bench::mini(name, "");
+        let probe = format!("[probe.kept]\non = \"clone\"\nsql = \"{sql}\"\n");
+        let forward = "DELETE FROM t;\nINSERT INTO u SELECT count(*) + 1, 'b' FROM u";
+        let back = "DELETE FROM u;\nINSERT INTO t SELECT n, 'v' FROM generate_series(1, 5) AS n";
+        sealed(&bench, "writes.t = 5\nwrites.u = 1", forward, back, &probe, "kept = 0");
+        by_psql(&bench, "apply.sql").expect(0);
+        let applied = bench.all_of(bench.production());
+        by_psql(&bench, "apply.sql").expect(3).says(&["cannot be told", "kept is NULL"]);
+        assert_same(&bench.all_of(bench.production()), &applied, &format!("{name}: applied once more"));
+    }
+}
+
+const NOTED: &str = "CREATE TABLE totals (id int);
+    CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO public.totals VALUES (new.id); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER late AFTER INSERT ON u DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION noted()";
+
+const KEYS: &str = "writes.u = 1\nwrites.totals = 1\nensure.t = \"wrote.totals = 1\"";
+
+const BACK: &str = "DELETE FROM totals;\nDELETE FROM u";
+
+#[test]
+fn a_packets_ensures_see_what_was_deferred() {
+    let bench = Bench::mini("late", NOTED);
+    sealed(&bench, KEYS, INSERT, BACK, "", "us = 1");
+    by_psql(&bench, "apply.sql").expect(0);
+    by_psql(&bench, "rollback.sql").expect(0);
+    rollout(&bench, "latest").expect(0);
+    assert_eq!(production(&bench, "SELECT u.id, totals.id FROM u, totals"), "1|1");
+}
+
+#[test]
+fn what_is_deferred_is_so_again_for_the_next_stage_of_a_packet() {
+    // A row before the one it refers to: only while the constraint is deferred.
+    let child = "CREATE TABLE child (id int, u_id int REFERENCES u DEFERRABLE INITIALLY DEFERRED)";
+    let bench = Bench::mini("late_again", &format!("{NOTED};\n{child}"));
+    let keys = format!("{KEYS}\nwrites.child = 1");
+    let sql = "INSERT INTO child VALUES (1, 7);\nINSERT INTO u VALUES (7, 'c')";
+    let back = "DELETE FROM child;\nDELETE FROM totals WHERE id = 7;\nDELETE FROM u WHERE id = 7";
+    sealed_two(&bench, [KEYS, INSERT, BACK], [&keys, sql, back]);
+    by_psql(&bench, "apply.sql").expect(0);
+    by_psql(&bench, "rollback.sql").expect(0);
+    rollout(&bench, "latest").expect(0);
+    assert_eq!(production(&bench, "SELECT string_agg(id::text, ',' ORDER BY id) FROM totals"), "1,7");
+    assert_eq!(production(&bench, "SELECT u_id FROM child"), "7");
+}
+
+#[test]
+fn a_stage_that_makes_a_temporary_table_is_in_no_packet() {
+    let bench = Bench::mini("temporary", "");
+    let sql = "CREATE TEMP TABLE a ON COMMIT DROP AS SELECT id, v FROM t WHERE id < 2;\nINSERT INTO u SELECT * FROM a";
+    let stage = bench.mini_stage("s", "\"base\"", "writes.u = 1", sql, Some(DELETE));
+    bench.mini_plan(&stage);
+    bench.engine(&["check", MINI]).expect(0);
+    bench.mini_plan(&format!("{stage}{}", to_the_packet("\"s\"", "\"s\"", "us = 1")));
+    bench.engine(&["check", MINI]).expect(10).says(&["packet-of", "makes a temporary table"]);
+    bench.mini_apply(&[]).expect(10);
+    assert!(bench.runs().is_empty(), "a run was begun");
+}
+
+#[test]
+fn a_packet_may_take_as_long_as_all_its_stages() {
+    let bench = Bench::mini("as_long", "");
+    let first = ["timeout = \"60s\"\nwrites.u = 1", INSERT, "DELETE FROM u WHERE id = 1"];
+    let second = ["timeout = \"70s\"\nwrites.u = 1", "INSERT INTO u VALUES (2, 'c')", "DELETE FROM u WHERE id = 2"];
+    sealed_two(&bench, first, second);
+    let folder = bench.packet().0;
+    for name in ["apply.sql", "rollback.sql"] {
+        let text = bench.read(&format!("{folder}/{name}"));
+        assert!(text.contains("\nSET LOCAL statement_timeout = 130000;\n"), "{name}\n{text}");
+    }
+    let manifest: Value = serde_json::from_str(&bench.read(&format!("{folder}/rollout.json"))).expect("JSON");
+    assert_eq!(manifest["timeout_ms"], 130_000);
+    rollout(&bench, "latest").expect(0);
+}
+
+#[test]
+fn a_packet_whose_partitions_changed_since_is_refused() {
+    let tables = "CREATE TABLE p (id int, k int DEFAULT 1) PARTITION BY LIST (k);
+        CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+        CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2) PARTITION BY LIST (id);
+        CREATE TABLE p2a PARTITION OF p2 FOR VALUES IN (1);
+        CREATE FUNCTION aside() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$";
+    let bench = Bench::mini("parts", tables);
+    let probe = "[probe.ps]\non = \"clone\"\nsql = \"SELECT count(*) FROM public.p\"\n";
+    sealed(&bench, "writes.p = 1", "INSERT INTO p VALUES (1, 2)", "DELETE FROM p", probe, "ps = 1");
+    let trigger = |leaf: &str| {
+        let made = format!("CREATE TRIGGER aside BEFORE INSERT ON {leaf} FOR EACH ROW EXECUTE FUNCTION aside()");
+        (made, format!("DROP TRIGGER aside ON {leaf}"), format!("trigger aside on public.{leaf}  is new"))
+    };
+    let default = |value: u32| format!("ALTER TABLE p1 ALTER COLUMN k SET DEFAULT {value}");
+    let changed = "column k of public.p1  changed or gone".to_owned();
+    for (drift, undone, said) in [trigger("p1"), trigger("p2a"), (default(2), default(1), changed)] {
+        production(&bench, &drift);
+        rollout(&bench, "latest").expect(62).says(&[&said, "`production` was not changed"]);
+        assert_eq!(production(&bench, "SELECT count(*) FROM p"), "0", "{drift}");
+        production(&bench, &undone);
+    }
+    rollout(&bench, "latest").expect(0);
+    assert_eq!(production(&bench, "SELECT id, k FROM p2a"), "1|2");
+}
+
+#[test]
+fn a_gate_that_closes_while_the_packet_runs_takes_it_back_and_says_so() {
+    let bench = simple("closes");
+    // A gate of the rollout's own: the packet's text does not ask it, and nothing holds what it reads.
+    let (gate, stage) = ("gate.open = \"oks >= 1\"", "[stage.go_production]");
+    bench.edit(MINI_ROLLOUT, gate, &format!("{gate}\ngate.calm = \"calms >= 1\""));
+    let probe = "[probe.calms]\non = \"production\"\nsql = \"SELECT count(*) FROM public.calm\"";
+    bench.edit(MINI_ROLLOUT, stage, &format!("{probe}\n{stage}"));
+    production(&bench, "CREATE TABLE calm (id int); GRANT SELECT ON calm TO shop_owner; INSERT INTO calm VALUES (1)");
+
+    let reader = bench.session(bench.production(), "BEGIN; LOCK TABLE u IN SHARE MODE;");
+    let engine = bench.start(&["apply", MINI_ROLLOUT]);
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'u'::regclass
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    bench.wait_until(bench.production(), waits, "1");
+    production(&bench, "DELETE FROM calm");
+    drop(reader);
+    assert_eq!(engine.end(), Some(30));
+    let blocked = bench.journal().events.into_iter().find_map(|event| match event {
+        Event::StageBlocked { failure, .. } => Some(failure),
+        _ => None,
+    });
+    let blocked = blocked.expect("a refusal");
+    assert!(blocked.what.contains("calm"), "{blocked:?}");
+    let changed = blocked.changed.as_deref().unwrap_or_default();
+    assert!(changed.contains("`production` was not changed; the transaction was rolled back"), "{changed}");
+    assert!(!changed.contains("no write transaction"), "{changed}");
+    assert_eq!(production(&bench, "SELECT count(*) FROM u"), "0");
+
+    production(&bench, "INSERT INTO calm VALUES (1)");
+    rollout(&bench, "latest").expect(0);
+}
+
+#[test]
+fn the_latest_packet_is_the_one_sealed_last_whatever_is_signed_later() {
+    let bench = Bench::mini("latest", "");
+    let tail = to_the_packet("\"s\"", "\"s\"", "us = 1");
+    let older = bench.mini_stage("s", "\"base\"", "writes.u = 1", INSERT, Some(DELETE));
+    bench.mini_plan(&format!("{older}{tail}"));
+    bench.mini_apply(&[]).expect(0);
+    let (folder, old) = bench.packet();
+    let sql = "INSERT INTO u VALUES (2, 'sealed last')";
+    let newer = bench.mini_stage("s", "\"base\"", "writes.u = 1", sql, Some(DELETE));
+    bench.mini_plan(&format!("{newer}{tail}"));
+    bench.mini_apply(&["--replace"]).expect(0);
+    assert_ne!(bench.packet().1, old);
+    bench.write(&format!("{folder}/SHA256SUMS.sig"), "-----BEGIN SSH SIGNATURE-----\n");
+
+    production(&bench, "INSERT INTO ok VALUES (1)");
+    rollout(&bench, "latest").expect(0);
+    assert_eq!(production(&bench, "SELECT id, v FROM u"), "2|sealed last");
 }

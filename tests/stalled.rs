@@ -388,3 +388,32 @@ fn a_commit_that_waits_for_a_standby_says_so() {
     bench.engine(&["show", "latest", "a"]).expect(0).says(&["It was held up", "a synchronous standby to confirm"]);
     assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM u"), "2");
 }
+
+/// Whoever takes it up does not end the waiting: the commit would stand without its standby, and nobody would say so.
+#[test]
+fn a_commit_that_waits_for_a_standby_is_left_to_wait() {
+    let own = OwnServer::new(&[]);
+    let mut bench = Bench::mini_on(own.server(), "st_left", "");
+    bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.u = 1", INSERT, None));
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let proxy = Proxy::before(own.server().socket());
+    bench.set("SHOP_CLONE_URL", &proxy.url("engine_stage", "postgres"));
+    let standbys = |names: &str| {
+        let alter = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}';\nSELECT pg_reload_conf();");
+        bench.psql("postgres", &alter);
+        bench.wait_until("postgres", "SHOW synchronous_standby_names", names);
+    };
+    proxy.arm(Spot::Commit, Does::Hold);
+    let engine = bench.start(&["resume"]);
+    proxy.wait();
+    standbys("nobody");
+    proxy.release();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = 'COMMIT'";
+    bench.wait_until("postgres", waits, "1");
+    engine.kill();
+    bench.engine(&["resume"]).expect(75).says(&["waits for a synchronous standby", "it was left to wait"]);
+    assert_eq!(bench.psql("postgres", waits), "1");
+    standbys("");
+    bench.engine(&["resume"]).expect(0).says(&["committed before"]);
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM u"), "1");
+}

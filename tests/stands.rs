@@ -157,7 +157,7 @@ fn a_stage_in_no_transaction_whose_lock_is_gone_is_not_committed() {
     let more =
         "transaction = false\nalters = [\"t\"]\ndone_when = \"named = 1\"\nguard.none = \"named = 0\"\nretry = 2";
     let probe = "[probe.named]\non = \"clone\"\nsql = \"SELECT count(*) FROM pg_class WHERE relname = 't_v'\"\n";
-    let sql = "CREATE INDEX CONCURRENTLY IF NOT EXISTS t_v ON t (v)";
+    let sql = "CREATE INDEX CONCURRENTLY IF NOT EXISTS t_v ON t (v);\nCREATE INDEX CONCURRENTLY IF NOT EXISTS t_w ON t (v, id)";
     bench.mini_plan(&format!("{probe}{}", bench.mini_stage("build", "\"base\"", more, sql, None)));
     bench.mini_apply(&["--until", "base"]).expect(0);
     let holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE t IN ROW EXCLUSIVE MODE;");
@@ -168,6 +168,8 @@ fn a_stage_in_no_transaction_whose_lock_is_gone_is_not_committed() {
     let (code, words) = ended(engine);
     assert_eq!(code, Some(75), "{words}");
     assert_eq!(commits(&bench, "build"), 0);
+    let built = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname IN ('t_v', 't_w')";
+    assert_eq!(bench.psql(bench.clone_name(), built), "t_v", "nothing more is sent");
     bench.engine(&["resume"]).expect(0);
     assert_eq!(commits(&bench, "build"), 1);
 }

@@ -203,3 +203,26 @@ fn a_server_that_says_nothing_is_not_waited_for_without_end() {
     bench.mini_apply(&[]).expect(75).says(&["cannot reach `production`: it does not answer", "nothing was changed"]);
     bench.engine(&["status", "--journal", &nobody]).expect(75).says(&["does not answer"]);
 }
+
+/// Whether it is committed nobody knows: nothing is begun then, also of what does not rest upon it.
+#[test]
+fn beside_what_nobody_knows_nothing_is_begun() {
+    let mut own = OwnServer::new(&[]);
+    let mut bench = Bench::mini_on(own.server(), "not_known", "");
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1", WRITE, None);
+    let b = bench.mini_stage("b", "\"base\"", "writes.t = 1", "UPDATE t SET v = 'b' WHERE id = 1", None);
+    bench.mini_plan(&format!("{b}{a}"));
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let mut engine = bench.command(&["resume", "--until", "a"]);
+    let killed = engine.env("ENGINE_CRASH_AT", "journal/commit_intended/a/synced#1").output().expect("the engine");
+    assert_eq!(killed.status.code(), None);
+    own.kill("INT");
+    std::fs::write(own.data().join("data/standby.signal"), "").expect("a signal");
+    own.start();
+    bench.moved(Some(own.server()), Some(own.server()));
+    assert_eq!(bench.psql("postgres", "SELECT pg_promote()"), "t");
+    for _ in 0..2 {
+        bench.engine(&["resume"]).expect(50).says(&["whether stage `a` was committed is not known", "1 not started"]);
+        assert_eq!(bench.psql(bench.clone_name(), "SELECT v FROM t WHERE id = 1"), "v");
+    }
+}

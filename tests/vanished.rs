@@ -45,7 +45,8 @@ fn waiting(tcp: &TcpServer, name: &str, seconds: u32) -> Bench {
     bench.set("SHOP_PRODUCTION_URL", &url("bare_reader", &production));
     bench.set("SHOP_CLONE_URL", &url("engine_stage", "postgres"));
     bench.set("SHOP_CLONE_MAKER_URL", &url("engine_cloner", "postgres"));
-    let bounded = "INSERT INTO u VALUES (1, current_setting('idle_in_transaction_session_timeout'))";
+    let bounded = "INSERT INTO u VALUES (1, current_setting('idle_in_transaction_session_timeout') || ' ' ||
+                       current_setting('tcp_user_timeout'))";
     let sql = format!("{bounded};\nSELECT pg_sleep({seconds})");
     bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.u = 1\ntimeout = \"90s\"", &sql, None));
     bench
@@ -86,7 +87,7 @@ fn every_session_is_asked_for_soon_and_none_is_ended_for_waiting() {
     let found = asked_for_soon(tcp.port, 2);
     assert_eq!(psql(locks), holders, "{found:?}");
     assert_eq!(engine.end(), Some(0));
-    assert_eq!(bench.psql(bench.clone_name(), "SELECT v FROM u"), "150s");
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT v FROM u"), "150s 30000");
     assert_eq!(psql(locks), "");
 }
 

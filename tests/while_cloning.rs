@@ -3,8 +3,9 @@
 
 mod support;
 
+use engine::event::Event;
 use std::time::{Duration, Instant};
-use support::{Bench, METHODS, Outcome, PLAN, Session, objects_of, rows_of};
+use support::{Bench, Gate, METHODS, Outcome, PLAN, Session, objects_of, rows_of};
 
 /// What is done to a table `t` that takes its rows away: a snapshot that is older cannot be read any more.
 const REWRITES: [&str; 3] = ["TRUNCATE t", "ALTER TABLE t ALTER w TYPE bigint", "DROP TABLE t"];
@@ -384,4 +385,31 @@ fn the_plan_says_how_long_a_held_table_is_waited_for() {
         bench.make_clone(method, "lock_timeout = \"300ms\"").expect(75);
         assert!(started.elapsed() < Duration::from_secs(3), "{method}: {:?}", started.elapsed());
     }
+}
+
+/// A column that travels as text makes a query of the COPY, and a query holds the indexes of its table as well; the
+/// session of the snapshot does not.
+#[test]
+fn who_waits_for_an_index_is_given_way_to_as_well() {
+    let bench = Bench::bare("index", "");
+    let table = "SET ROLE shop_owner;
+                 CREATE TABLE typed (id int, sort regtype, v text);
+                 ALTER TABLE typed ALTER v SET STORAGE EXTERNAL;
+                 CREATE INDEX typed_id ON typed (id);
+                 INSERT INTO typed SELECT n, 'int4'::regtype, repeat(md5(n::text), 3000)
+                 FROM generate_series(1, 150) AS n";
+    bench.psql(bench.production(), table);
+    let gate = Gate::before(&bench, "typed", "id = 75");
+    bench.clone_plan("stream", "max_lock_wait = \"2s\"");
+    let mut engine = bench.start(&["apply", PLAN]);
+    bench.wait_for(&mut engine, |event| matches!(event, Event::CloneBegun { .. }));
+    gate.wait();
+    let mut other = bench.session(bench.production(), "SET lock_timeout = '20s';");
+    other.send("REINDEX INDEX typed_id;");
+    wait_while(&bench, &mut engine, &others_wait(&bench, 1));
+    assert!(other.end(), "the clone did not give way within 20 s");
+    assert_eq!(engine.end(), Some(75));
+    let page = bench.engine(&["show", "latest", "clone"]).all();
+    assert!(page.contains("gave way") && page.contains("public.typed_id"), "{page}");
+    bench.nothing_left();
 }

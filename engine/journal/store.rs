@@ -256,7 +256,10 @@ pub fn lock(dir: &Path, holder: &str) -> Result<RunFolderLock, Failure> {
 
 fn tried(dir: &Path, how: FlockOperation) -> Result<Option<RunFolderLock>, Failure> {
     let path = dir.join("lock");
-    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(|e| {
+    let own = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+    // Somebody else's run can still be looked at.
+    let looks = how == FlockOperation::NonBlockingLockShared;
+    let file = own.or_else(|e| if looks { File::open(&path) } else { Err(e) }).map_err(|e| {
         let failure = Failure::new(Exit::Io, format!("{} cannot be opened: {e}", path.display()));
         unusable(failure.changed("nothing was changed"))
     })?;

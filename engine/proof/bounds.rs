@@ -46,6 +46,8 @@ const SHARED: [&str; 10] = [
 
 const RESOLVE: &str = include_str!("../../sql/engine/measure/resolve.sql");
 
+const PARTITIONS: &str = include_str!("../../sql/engine/measure/partitions.sql");
+
 /// Finds every declared table once, in the session's search path.
 ///
 /// # Errors
@@ -70,10 +72,30 @@ pub async fn resolve(tx: &Tx, work: &Work) -> Result<Resolved, Failure> {
     for name in &work.alters {
         resolved.alters.push(find(tx, name).await?.unwrap_or_else(|| default_schema(name)));
     }
-    for name in &work.never {
-        resolved.never.push(find(tx, name).await?.unwrap_or_else(|| default_schema(name)));
-    }
+    resolved.never = never(tx, &work.never).await?;
     Ok(resolved)
+}
+
+/// Tables that are never touched, with the partitions of those that have any: triggers and columns are theirs.
+///
+/// # Errors
+/// The server's.
+pub async fn never(tx: &Tx, named: &[String]) -> Result<Vec<String>, Failure> {
+    let mut never = Vec::new();
+    for name in named {
+        let name = find(tx, name).await?.unwrap_or_else(|| default_schema(name));
+        never.extend(partitions(tx, &name).await?);
+        never.push(name);
+    }
+    Ok(never)
+}
+
+/// All below a partitioned table, as `schema.table`; none of any other.
+///
+/// # Errors
+/// The server's.
+pub async fn partitions(tx: &Tx, table: &str) -> Result<Vec<String>, Failure> {
+    Ok(tx.ask(PARTITIONS, &[&table]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 /// The resolved name of a declared table, if it has one.
@@ -175,11 +197,15 @@ impl Resolved {
         let mut touched: Vec<(&str, &str)> = delta.rows.keys().map(|t| (t.as_str(), "rows")).collect();
         touched.extend(delta.files.iter().map(|(t, what)| (t.as_str(), *what)));
         touched.extend(delta.objects.iter().filter_map(|(_, parent)| Some((parent.as_deref()?, "definition"))));
+        // What is its own is told by its name: `table public.t`, `owner of table public.t`.
+        let own = |identity: &str| self.never.iter().find(|n| identity.ends_with(&format!(" {n}")));
+        touched.extend(delta.objects.iter().filter_map(|(identity, _)| Some((own(identity)?.as_str(), "definition"))));
         let mut breaches: Vec<String> = touched
             .into_iter()
             .filter(|(table, _)| self.never.iter().any(|n| n == table))
             .map(|(table, what)| format!("{table}  {what}, and the target says never"))
             .collect();
+        breaches.sort();
         breaches.dedup();
         breaches
     }
@@ -280,5 +306,17 @@ mod tests {
         let mut r = resolved(Some(9));
         r.never.push("public.t".into());
         assert!(r.hold("s", &wrote("public.t", 1)).is_err());
+    }
+
+    #[test]
+    fn never_is_told_by_the_name_of_what_is_the_tables_own() {
+        let object = |identity: &str| Delta { objects: vec![(identity.to_owned(), None)], ..Delta::default() };
+        let [t, other] = ["public.t", "public.not_t"].map(str::to_owned);
+        let r = Resolved { alters: vec![t.clone(), other], never: vec![t], ..Resolved::default() };
+        for identity in ["table public.t", "owner of table public.t"] {
+            let touched = r.hold("s", &object(identity)).expect_err(identity);
+            assert_eq!(touched.facts, ["public.t  definition, and the target says never"]);
+        }
+        assert!(r.hold("s", &object("table public.not_t")).is_ok());
     }
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// Statements of a script that are measured one by one; of more, only as many, each for those before it too.
 const METERED: usize = 200;
 
-const DEFERRED: &str = include_str!("../../sql/engine/measure/deferred.sql");
+pub(crate) const DEFERRED: &str = include_str!("../../sql/engine/measure/deferred.sql");
 const SCRATCH: &str = include_str!("../../sql/engine/measure/scratch.sql");
 const FORCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
@@ -182,9 +182,14 @@ pub async fn send(tx: &WriteTx, script: &Script) -> Result<Vec<Executed>, Failur
 ///
 /// # Errors
 /// The first statement that fails; those before it stand.
-pub async fn send_alone(alone: &Alone, script: &Script) -> Result<Vec<Executed>, Failure> {
+pub async fn send_alone(
+    alone: &Alone,
+    script: &Script,
+    may_go_on: impl Fn() -> Result<(), Failure>,
+) -> Result<Vec<Executed>, Failure> {
     let mut sent = Vec::with_capacity(script.statements.len());
     for (index, statement) in script.statements.iter().enumerate() {
+        may_go_on()?;
         let watch = Stopwatch::start();
         let rows = alone.execute(&statement.text).await;
         sent.push(executed(script, index, watch, rows)?);

@@ -79,9 +79,16 @@ impl Machine {
             made_up = self.make_up_for_the_last_look(&mut outcome) => made_up?,
             _ = signals::came() => {}
         }
-        tokio::select! {
-            () = self.settle_what_was_open() => {}
-            _ = signals::came() => {}
+        let not_known = tokio::select! {
+            not_known = self.settle_what_was_open() => not_known,
+            _ = signals::came() => Vec::new(),
+        };
+        for (index, failure) in not_known {
+            let stage = plan.stages[index].name.value.clone();
+            self.cx.record(Event::StageStarted { stage })?;
+            let ended = Ended { index, result: Err(failure), ms: 0, looked: Ok(()) };
+            let state = self.settle(ended, &mut outcome)?;
+            schedule.set(index, state);
         }
         let mut running: JoinSet<Ended> = JoinSet::new();
         let mut heartbeat = tokio::time::interval(Duration::from_secs(20));
@@ -139,14 +146,21 @@ impl Machine {
         signals::interrupted(&self.cx, exit, left)
     }
 
-    /// What stages that a process before had begun left open, before any other one draws from the same sequences. What cannot be
-    /// settled now is told by the stage itself when it is its turn.
-    async fn settle_what_was_open(&self) {
-        for stage in &self.workflow.stages {
+    /// What stages that a process before had begun left open, before any other one draws from the same sequences. Answers those of
+    /// which nobody can say whether they are committed: nothing is begun behind them. What else cannot be settled now is told by
+    /// the stage itself when it is its turn.
+    async fn settle_what_was_open(&self) -> Vec<(usize, Failure)> {
+        let mut not_known = Vec::new();
+        for (index, stage) in self.workflow.stages.iter().enumerate() {
             if !self.cx.with_state(|state| state.is_done(&stage.head().name)) {
-                let _ = undo::settle_aloud(&self.cx, stage.as_ref()).await;
+                let settled = undo::settle_aloud(&self.cx, stage.as_ref()).await;
+                not_known.extend(settled.err().filter(|e| e.exit == Exit::Stuck).map(|failure| (index, failure)));
             }
         }
+        if self.cx.with_state(|state| !state.stages.is_empty()) {
+            let _ = undo::nobody_left(&self.cx).await;
+        }
+        not_known
     }
 
     /// A look that ended the run before is made again before anything starts. One that found what a strict policy forbids
@@ -191,6 +205,8 @@ impl Machine {
             }
             Err(failure) => {
                 outcome.failures.push((stage.clone(), failure.clone()));
+                // Whatever came next would build upon what nobody knows.
+                outcome.stopped |= failure.exit == Exit::Stuck;
                 let blocked = matches!(failure.exit, Exit::Blocked | Exit::NotEvaluable | Exit::WrongDatabase);
                 self.cx.record(if blocked {
                     Event::StageBlocked { stage, failure, ms }
@@ -291,6 +307,9 @@ fn timed_out(cx: &Cx, stage: &dyn Stage, limit: Duration) -> Failure {
             .changed("it is either wholly there or not at all")
             .next("then", format!("engine resume {}   asks the server what became of it", cx.run));
     }
+    if head.kind == "clone" {
+        return half_clone(cx, &head.name, Failure::new(Exit::StageFailed, what), &state);
+    }
     let changed = match stage.work() {
         Some(work) if work.alone => {
             "its statement was ended; those before it stand, and a resume clears away what is half done"
@@ -304,6 +323,20 @@ fn timed_out(cx: &Cx, stage: &dyn Stage, limit: Duration) -> Failure {
         "then",
         format!("raise `timeout` of stage `{}` and run: engine resume {} --accept-changes", head.name, cx.run),
     )
+}
+
+/// A clone that ran out of time is left as it is: nobody waits for a DROP then.
+fn half_clone(cx: &Cx, stage: &str, failure: Failure, state: &StageState) -> Failure {
+    let mut changed = format!("the half-made clone `engine_{}` is left; production was only read", cx.run);
+    if let Some(run) = &state.dropped {
+        changed.push_str(&format!("; the clone of run {run}, which was in its place, is gone"));
+    }
+    let kept = state.half.as_ref().map_or(0, |half| half.finished.len());
+    let failure = if kept > 0 { failure.fact(format!("{kept} finished tables can be gone on with")) } else { failure };
+    failure
+        .changed(changed)
+        .next("then", format!("raise `timeout` of stage `{stage}` and run: engine resume {} --accept-changes", cx.run))
+        .next("give up", format!("engine drop {}", cx.run))
 }
 
 /// With who held up its last statements, as far as the journal knows.

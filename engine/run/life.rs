@@ -74,6 +74,8 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     if !secrets.is_empty() {
         sensitive::keep_key(place.dir(), &key)?;
     }
+    // From its first line on it is a run, and to be resumed.
+    signals::at_work(&run).await;
     let journal = Arc::new(place.create(&workflow.genesis)?);
     let as_of = clock::now();
     let bound = Bound { targets, locks, secrets };
@@ -95,7 +97,6 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
     for event in events {
         cx.record(event)?;
     }
-    signals::at_work(&run).await;
     let ended = finish(workflow, cx, History::default(), options).await?;
     drop(held);
     Ok((run, ended))
@@ -114,7 +115,6 @@ pub async fn resume(
 ) -> Result<Ended, Failure> {
     let taken = take_up(workflow, place, &history, how, options, "resume").await?;
     let (workflow, cx) = (&taken.workflow, &taken.cx);
-    signals::at_work(&cx.run).await;
     // A rollback that was killed: what was committed of it counts.
     let finished = match signals::unless_it_comes(rollback::finish_pending(workflow, cx)).await {
         Ok(finished) => finished,
@@ -176,6 +176,7 @@ pub(super) async fn take_up(
     if !committed.is_empty() {
         return Err(differs::refused(&workflow, &state, &place, &committed));
     }
+    signals::at_work(&run).await;
     let journal = Arc::new(place.reopen(history)?);
     let bound = Bound { targets, locks, secrets };
     let cx = context(&workflow, run, as_of, journal, bound, state, options);

@@ -38,7 +38,6 @@ pub async fn rollback(
     let watch = Stopwatch::start();
     let back = Back { workflow, cx, to };
     let mut way = Way::default();
-    signals::at_work(&cx.run).await;
     let ended = match signals::unless_it_comes(back.all(&mut way)).await {
         Ok(ended) => ended.map(|()| None),
         Err(cut) => Ok(Some(cut)),
@@ -125,6 +124,7 @@ impl Back<'_> {
         for stage in &self.workflow.stages {
             undo::settle_aloud(self.cx, stage.as_ref()).await?;
         }
+        undo::nobody_left(self.cx).await?;
         // One of which nobody had known it may have turned out to be committed.
         self.cx.with_state(|state| refuse_rollouts(self.workflow, state, self.to))?;
         let left = self.left();
@@ -178,8 +178,14 @@ impl Back<'_> {
                 .changed("it is either wholly undone or not at all")
                 .next("then", format!("engine rollback {}   asks the server what became of it", self.cx.run));
         }
+        let alone = self.workflow.index(name).and_then(|index| self.workflow.stages[index].work());
+        let alone = alone.is_some_and(|work| work.alone);
         held_up(Failure::new(Exit::StageFailed, what), &state)
-            .changed("its statements were ended and rolled back")
+            .changed(if alone {
+                "its statement was ended; those before it are in no transaction and stand"
+            } else {
+                "its statements were ended and rolled back"
+            })
             .next("then", format!("raise `timeout` of `{name}`, and: engine rollback {} --accept-changes", self.cx.run))
     }
 

@@ -1,5 +1,6 @@
 //! `check`: reads only. Guards, ensures and rejects on any target.
 
+use super::commit::Way;
 use super::sequences::Places;
 use super::sql::found_file;
 use super::{Cx, Done, Head, Kind, Parse, Recovery, Running, Stage, commit, readings, sequences, stall, undo};
@@ -108,6 +109,7 @@ impl CheckStage {
         // Whoever comes next must not meet it.
         tx.rollback().await;
         let (found, results) = sent?;
+        commit::let_go(Way::Forward, cx, name, writer).await?;
         sequences::put_back(cx, on, &sequences::moved_since(&live.reader, &found).await?).await?;
         sequences::forget(cx, &file)?;
         let results = results?;

@@ -129,25 +129,40 @@ impl CloneStage {
             Left::Half(half) => Some(half),
         };
         let went_on = half.is_some();
+        let known = || cx.with_state(|state| state.stage(&self.head.name).half.map(|half| half.file));
+        let before = known();
         let mut made = self.make(cx, target, (&working, half)).await;
+        // Rows had begun anew, so what was kept was used.
         if let Err(failure) = &made
             && went_on
+            && known() != before
             && failure.exit == Exit::StageFailed
         {
             // Perhaps because of what was kept: somebody may have been in it. What is made anew owes it nothing.
             halfway::anew(cx, self, target, &format!("what was kept did not become a clone: {}", failure.what)).await?;
             made = self.make(cx, target, (&working, None)).await;
         }
+        let untouched = went_on && known() == before;
         match made {
             Ok(done) => Ok(done),
-            Err(failure) => Err(self.left_behind(cx, target, failure, went_on).await),
+            Err(failure) => Err(self.left_behind(cx, target, failure, (went_on, untouched)).await),
         }
     }
 
     /// Drops the half clone of a failure and says so; or keeps it for a resume, when that has something to gain.
-    async fn left_behind(&self, cx: &Cx, target: &CloneTarget, mut failure: Failure, went_on: bool) -> Failure {
+    /// One that an earlier process left, and of which nothing was touched yet, is kept whatever failed.
+    async fn left_behind(
+        &self,
+        cx: &Cx,
+        target: &CloneTarget,
+        mut failure: Failure,
+        (went_on, untouched): (bool, bool),
+    ) -> Failure {
         let working = working_name(&cx.run);
-        let mut kept = if failure.exit == Exit::Temporary { halfway::worth_resuming(cx, self, went_on) } else { None };
+        let mut kept = None;
+        if untouched || failure.exit == Exit::Temporary {
+            kept = halfway::worth_resuming(cx, self, went_on);
+        }
         // One that has the clone's name by then is no half one, and is not gone on with.
         if kept.is_some() && matches!(target.maker.find(&working).await, Ok(None)) {
             kept = None;

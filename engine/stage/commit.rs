@@ -295,7 +295,15 @@ async fn ask(what: &str, writer: &Writer, backend: Option<&(i32, String)>, xid: 
             Some("committed") => return Ok(true),
             // In the future: it never became durable, and no stranger has its number yet.
             Some("aborted" | "future") => return Ok(false),
-            Some("in progress") => wait(writer, backend, round).await,
+            Some("in progress") => {
+                if round == PATIENCE
+                    && let Some((pid, started)) = backend
+                    && writer.waits_for_standby(*pid, started).await?
+                {
+                    return Err(standby(what, xid, *pid));
+                }
+                wait(writer, backend, round).await;
+            }
             Some(other) => return Err(stuck(what, xid, &format!("the server says `{other}`"))),
             None => {
                 return Err(stuck(what, xid, "the server has forgotten how that transaction ended")
@@ -305,6 +313,16 @@ async fn ask(what: &str, writer: &Writer, backend: Option<&(i32, String)>, xid: 
         }
     }
     Err(stuck(what, xid, "it has been in progress for a minute and nobody ends it"))
+}
+
+/// To end its backend would end the waiting, not the commit: then nobody would learn that the standby has it not.
+fn standby(what: &str, xid: &str, pid: i32) -> Failure {
+    Failure::new(Exit::Temporary, format!("COMMIT of {what} waits for a synchronous standby"))
+        .fact(format!(
+            "transaction {xid} of backend {pid}: committed on its server, and not yet where it is to be as well"
+        ))
+        .changed("it was left to wait; nothing more was sent")
+        .next("then", "the same command again, when the standby is there")
 }
 
 async fn wait_for_backend(what: &str, writer: &Writer, pid: i32, started: &str) -> Result<(), Failure> {
@@ -317,6 +335,43 @@ async fn wait_for_backend(what: &str, writer: &Writer, pid: i32, started: &str) 
     Err(Failure::new(Exit::Held, format!("the backend of the last attempt of {what} is still at work"))
         .fact(format!("backend {pid}, started {started}"))
         .next("end it", format!("psql -c 'SELECT pg_terminate_backend({pid})'")))
+}
+
+/// After an attempt that did not commit: waits until its backend has let go. Where the connection was lost it may still be at
+/// it, and draw from sequences.
+///
+/// # Errors
+/// It is still at work (60), or nobody can be asked.
+pub async fn let_go(way: Way, cx: &Cx, stage: &str, writer: &Writer) -> Result<(), Failure> {
+    let known = cx.with_state(|state| state.stage(stage));
+    let Some((pid, started)) = way.left(&known).1 else { return Ok(()) };
+    for round in 0..ROUNDS {
+        if !writer.backend_at_work(*pid, started).await? {
+            return Ok(());
+        }
+        wait(writer, Some(&(*pid, started.clone())), round).await;
+    }
+    Err(Failure::new(Exit::Held, format!("the backend of the last attempt of {} is still at work", way.of(stage)))
+        .fact(format!("backend {pid}, started {started}")))
+}
+
+/// Before a run that is taken up does anything in a clone: waits for what a process of it that is gone has left at work there,
+/// as the transaction of a proof, which no journal knows of. It draws from sequences and holds locks.
+///
+/// # Errors
+/// The server's. Who is there for longer is met as anybody else.
+pub async fn nobody_left(writer: &Writer) -> Result<(), Failure> {
+    for round in 0..2 * PATIENCE {
+        let left = writer.left_at_work().await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        for (pid, started) in left.iter().filter(|_| round == PATIENCE) {
+            let _ = writer.end_backend(*pid, started).await;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Ok(())
 }
 
 /// How often a server is asked, twice a second.

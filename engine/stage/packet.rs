@@ -4,6 +4,7 @@
 
 mod apply_sql;
 mod build;
+mod definitions;
 pub mod manifest;
 
 pub(super) use build::probes_of;
@@ -108,11 +109,25 @@ fn parse(mut head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn S
     Some(Box::new(PacketStage { head, target: target.value, of: carried, gates, done_when, upstream, search_path }))
 }
 
+/// How long all of it may take, in milliseconds: to the server it is one statement.
+pub(in crate::stage) fn timeout_ms<'w>(works: impl Iterator<Item = &'w Work>) -> u64 {
+    let all = works.map(|work| u64::try_from(work.timeout.as_millis()).unwrap_or(u64::MAX));
+    // The most that a server takes; and that of no stage is that of any.
+    match all.fold(0, u64::saturating_add) {
+        0 => 600_000,
+        sum => sum.min(i32::MAX.unsigned_abs().into()),
+    }
+}
+
 /// Why a stage cannot be part of one transaction.
 fn not_one_transaction(work: &Work, name: &Spot<String>) -> Option<(&'static str, Place)> {
     let why = match work {
         Work { alone: true, .. } => "`transaction = false`",
         Work { batch: Some(_), .. } => "runs in batches",
+        // It would outlive its stage there, be counted as a definition, and meet the next one of its name.
+        Work { forward, .. } if forward.statements.iter().any(crate::sql::Statement::makes_temporary) => {
+            "makes a temporary table"
+        }
         _ => return None,
     };
     Some((why, name.place.clone()))

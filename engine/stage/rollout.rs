@@ -283,7 +283,7 @@ impl RolloutStage {
         let own_again = self.judge_own(cx, tx).await?;
         for judgements in [&again, &own_again] {
             if let Some(failure) = guard::refusal(Role::Gate, &format!("target `{}`", self.on), judgements) {
-                return Err(self.closed(failure, cx));
+                return Err(self.closed(failure, cx).changed(self.ran_and_rolled_back()));
             }
         }
         Ok(Some((held, writes)))
@@ -310,10 +310,11 @@ impl RolloutStage {
             "EN005" => Exit::BoundExceeded,
             _ => failure.exit,
         };
-        failure.changed(format!(
-            "{}; the transaction was rolled back (values it took from sequences stay taken)",
-            unchanged(&self.on)
-        ))
+        failure.changed(self.ran_and_rolled_back())
+    }
+
+    fn ran_and_rolled_back(&self) -> String {
+        format!("{}; the transaction was rolled back (values it took from sequences stay taken)", unchanged(&self.on))
     }
 }
 

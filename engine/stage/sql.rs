@@ -8,6 +8,7 @@ mod known;
 mod prove;
 
 use super::check::refused_words;
+use super::commit::Way;
 use super::{Cx, Done, Head, Kind, Recovery, Running, Stage, commit, readings, sequences, stall};
 use crate::event::{Event, Exit, Failure, Moment, Reading, Role, SequenceMove, Status, TableWrite};
 use crate::guard::{Check, Values};
@@ -218,9 +219,12 @@ impl SqlStage {
 
     /// Other writers at work on the target move sequences of their own, which must not be taken for ours.
     async fn undo_sequences(&self, cx: &Cx) -> Result<(), Failure> {
-        if self.parallel {
+        if self.parallel || !cx.dir.join(found_file(&self.head.name)).exists() {
             return Ok(());
         }
+        let live = cx.targets.clone_target(&self.on)?.live()?;
+        let way = if self.work.batch.is_some() { Way::Batch(0) } else { Way::Forward };
+        commit::let_go(way, cx, &self.head.name, &live.writer).await?;
         sequences::undo(cx, &self.on, &found_file(&self.head.name), |moves| self.own(cx, moves)).await
     }
 

@@ -67,6 +67,19 @@ pub async fn settle_aloud(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
     Box::pin(aloud(say, "attempt", settle(cx, stage))).await
 }
 
+/// Waits until nothing is at work in the run's clones that a process before has left there.
+///
+/// # Errors
+/// A server cannot be asked.
+pub async fn nobody_left(cx: &Cx) -> Result<(), Failure> {
+    for target in cx.targets.clones.values() {
+        if let Ok(live) = target.live() {
+            commit::nobody_left(&live.writer).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Asks what became of a transaction of this stage that the journal knows no end of. One that committed is recorded, and
 /// sequences that another one moved are put back.
 ///
@@ -324,6 +337,9 @@ impl Unit<'_> {
         if self.work.parallel {
             return sequences::forget(self.cx, &self.way_back_file());
         }
+        if self.cx.dir.join(self.way_back_file()).exists() {
+            commit::let_go(Way::Back, self.cx, self.name, &self.live.writer).await?;
+        }
         sequences::undo(self.cx, self.on, &self.way_back_file(), |moves| moves).await
     }
 
@@ -364,7 +380,7 @@ impl Unit<'_> {
         }
         self.cx.say(self.name, "running its rollback, outside of a transaction");
         let stands = "it is in no transaction: statements before the one that failed stand";
-        let sent = forward::send_alone(&alone, rollback).await;
+        let sent = forward::send_alone(&alone, rollback, || self.cx.alone()).await;
         let statements = sent.map_err(|failure| failure.changed(stands))?;
         let (stage, purpose) = (self.name.to_owned(), "rollback".to_owned());
         self.cx.record(Event::Statements { stage, purpose, statements })?;

@@ -38,6 +38,9 @@ pub struct Settings {
     pub read_only: bool,
 }
 
+/// For how long a server keeps what it has to say to a writer that does not take it.
+const UNHEARD: Duration = Duration::from_secs(30);
+
 impl Settings {
     /// The whole path, `pg_temp` last.
     fn path(&self) -> String {
@@ -69,8 +72,11 @@ impl Settings {
             // Catalog queries are many and short: compiling them costs more than running them.
             ("jit", "off".into()),
         ];
+        // A writer reads what it is answered at once. So an answer that nobody takes has nobody there, and its transaction
+        // holds locks.
+        let heard = (!self.read_only).then(|| ("tcp_user_timeout", UNHEARD.as_millis().to_string()));
         let escape = |v: &str| v.replace('\\', "\\\\").replace(' ', "\\ ");
-        let own: Vec<String> = pairs.iter().map(|(k, v)| format!("-c {k}={}", escape(v))).collect();
+        let own: Vec<String> = pairs.iter().chain(&heard).map(|(k, v)| format!("-c {k}={}", escape(v))).collect();
         format!("{} {}", own.join(" "), lets_go())
     }
 }
@@ -399,6 +405,13 @@ pub(super) fn host(config: &Config) -> &str {
     }
 }
 
+/// How long a session may take to be there. The driver's own limit ends when the server has accepted: one that then says nothing
+/// would be waited for without end.
+pub(super) fn lets_in_within(config: &Config) -> Duration {
+    let places = u32::try_from(config.get_hosts().len().max(config.get_hostaddrs().len())).unwrap_or(1);
+    config.get_connect_timeout().copied().unwrap_or_default() * places * ADDRESSES + ANSWERS_WITHIN
+}
+
 fn pool(config: &Config, tls: &Tls, at_work: bool) -> Result<Pool, String> {
     let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match tls.connector() {
@@ -406,10 +419,8 @@ fn pool(config: &Config, tls: &Tls, at_work: bool) -> Result<Pool, String> {
         Some(connector) => Manager::from_config(config.clone(), connector.clone(), fast),
         None => Manager::from_config(config.clone(), NoTls, fast),
     };
-    // The driver's own limit ends when the server has accepted: one that then says nothing would be waited for without end.
-    let places = u32::try_from(config.get_hosts().len().max(config.get_hostaddrs().len())).unwrap_or(1);
-    let limit = config.get_connect_timeout().copied().unwrap_or_default() * places * ADDRESSES + ANSWERS_WITHIN;
-    let pool = Pool::builder(manager).max_size(16).create_timeout(Some(limit)).runtime(Runtime::Tokio1);
+    let pool =
+        Pool::builder(manager).max_size(16).create_timeout(Some(lets_in_within(config))).runtime(Runtime::Tokio1);
     let pool = pool.build().map_err(|e| e.to_string())?;
     if at_work {
         at_work::remember(&pool);

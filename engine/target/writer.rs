@@ -169,6 +169,52 @@ impl Writer {
         Ok(row?.get(0))
     }
 
+    /// Is that backend still at a statement, or in a transaction? One that is only there waits for its next user.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn backend_at_work(&self, pid: i32, started: &str) -> Result<bool, Failure> {
+        let session = self.beside.session().await?;
+        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a \
+                   WHERE a.pid = $1 AND a.backend_start::text = $2 AND a.state IS DISTINCT FROM 'idle')";
+        let row = as_login(&session, sql, &[&pid, &started]).await;
+        give_back(session).await;
+        Ok(row?.get(0))
+    }
+
+    /// Does that backend wait for a synchronous standby? Then its COMMIT is done where it is, and to end it would end the
+    /// waiting: nobody would learn that the standby has it not.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn waits_for_standby(&self, pid: i32, started: &str) -> Result<bool, Failure> {
+        let session = self.beside.session().await?;
+        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a \
+                   WHERE a.pid = $1 AND a.backend_start::text = $2 AND a.wait_event = 'SyncRep')";
+        let row = as_login(&session, sql, &[&pid, &started]).await;
+        give_back(session).await;
+        Ok(row?.get(0))
+    }
+
+    /// Sessions that a process of the engine which is gone has left at work in this database, with when each began. Only for who
+    /// alone may work there, and does not yet.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn left_at_work(&self) -> Result<Vec<(i32, String)>, Failure> {
+        let session = self.beside.session().await?;
+        let sql = "SELECT coalesce(pg_catalog.array_agg(a.pid), '{}'), \
+                   coalesce(pg_catalog.array_agg(a.backend_start::text), '{}') \
+                   FROM pg_catalog.pg_stat_activity AS a \
+                   WHERE a.datname = pg_catalog.current_database() AND a.usename = session_user \
+                   AND a.application_name = 'engine' AND a.pid <> pg_catalog.pg_backend_pid() AND a.state <> 'idle'";
+        let row = as_login(&session, sql, &[]).await;
+        give_back(session).await;
+        let row = row?;
+        let (pids, since): (Vec<i32>, Vec<String>) = (row.get(0), row.get(1));
+        Ok(pids.into_iter().zip(since).collect())
+    }
+
     /// Ends that backend, if it is still there: nobody hears it any more, and its transaction is open.
     ///
     /// # Errors

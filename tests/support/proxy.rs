@@ -41,6 +41,8 @@ pub enum Does {
     ResetAfter,
     /// The client's connection is closed; the server never gets the message and its connection stays open.
     Orphan,
+    /// The client's connection is closed; the server gets the message, and its connection stays open.
+    Abandon,
     /// The server gets it and answers; the answer is kept for as long as the client waits.
     Stall,
     /// The server never gets it, and nobody says so.
@@ -302,6 +304,12 @@ impl Link {
             Does::CutBefore => {}
             Does::ResetBefore => self.to_be_reset()?,
             Does::Orphan => held(&shared.orphans).push(Arc::clone(self)),
+            Does::Abandon => {
+                held(&shared.orphans).push(Arc::clone(self));
+                shared.send(&self.server, message)?;
+                // What makes the server begin follows in a message of its own.
+                shared.send(&self.server, &[b"S".as_slice(), &4_u32.to_be_bytes()].concat())?;
+            }
             Does::CutAfter | Does::CutAllAfter | Does::ResetAfter | Does::Stall | Does::Pooler => {
                 self.let_it_answer(message)?;
                 match does {

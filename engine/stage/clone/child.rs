@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::process::Output;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::process::{ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout, Command};
 
 /// Whoever does not end within this time is killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
@@ -32,6 +32,11 @@ impl Child {
     /// What it prints, if that is piped and was not taken before.
     pub fn stdout(&mut self) -> Option<ChildStdout> {
         self.process.as_mut()?.stdout.take()
+    }
+
+    /// What it reads, if that is piped and was not taken before.
+    pub fn stdin(&mut self) -> Option<ChildStdin> {
+        self.process.as_mut()?.stdin.take()
     }
 
     /// Waits for its end; what it printed, as far as that is piped and was not taken.

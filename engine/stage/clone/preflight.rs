@@ -55,6 +55,8 @@ struct Standing {
     prepared: i64,
     /// Age of the oldest snapshot that others hold.
     held_back: Option<i64>,
+    /// From 17 on: when a transaction of the reader is ended.
+    transaction_timeout: Option<String>,
     /// Version of the collation as recorded, and as its server has it.
     collation: (Option<String>, Option<String>),
 }
@@ -71,6 +73,7 @@ impl Standing {
             prepared: row.get(5),
             held_back: row.get(6),
             collation: (row.get(7), row.get(8)),
+            transaction_timeout: row.get(9),
         })
     }
 }

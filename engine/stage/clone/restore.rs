@@ -71,11 +71,13 @@ impl Restore<'_> {
     fn command(programs: &Programs, program: &str, door: &Door, options: &str) -> Result<Command, Failure> {
         let mut command = Command::new(programs.path(program));
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        for name in ["PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        for name in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
             if let Ok(value) = std::env::var(name) {
                 command.env(name, value);
             }
         }
+        // What they say is read: `DETAIL` must not be called otherwise.
+        command.env("LC_ALL", "C");
         command.env("PGOPTIONS", format!("{options} {}", lets_go())).envs(door.child_environment(programs.major())?);
         Ok(command)
     }
@@ -83,7 +85,13 @@ impl Restore<'_> {
     /// `pg_dump -Fc` of pre-data and post-data in the snapshot, and the list of entries that a clone may hold.
     pub async fn schema(&self, snapshot: &str) -> Result<Toc, Failure> {
         let programs = self.programs()?;
-        let dir = tempfile::tempdir_in(&self.cx.dir)
+        // Of processes of this run that were killed.
+        for left in left_folders(&self.cx.dir) {
+            let _ = std::fs::remove_dir_all(left);
+        }
+        let dir = tempfile::Builder::new()
+            .prefix(SCHEMA_FOLDER)
+            .tempdir_in(&self.cx.dir)
             .map_err(|e| Failure::new(Exit::Io, format!("no temporary folder in {}: {e}", self.cx.dir.display())))?;
         let archive = dir.path().join("schema.dump");
         self.cx.say(self.stage, "dumping the schema");
@@ -179,10 +187,6 @@ impl Restore<'_> {
             .arg(format!("--snapshot={snapshot}"))
             .stdout(Stdio::piped());
         let mut dump = Child::start(&mut dump, "pg_dump")?;
-        let rows: Stdio = dump
-            .stdout()
-            .and_then(|out| out.try_into().ok())
-            .ok_or_else(|| Failure::new(Exit::Io, "pg_dump has no output to read"))?;
         let options =
             format!("-c role={} -c statement_timeout=0 -c synchronous_commit=off", self.owner_role.replace(' ', "\\ "));
         let mut load = Self::command(&programs, "psql", self.into, &options)?;
@@ -197,8 +201,19 @@ impl Restore<'_> {
             "VERBOSITY=terse",
             "--file=-",
         ])
-        .stdin(rows);
-        let (dumped, loaded) = tokio::join!(wait(dump, "pg_dump"), self.finish(load, "psql"));
+        .stdin(Stdio::piped());
+        let mut load = Child::start(&mut load, "psql")?;
+        let (Some(mut rows), Some(mut into)) = (dump.stdout(), load.stdin()) else {
+            return Err(Failure::new(Exit::Io, "pg_dump has no output to read, or psql no input to write to"));
+        };
+        // Through this process, not from one to the other: when it is killed `pg_dump` writes into nothing, and ends, and
+        // with it its hold on production.
+        let relay = async {
+            // What goes wrong here one of the two says better.
+            let _ = tokio::io::copy(&mut rows, &mut into).await;
+            drop((rows, into));
+        };
+        let ((), dumped, loaded) = tokio::join!(relay, wait(dump, "pg_dump"), wait(load, "psql"));
         // When psql stops, pg_dump only sees a broken pipe: psql's own words come first.
         loaded?;
         dumped?;
@@ -234,6 +249,15 @@ impl Restore<'_> {
     }
 }
 
+/// What the folder of a schema's dump is called, within the run's.
+const SCHEMA_FOLDER: &str = ".schema-";
+
+fn left_folders(dir: &Path) -> Vec<PathBuf> {
+    let ours = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(SCHEMA_FOLDER);
+    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    entries.filter(ours).map(|entry| entry.path()).collect()
+}
+
 fn write_list(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", path.display())))
 }
@@ -244,14 +268,55 @@ async fn wait(child: Child, program: &str) -> Result<String, Failure> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let exit = if said.contains("due to lock timeout") { Exit::Temporary } else { Exit::StageFailed };
+    let exit = if PASSES.iter().any(|text| said.contains(text)) { Exit::Temporary } else { Exit::StageFailed };
     let mut failure = Failure::new(exit, format!("{program} failed: {}", output.status));
-    // A line of detail or context can carry a row.
-    failure.facts = said
-        .lines()
-        .filter(|line| !line.contains("DETAIL:") && !line.contains("CONTEXT:") && !line.trim().is_empty())
-        .take(12)
-        .map(str::to_owned)
-        .collect();
+    failure.facts = tellable(&said);
     Err(failure)
+}
+
+/// What a child says of what another time may go well.
+const PASSES: [&str; 7] = [
+    "due to lock timeout",
+    "server closed the connection unexpectedly",
+    "could not receive data from server",
+    "could not send data to server",
+    "no connection to the server",
+    "SSL connection has been closed unexpectedly",
+    "connection to server ",
+];
+
+/// The lines that carry no row: what stands behind `DETAIL` and `CONTEXT`, up to the next thing said, can.
+fn tellable(said: &str) -> Vec<String> {
+    const BEGINS: [&str; 5] = ["pg_dump:", "pg_restore:", "psql:", "HINT:", "Command was:"];
+    let mut within_detail = false;
+    let mut told = Vec::new();
+    for line in said.lines().filter(|line| !line.trim().is_empty()) {
+        if line.contains("DETAIL:") || line.contains("CONTEXT:") {
+            within_detail = true;
+        } else if BEGINS.iter().any(|begin| line.trim_start().starts_with(begin)) {
+            within_detail = false;
+        }
+        if !within_detail && told.len() < 12 {
+            told.push(line.to_owned());
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tellable;
+
+    #[test]
+    fn a_row_is_not_told_however_many_lines_it_has() {
+        let said = "pg_restore: error: could not execute query: ERROR:  could not create unique index \"k\"\n\
+                    DETAIL:  Key (email)=(a@b.c\nsecond line) is duplicated.\n\
+                    Command was: CREATE UNIQUE INDEX k ON t (email);\n\npg_restore: warning: errors ignored\n";
+        let told = [
+            "pg_restore: error: could not execute query: ERROR:  could not create unique index \"k\"",
+            "Command was: CREATE UNIQUE INDEX k ON t (email);",
+            "pg_restore: warning: errors ignored",
+        ];
+        assert_eq!(tellable(said), told);
+    }
 }

@@ -84,18 +84,21 @@ impl Entries {
 }
 
 fn restored(entry: &str, extensions_out: &[String], publications_out: &[String]) -> bool {
-    let names = |prefix: &str, all: &[String]| {
-        all.iter().any(|name| {
-            entry
-                .strip_prefix(prefix)
-                .is_some_and(|rest| rest.trim_end() == name || rest.starts_with(&format!("{name} ")))
-        })
-    };
-    let of_server = ["ACL - SERVER ", "ACL - FOREIGN ", "COMMENT - SERVER ", "COMMENT - FOREIGN "];
-    !(OUTWARD.iter().chain(&of_server).any(|kind| entry.starts_with(kind))
-        || names("EXTENSION - ", extensions_out)
-        || names("COMMENT - EXTENSION ", extensions_out)
-        || names("PUBLICATION - ", publications_out))
+    // What hangs on what is left out says so behind its own kind: `COMMENT - EVENT TRIGGER t`.
+    let hangs_on = ["ACL - ", "COMMENT - ", "SECURITY LABEL - "].iter().find_map(|kind| entry.strip_prefix(kind));
+    let of_out = |prefix: &str, all: &[String]| hangs_on.is_some_and(|of| names_one(of, prefix, all));
+    !(OUTWARD.iter().any(|kind| entry.starts_with(kind) || hangs_on.is_some_and(|of| of.starts_with(kind)))
+        || hangs_on.is_some_and(|of| of.starts_with("FOREIGN "))
+        || names_one(entry, "EXTENSION - ", extensions_out)
+        || of_out("EXTENSION ", extensions_out)
+        || names_one(entry, "PUBLICATION - ", publications_out)
+        || of_out("PUBLICATION ", publications_out))
+}
+
+/// Does an entry begin with a kind, and then one of these names?
+fn names_one(entry: &str, kind: &str, all: &[String]) -> bool {
+    let named = |rest: &str, name: &String| rest.trim_end() == name || rest.starts_with(&format!("{name} "));
+    entry.strip_prefix(kind).is_some_and(|rest| all.iter().any(|name| named(rest, name)))
 }
 
 /// Grants, comments and labels of a table that is left out.
@@ -141,6 +144,15 @@ mod tests {
         assert_eq!(entries.kept, "1; 1259 10 TABLE public t o\n4; 0 0 ACL public TABLE t o\n");
         assert!(entries.defaults.starts_with("5;") && entries.defaults.lines().count() == 1);
         assert_eq!(entries.left_out, ["foreign table public.ft"]);
+    }
+
+    #[test]
+    fn what_hangs_on_what_is_left_out_is_left_out_too() {
+        let listed = "1; 0 0 COMMENT - EVENT TRIGGER audit o\n2; 0 0 COMMENT - PUBLICATION all_tables o\n\
+                      3; 0 0 COMMENT - PUBLICATION some o\n4; 0 0 SECURITY LABEL - SUBSCRIPTION s o\n\
+                      5; 0 0 COMMENT - EXTENSION dblink \n6; 0 0 COMMENT - SCHEMA public o\n7; 0 0 COMMENT - SERVER s o\n";
+        let entries = Entries::of(listed, &["dblink".to_owned()], &["all_tables".to_owned()]);
+        assert_eq!(entries.kept, "3; 0 0 COMMENT - PUBLICATION some o\n6; 0 0 COMMENT - SCHEMA public o\n");
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! later predicate needs (`before.x`, `STAGE.x`) travel in settings local to the transaction. Probes and templates look
 //! names up in the plan's path, everything else among the system's alone: no operator of production's opens a gate.
 
-use super::PacketStage;
+use super::{PacketStage, definitions};
 use crate::event::{Exit, Failure, Role};
 use crate::guard::Check;
 use crate::name::quote::literal;
 use crate::probe::Query;
+use crate::proof::forward::DEFERRED;
 use crate::proof::{Script, Work};
 use crate::sql::{Name, Use};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,7 +74,7 @@ pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failu
     body.push_str(&gates.concat());
     body.push_str(&run(&hold()));
     body.push_str(&run(&keep_readings("", &at_start(stage), sealing)?));
-    body.push_str(&run(&keep_files()));
+    body.push_str(&run(&definitions::keep_files()));
     for built in &stage.of {
         let Some(work) = &built.work else { continue };
         body.push_str(&one_stage(&built.head.guards, &built.ensures, work, stage, sealing)?);
@@ -81,7 +82,7 @@ pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failu
     body.push_str("\n-- ---------------------------------------------------------------- the end\n");
     body.push_str(&of_plan("SET CONSTRAINTS ALL IMMEDIATE;\n", sealing)?);
     body.push_str(&run(&all_bounds(sealing)?));
-    body.push_str(&run(&files_and_definitions(sealing)?));
+    body.push_str(&run(&definitions::undeclared(sealing)?));
     body.push_str(&gates.concat());
     body.push_str(&path_of_plan(sealing)?);
     Ok(framed(stage, sealing, "apply.sql", &body))
@@ -132,7 +133,7 @@ fn of_plan(sql: &str, sealing: &Sealing<'_>) -> Result<String, Failure> {
 
 fn framed(stage: &PacketStage, sealing: &Sealing<'_>, name: &str, body: &str) -> String {
     let works = stage.of.iter().filter_map(|b| b.work.as_ref());
-    let timeout_ms = works.clone().map(|w| w.timeout.as_millis()).max().unwrap_or(600_000);
+    let timeout_ms = super::timeout_ms(works.clone().map(AsRef::as_ref));
     let lock_ms = works.map(|w| w.lock_timeout.as_millis()).min().unwrap_or(2_000);
     let tag = tag(body);
     format!(
@@ -186,6 +187,8 @@ fn one_stage(
     out.push_str(&run(&keep_counts(&work.stage)));
     out.push_str(&format!("-- {} sha256 {}\n", work.forward.template, work.forward.sha256));
     out.push_str(&of_plan(&closed(&work.forward), sealing)?);
+    // As on the clone: what is deferred happens before it is counted and looked at.
+    out.push_str(&of_plan("SET CONSTRAINTS ALL IMMEDIATE;\n", sealing)?);
     out.push_str(&run(&bound(&work.stage, sealing)?));
     for ensure in ensures {
         out.push_str(&run(&demand(ensure, Role::Ensure, &owner, &work.stage, sealing)?));
@@ -196,7 +199,17 @@ fn one_stage(
         _ => None,
     });
     out.push_str(&run(&keep_readings(&format!("at.{}", work.stage), &after, sealing)?));
+    out.push_str(&run(&deferred_again()));
     Ok(out)
+}
+
+/// The next stage begins as it would in a transaction of its own: what is initially deferred is so again.
+fn deferred_again() -> String {
+    judging_nothing(&format!(
+        "    SELECT d.sql INTO engine_seen FROM (\n{}\n    ) AS d (sql);\n    \
+         IF engine_seen IS NOT NULL THEN\n        EXECUTE engine_seen;\n    END IF;\n",
+        DEFERRED.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n")
+    ))
 }
 
 fn names<'c>(checks: impl IntoIterator<Item = &'c Check>, pick: impl Fn(&Name) -> Option<String>) -> BTreeSet<String> {
@@ -257,11 +270,20 @@ fn demand(check: &Check, role: Role, owner: &str, stage: &str, sealing: &Sealing
 fn refuse_if_done(check: &Check, sealing: &Sealing<'_>) -> Result<String, Failure> {
     let sql = judged(check, "", sealing)?;
     let message = quoted("this packet is already applied; nothing was changed: ")?;
+    let untold = quoted("blocked: whether this packet is already applied cannot be told: ")?;
     let raise = format!(
-        "IF engine_ok IS TRUE THEN\n        RAISE EXCEPTION USING ERRCODE = '{}', MESSAGE = {message} || engine_seen;\n    END IF;",
-        state(Role::DoneWhen)
+        "IF engine_ok IS TRUE THEN\n        RAISE EXCEPTION USING ERRCODE = '{}', MESSAGE = {message} || engine_seen;\n    \
+         ELSIF engine_ok IS NULL THEN\n        RAISE EXCEPTION USING ERRCODE = '{}', MESSAGE = {untold} || engine_seen;\n    END IF;",
+        state(Role::DoneWhen),
+        state(Role::Guard)
     );
     Ok(judging(&sql, &raise))
+}
+
+/// A block with a text to keep something in.
+pub(super) fn judging_nothing(body: &str) -> String {
+    let tag = tag(body);
+    format!("DO {tag}\n#variable_conflict use_column\nDECLARE engine_seen text;\nBEGIN\n{body}END {tag};\n")
 }
 
 fn judging(sql: &str, then: &str) -> String {
@@ -398,13 +420,13 @@ fn breach(rows: &str, limits: &BTreeMap<String, Option<u64>>, owner: &str) -> Re
     Ok(format!("DO {tag}\n#variable_conflict use_column\nDECLARE engine_seen text;\nBEGIN\n{body}END {tag};\n"))
 }
 
-fn block(body: &str) -> String {
+pub(super) fn block(body: &str) -> String {
     let tag = tag(body);
     format!("DO {tag}\n#variable_conflict use_column\nBEGIN\n{body}END {tag};\n")
 }
 
 /// A dollar tag that does not occur in the body.
-fn tag(body: &str) -> String {
+pub(super) fn tag(body: &str) -> String {
     (0..=body.len())
         .map(|n| format!("$engine{n}$"))
         .find(|tag| !body.contains(tag.as_str()))
@@ -441,56 +463,6 @@ fn alone() -> Result<String, Failure> {
     )))
 }
 
-/// Which file every table has: TRUNCATE, a rewrite, CREATE and DROP show there and in no row counter.
-const FILES: &str = "SELECT c.oid::pg_catalog.int8 AS id,
-               CASE WHEN rt.oid IS NULL THEN pg_catalog.format('%I.%I', n.nspname, c.relname)
-                    ELSE pg_catalog.format('%I.%I', rn.nspname, rt.relname) END AS name,
-               coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)::pg_catalog.int8 AS file
-        FROM pg_catalog.pg_class AS c
-        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        LEFT JOIN pg_catalog.pg_class AS rt ON c.relispartition AND rt.oid = pg_catalog.pg_partition_root(c.oid)
-        LEFT JOIN pg_catalog.pg_namespace AS rn ON rn.oid = rt.relnamespace
-        WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
-
-fn keep_files() -> String {
-    block(&format!(
-        "    PERFORM pg_catalog.set_config('engine_reading.files', (SELECT coalesce(pg_catalog.jsonb_object_agg(k.id, pg_catalog.jsonb_build_array(k.name, k.file)), '{{}}')::pg_catalog.text\n        FROM ({FILES}) AS k), true);\n"
-    ))
-}
-
-/// At the end: no table was truncated, rewritten, made or dropped, and no definition changed, but as declared.
-/// With `alters` definitions may change; which ones was measured on the clone, and the engine measures it again.
-fn files_and_definitions(sealing: &Sealing<'_>) -> Result<String, Failure> {
-    if sealing.alters {
-        return Ok(String::new());
-    }
-    let any: Vec<String> = sealing
-        .bounds
-        .values()
-        .flatten()
-        .filter(|(_, _, most)| most.is_none())
-        .map(|(_, table, _)| quoted(table))
-        .collect::<Result<_, _>>()?;
-    let declared = if any.is_empty() { "''".to_owned() } else { any.join(", ") };
-    let pg_class = if any.is_empty() { "''" } else { "'pg_class'" };
-    let message = quoted("the packet changed files or definitions that it does not declare: ")?;
-    let body = format!(
-        "    SELECT pg_catalog.string_agg(d.name, ', ') INTO engine_seen FROM (\n        \
-         SELECT coalesce(k.name, b.value ->> 0) AS name\n        FROM ({FILES}) AS k\n        \
-         FULL JOIN pg_catalog.jsonb_each(current_setting('engine_reading.files')::pg_catalog.jsonb) AS b ON b.key = k.id::pg_catalog.text\n        \
-         WHERE (b.value ->> 1)::pg_catalog.int8 IS DISTINCT FROM k.file\n        \
-         UNION ALL\n        \
-         SELECT c.relname FROM pg_catalog.pg_class AS c\n        \
-         WHERE c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace AND c.relkind = 'r'\n          \
-         AND c.relname NOT IN ('pg_statistic', 'pg_statistic_ext_data', {pg_class})\n          \
-         AND pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)\n              \
-         + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) > 0\n    ) AS d\n    WHERE d.name NOT IN ({declared});\n    \
-         IF engine_seen IS NOT NULL THEN\n        RAISE EXCEPTION USING ERRCODE = '{BOUND_STATE}', MESSAGE = {message} || engine_seen;\n    END IF;\n"
-    );
-    let tag = tag(&body);
-    Ok(format!("DO {tag}\n#variable_conflict use_column\nDECLARE engine_seen text;\nBEGIN\n{body}END {tag};\n"))
-}
-
-fn quoted(text: &str) -> Result<String, Failure> {
+pub(super) fn quoted(text: &str) -> Result<String, Failure> {
     literal(text).map_err(|why| Failure::new(Exit::Io, format!("a text cannot be sealed: {why}")))
 }

@@ -167,16 +167,18 @@ async fn facts(
         altered.insert(bounds::find(&tx, name).await?.unwrap_or_else(|| bounds::default_schema(name)));
     }
     let mut never: BTreeSet<String> = BTreeSet::new();
-    for name in works.iter().flat_map(|w| &w.never) {
-        never.insert(bounds::find(&tx, name).await?.unwrap_or_else(|| bounds::default_schema(name)));
+    for work in &works {
+        never.extend(bounds::never(&tx, &work.never).await?);
+    }
+    // Triggers and columns of a partition are its own.
+    let mut tables: BTreeSet<String> = writes.keys().chain(&altered).cloned().collect();
+    for table in writes.keys().chain(&altered) {
+        tables.extend(bounds::partitions(&tx, table).await?);
     }
     let objects = crate::fingerprint::objects(&tx).await?;
     cx.finish(tx).await?;
     let concerned = |parent: Option<&str>, identity: &str| {
-        writes
-            .keys()
-            .chain(&altered)
-            .any(|t| parent == Some(t) || identity == t || identity.ends_with(&format!(" {t}")))
+        tables.iter().any(|t| parent == Some(t) || identity == t || identity.ends_with(&format!(" {t}")))
     };
     let schema = objects.into_iter().filter(|o| concerned(o.parent.as_deref(), &o.identity)).collect();
     let sealed = |check: &Check| SealedPredicate {
@@ -200,7 +202,7 @@ async fn facts(
         schema,
         sensitive: sensitive(cx, works.iter().map(|work| &work.forward)),
         search_path: stage.search_path.clone(),
-        timeout_ms: works.iter().map(|w| millis(w.timeout)).max().unwrap_or(600_000),
+        timeout_ms: super::timeout_ms(works.iter().map(AsRef::as_ref)),
         lock_timeout_ms: works.iter().map(|w| millis(w.lock_timeout)).min().unwrap_or(2_000),
         technical_go: decision.technical_go,
     };

@@ -63,7 +63,7 @@ pub struct Manifest {
     pub sensitive: Vec<String>,
     /// The plan's search path.
     pub search_path: String,
-    /// Longest of its stages' time-outs, in milliseconds.
+    /// Its stages' time-outs, added up, in milliseconds.
     pub timeout_ms: u64,
     /// Shortest of its stages' lock time-outs, in milliseconds.
     pub lock_timeout_ms: u64,
@@ -100,13 +100,23 @@ impl Packet {
         Ok(Packet { id, dir, manifest })
     }
 
-    /// The text of one of its files.
+    /// The text of one of its files, as it was sealed: the folder may have been written to since it was opened.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, or is another one by now (exit 62).
     pub fn text(&self, name: &str) -> Result<String, Failure> {
-        let path = self.dir.join(name);
-        std::fs::read_to_string(&path).map_err(|e| unreadable(&path, &e.to_string()))
+        let read = |name: &str| {
+            let path = self.dir.join(name);
+            std::fs::read_to_string(&path).map_err(|e| unreadable(&path, &e.to_string()))
+        };
+        let (sums, text) = (read("SHA256SUMS")?, read(name)?);
+        let line = format!("{}  {name}", digest::hex(text.as_bytes()));
+        if digest::hex(sums.as_bytes()) == self.id && sums.lines().any(|known| known == line) {
+            return Ok(text);
+        }
+        Err(Failure::new(Exit::InputsChanged, format!("{name} of the packet was changed while it was at work"))
+            .fact(format!("in {}", self.dir.display()))
+            .next("seal anew", "engine apply PLAN"))
     }
 }
 
@@ -142,7 +152,9 @@ fn find(word: &str) -> Result<PathBuf, Failure> {
                 .filter_map(Result::ok)
                 .filter_map(|entry| {
                     let name = entry.file_name().to_string_lossy().strip_prefix("packet-")?.to_owned();
-                    let born = entry.metadata().and_then(|m| m.modified()).unwrap_or(std::time::UNIX_EPOCH);
+                    // Of the file that is never written again: a signature beside it, or attestations, make no packet newer.
+                    let sealed = std::fs::metadata(entry.path().join("SHA256SUMS")).and_then(|m| m.modified());
+                    let born = sealed.unwrap_or(std::time::UNIX_EPOCH);
                     Some((born, name, entry.path()))
                 })
                 .collect()
@@ -226,4 +238,44 @@ pub(super) fn files_below(root: &Path, dir: &Path, into: &mut Vec<String>) -> st
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = r#"{"v": 1, "plan": "p", "run": "r", "as_of": "", "target": "t", "database": ["1", 1, "d"],
+        "gates": [], "done_when": null, "stages": [], "writes": [], "alters": [], "never": [], "schema": [],
+        "search_path": "public", "timeout_ms": 1, "lock_timeout_ms": 1, "technical_go": true}"#;
+
+    const SQL: &str = "SELECT 1;\n";
+
+    /// Writes a packet of two files.
+    fn write(dir: &Path, sql: &str) {
+        let sums = [("apply.sql", sql), ("rollout.json", MANIFEST)]
+            .map(|(name, text)| format!("{}  {name}\n", digest::hex(text.as_bytes())))
+            .concat();
+        for (name, text) in [("apply.sql", sql), ("rollout.json", MANIFEST), ("SHA256SUMS", &sums)] {
+            std::fs::write(dir.join(name), text).expect("a file");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_changed_after_the_packet_was_opened_is_not_its_text() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path();
+        write(dir, SQL);
+        let packet = Packet::open(dir.to_str().expect("UTF-8")).expect("a packet");
+        let text = || packet.text("apply.sql").map_err(|failure| failure.exit);
+        assert_eq!(text(), Ok(SQL.to_owned()));
+
+        std::fs::write(dir.join("apply.sql"), "SELECT 2;\n").expect("a file");
+        assert_eq!(text(), Err(Exit::InputsChanged));
+        // With its sums it is a packet, but another one.
+        write(dir, "SELECT 2;\n");
+        assert!(verify(dir).is_ok());
+        assert_eq!(text(), Err(Exit::InputsChanged));
+        write(dir, SQL);
+        assert_eq!(text(), Ok(SQL.to_owned()));
+    }
 }

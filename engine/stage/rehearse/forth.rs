@@ -54,7 +54,7 @@ impl Steps<'_> {
     pub(super) async fn alone(&self, work: &Work, script: &Script, purpose: &str) -> Result<(), Failure> {
         let label = format!("{purpose} of `{}` on the copy", work.stage);
         let alone = Alone::open(&self.copy.writer, &label, work.timeout, work.lock_timeout).await?;
-        let statements = forward::send_alone(&alone, script).await.map_err(|mut failure| {
+        let statements = forward::send_alone(&alone, script, || self.cx.alone()).await.map_err(|mut failure| {
             failure.what = format!("{purpose} of `{}` in the rehearsal: {}", work.stage, failure.what);
             if failure.exit == Exit::StageFailed {
                 failure.exit = Exit::ProofFailed;

@@ -17,7 +17,11 @@ pub(super) async fn refuse_drift(target: &str, tx: &WriteTx, manifest: &Manifest
     let named: BTreeSet<(String, String)> = known.iter().map(|(k, i, _)| (k.clone(), i.clone())).collect();
     let gone: Vec<String> = known.difference(&now).map(|(_, identity, _)| identity.clone()).collect();
     // Something new on a written table (a trigger, a constraint) is drift as well.
-    let parents: BTreeSet<&str> = manifest.writes.iter().map(|w| w.table.as_str()).collect();
+    let mut parents: BTreeSet<String> = BTreeSet::new();
+    for table in manifest.writes.iter().map(|w| &w.table).chain(&manifest.alters) {
+        parents.extend(bounds::partitions(tx, table).await?);
+        parents.insert(table.clone());
+    }
     let added: Vec<String> = objects
         .into_iter()
         .filter(|o| o.parent.as_deref().is_some_and(|p| parents.contains(p)))

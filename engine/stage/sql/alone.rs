@@ -150,7 +150,7 @@ impl AloneStage {
         }
         cx.say(name, "running its SQL, outside of a transaction");
         crash::point(|| "alone/begin".to_owned());
-        let statements = forward::send_alone(&alone, &self.work.forward).await?;
+        let statements = forward::send_alone(&alone, &self.work.forward, || cx.alone_forward()).await?;
         crash::point(|| "alone/sent".to_owned());
         let count = statements.len();
         cx.record(Event::Statements { stage: name.to_owned(), purpose: "forward".into(), statements })?;

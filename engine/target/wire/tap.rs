@@ -1,7 +1,7 @@
 //! A session that the driver opens and gives away: start-up, TLS and authentication are the driver's, the stream
 //! behind them becomes ours.
 
-use super::super::connect::Door;
+use super::super::connect::{Door, lets_in_within};
 use super::super::fault;
 use crate::event::{Exit, Failure};
 use std::io;
@@ -156,6 +156,14 @@ impl TlsConnect<Socket> for Tapping {
 
 /// Opens a session as `door` does and answers its stream, ready for a query, and what cancels one.
 pub(super) async fn open(door: &Door) -> Result<(Box<dyn Duplex>, CancelToken), Failure> {
+    let limit = lets_in_within(door.config());
+    tokio::time::timeout(limit, opened(door)).await.unwrap_or_else(|_| {
+        let what = format!("cannot reach `{}`: it does not answer, {}", door.target, door.place);
+        Err(Failure::new(Exit::Temporary, what))
+    })
+}
+
+async fn opened(door: &Door) -> Result<(Box<dyn Duplex>, CancelToken), Failure> {
     let config = door.config();
     let socket = socket(config)
         .await

@@ -9,6 +9,7 @@ SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c
     (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts AS p WHERE p.database = d.datname) AS prepared,
     (SELECT pg_catalog.max(pg_catalog.age(a.backend_xmin)) FROM pg_catalog.pg_stat_activity AS a
      WHERE a.pid <> pg_catalog.pg_backend_pid())::pg_catalog.int8 AS held_back,
-    d.datcollversion AS recorded, pg_catalog.pg_database_collation_actual_version(d.oid) AS actual
+    d.datcollversion AS recorded, pg_catalog.pg_database_collation_actual_version(d.oid) AS actual,
+    pg_catalog.current_setting('transaction_timeout', true) AS transaction_timeout
 FROM pg_catalog.pg_database AS d
 WHERE d.datname = pg_catalog.current_database()

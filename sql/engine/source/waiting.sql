@@ -1,4 +1,5 @@
--- Who waits for a lock that the session $1 holds: table, mode, milliseconds, backend. pg_locks is as of now.
+-- Who waits for a lock that the session $1 holds, or another one of the clone's: one that reads a table by ranges holds its
+-- indexes too. Table or index, mode, milliseconds, backend. pg_locks is as of now.
 WITH waiting AS MATERIALIZED (
     SELECT w.database, w.relation, w.mode, w.waitstart, w.pid
     FROM pg_catalog.pg_locks AS w
@@ -11,6 +12,9 @@ JOIN pg_catalog.pg_class AS c ON c.oid = w.relation
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE EXISTS (SELECT FROM pg_catalog.pg_locks AS h
               WHERE h.locktype = 'relation' AND h.relation = w.relation AND h.database = w.database AND h.granted
-                AND h.pid = $1)
+                AND (h.pid = $1
+                     OR h.pid IN (SELECT a.pid FROM pg_catalog.pg_stat_activity AS a
+                                  WHERE a.datname = pg_catalog.current_database() AND a.usename = session_user
+                                    AND a.application_name = 'engine')))
 ORDER BY 3 DESC
 LIMIT 1

@@ -5,6 +5,11 @@ use crate::event::Failure;
 use crate::target::Tx;
 use std::path::Path;
 
+const ALREADY: &str = include_str!("../../../../sql/engine/target/already.sql");
+
+/// The first major version that has `transaction_timeout`.
+const KNOWS_TIMEOUT: u32 = 17;
+
 const LIMITS: &str = include_str!("../../../../sql/engine/target/limits.sql");
 
 /// A server warns when so few transaction ids are left, and soon stops giving any.
@@ -104,14 +109,34 @@ pub(super) async fn check(
         report.problem("the clone's server is a standby, where nothing can be made", Vec::new(), &[]);
     }
     let dump = crate::programs::Programs::client_for(super::major(asked.identity)).map_or(0, |p| p.major());
-    if dump > 0 && u32::try_from(there.major).is_ok_and(|major| dump < major) {
-        report.warn(format!("pg_dump {dump} is older than the clone's server, {}", there.major));
-    }
+    clients(dump, u32::try_from(there.major).unwrap_or(0), report);
     cut_short(standing, name, report);
     let address = asked.target.maker.door().address();
-    let told = disk(&address, there.folder.as_deref(), standing.bytes).told(report);
+    let needed = standing.bytes - there_already(asked, target).await?;
+    let told = disk(&address, there.folder.as_deref(), needed.max(0)).told(report);
     report.note(told);
     Ok(())
+}
+
+/// What `pg_restore` says at the start of every session from 17 on, an older server refuses. 0: there is no `pg_dump`.
+fn clients(dump: u32, there: u32, report: &mut Report) {
+    if dump >= KNOWS_TIMEOUT && there < KNOWS_TIMEOUT {
+        let what =
+            format!("pg_restore {dump} sets transaction_timeout, which the clone's server, {there}, does not know");
+        let fix = format!("apt-get install postgresql-client-{}", KNOWS_TIMEOUT - 1);
+        let other =
+            format!("a server of PostgreSQL {KNOWS_TIMEOUT} or later for the clone, if what is cloned is of one");
+        report.problem(what, Vec::new(), &[("then", fix), ("or", other)]);
+    } else if dump > 0 && dump < there {
+        report.warn(format!("pg_dump {dump} is older than the clone's server, {there}"));
+    }
+}
+
+/// Bytes that are on the clone's server already and need no more room: a half clone of this run, and a clone in whose place
+/// this one comes.
+async fn there_already(asked: &Asked<'_>, target: &Tx) -> Result<i64, Failure> {
+    let names = [super::super::working_name(&asked.cx.run), asked.target.database.clone()];
+    Ok(target.query_one(ALREADY, &[&names.as_slice()]).await?.get(0))
 }
 
 fn connections(asked: &Asked<'_>, (here, there): (&Limits, &Limits), one_server: bool, report: &mut Report) {
@@ -167,6 +192,12 @@ fn cut_short(standing: &Standing, name: &str, report: &mut Report) {
             "`{name}` is a standby with hot_standby_feedback off: what its primary cleans up ends the snapshot after \
              max_standby_streaming_delay = {}; set hot_standby_feedback = on there",
             standing.delay
+        ));
+    }
+    if let Some(limit) = standing.transaction_timeout.as_ref().filter(|limit| *limit != "0") {
+        report.warn(format!(
+            "`{name}` ends transactions after transaction_timeout = {limit}, and the snapshot is one: \
+             ALTER ROLE READER SET transaction_timeout = 0, by its server's superuser"
         ));
     }
     if standing.prepared > 0 {
@@ -275,6 +306,40 @@ mod tests {
         assert_eq!(told(1_700_000_000, 200_000_000), (0, 1));
         assert_eq!(told(200_000_000, 1_700_000_000), (0, 1));
         assert_eq!(told(200_000_000, 2_120_000_000), (1, 0));
+    }
+
+    #[test]
+    fn a_newer_pg_restore_is_refused_by_an_older_server() {
+        let told = |dump: u32, there: u32| {
+            let mut report = Report::default();
+            clients(dump, there, &mut report);
+            (report.problems.len(), report.warnings.len())
+        };
+        assert_eq!(
+            [told(17, 15), told(18, 16), told(16, 15), told(17, 17), told(15, 16), told(0, 16)],
+            [(1, 0), (1, 0), (0, 0), (0, 0), (0, 1), (0, 0)]
+        );
+    }
+
+    #[test]
+    fn a_server_that_ends_transactions_is_told_of() {
+        let told = |limit: Option<&str>| {
+            let mut report = Report::default();
+            let standing = Standing {
+                relations: 1,
+                bytes: 1,
+                standby: false,
+                feedback: true,
+                delay: String::new(),
+                prepared: 0,
+                held_back: None,
+                collation: (None, None),
+                transaction_timeout: limit.map(str::to_owned),
+            };
+            cut_short(&standing, "p", &mut report);
+            report.warnings.len()
+        };
+        assert_eq!([told(None), told(Some("0")), told(Some("30min"))], [0, 0, 1]);
     }
 
     #[test]
