@@ -304,6 +304,9 @@ fn a_state_that_is_gone_or_not_the_one_is_not_relied_on() {
     anew(&bench, "SELECT 1", "is not the one that its marker names");
     std::fs::remove_file(state()).expect("a state");
     anew(&bench, "SELECT 1", "cannot be read");
+    bench.psql("postgres", &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", golden(&bench)));
+    bench.psql(&golden(&bench), "UPDATE log SET what = 'another' WHERE at = 5");
+    anew(&bench, "SELECT 1", "somebody opened it");
     branched(&bench, "UPDATE log SET what = 'y' WHERE at = 3");
 }
 

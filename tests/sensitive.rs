@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Bench, MINI, MINI_ROLLOUT, to_the_packet};
+use support::{Bench, MINI, MINI_ROLLOUT, server, to_the_packet};
 
 const SECRET: &str = "tr0ub4dor'\"&3 horse";
 const VAR: &str = "[var.token]\ntype = \"text\"\nsensitive = true\ndefault = \"env:MINI_TOKEN\"\n";
@@ -137,6 +137,27 @@ fn what_a_server_says_of_it_is_hidden() {
     let outcome = bench.mini_apply(&[]).expect(41).says(&["said is [sensitive token]"]);
     assert!(!outcome.all().contains("tr0ub4dor"), "{}", outcome.all());
     nowhere(&bench);
+}
+
+/// Its digests are compared by a key that is in no journal, shared or not.
+#[test]
+fn another_machine_is_told_that_it_needs_the_key() {
+    let mut one = bench("secret_team", TOLD, "writes.u = 1", "");
+    one.keep_runs_on(server());
+    one.mini_apply(&[]).expect(0);
+    let two = one.another_machine();
+    for words in [&["resume"][..], &["resume", "--accept-changes"]] {
+        let said = two.engine(words).expect(62);
+        said.says(&[
+            "sensitive variables cannot be compared",
+            "sensitive.key of this run from the machine that began it",
+        ]);
+    }
+    let key = one.of_run("sensitive.key");
+    let there = two.home().join(&key);
+    std::fs::create_dir_all(there.parent().expect("a folder")).expect("a folder");
+    std::fs::copy(one.home().join(&key), there).expect("a copy");
+    two.engine(&["resume"]).expect(0);
 }
 
 #[test]

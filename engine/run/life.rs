@@ -154,16 +154,22 @@ pub(super) async fn take_up(
     let held = place.hold()?;
     // Who had the lock since it was read may have gone on with it.
     place.demand_still(history)?;
-    let secrets = sensitive::read(&mut workflow, sensitive::stored_key(place.dir())?.as_ref())?;
+    let key = sensitive::stored_key(place.dir())?;
+    let secrets = sensitive::read(&mut workflow, key.as_ref())?;
+    let keyless = key.is_none() && !secrets.is_empty();
+    let told = |failure| if keyless { sensitive::without_key(failure, place.dir()) } else { failure };
     let workflow = Arc::new(workflow);
     let state = RunState::of(history.events());
     let Some(Event::RunStarted { run, as_of, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, "the journal does not say how the run began"));
     };
-    let mut accepted = changed::inputs(&workflow, &state, how, verb)?;
+    let mut accepted = changed::inputs(&workflow, &state, how, verb).map_err(told)?;
     place.bring()?;
-    let open =
-        if accepted.is_empty() { Vec::new() } else { changed::refuse_stages(&workflow, &state, &place, &accepted)? };
+    let open = if accepted.is_empty() {
+        Vec::new()
+    } else {
+        changed::refuse_stages(&workflow, &state, &place, &accepted).map_err(told)?
+    };
     accepted.extend(place.same_server(how.accept_changes)?);
     let Binding { targets, events } = bind(&workflow).await?;
     super::rebound::demand(&targets, &run, history)?;

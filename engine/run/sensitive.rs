@@ -77,6 +77,14 @@ pub(super) fn keep_key(dir: &Path, key: &Key) -> Result<(), Failure> {
         .map_err(|e| Failure::new(Exit::Io, format!("{} cannot be written: {e}", path.display())))
 }
 
+/// What a refusal says beside, where values could not be compared.
+pub(super) fn without_key(failure: Failure, dir: &Path) -> Failure {
+    let path = dir.join(KEY);
+    failure
+        .fact(format!("sensitive variables cannot be compared here: {} is not there", path.display()))
+        .next("bring", format!("{KEY} of this run from the machine that began it, mode 0600, to {}", path.display()))
+}
+
 /// The key that this machine keeps of a run, if it does.
 ///
 /// # Errors

@@ -307,8 +307,10 @@ impl Link {
             Does::Abandon => {
                 held(&shared.orphans).push(Arc::clone(self));
                 shared.send(&self.server, message)?;
-                // What makes the server begin follows in a message of its own.
-                shared.send(&self.server, &[b"S".as_slice(), &4_u32.to_be_bytes()].concat())?;
+                // A text that is only parsed so far begins with what follows it: Bind, Execute, Sync, of the unnamed.
+                if message.first() == Some(&b'P') {
+                    shared.send(&self.server, b"B\0\0\0\x0c\0\0\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04")?;
+                }
             }
             Does::CutAfter | Does::CutAllAfter | Does::ResetAfter | Does::Stall | Does::Pooler => {
                 self.let_it_answer(message)?;

@@ -61,6 +61,10 @@ impl State {
         let found = found.ok_or("there was none")?;
         let marker = found.marker.as_ref().ok_or("it has no marker")?;
         let wanted = marker.state.as_deref().ok_or("it was never finished")?;
+        // It is made shut and nobody of ours opens it.
+        if !found.shut {
+            return Err("somebody opened it, and may have changed it".to_owned());
+        }
         let path = folder(name, server).join(format!("{wanted}.json"));
         let bytes = std::fs::read(&path).map_err(|e| format!("its state {} cannot be read: {e}", path.display()))?;
         if digest::hex(&bytes) != wanted {
