@@ -258,7 +258,10 @@ fn a_packets_ensures_see_what_was_deferred() {
 fn what_is_deferred_is_so_again_for_the_next_stage_of_a_packet() {
     // A row before the one it refers to: only while the constraint is deferred.
     let child = "CREATE TABLE child (id int, u_id int REFERENCES u DEFERRABLE INITIALLY DEFERRED)";
-    let bench = Bench::mini("late_again", &format!("{NOTED};\n{child}"));
+    // A name that another constraint bears, which cannot be deferred, defers neither.
+    let twins = "CREATE TABLE x1 (u_id int CONSTRAINT twin REFERENCES u DEFERRABLE INITIALLY DEFERRED);
+                 CREATE TABLE x2 (u_id int CONSTRAINT twin REFERENCES u)";
+    let bench = Bench::mini("late_again", &format!("{NOTED};\n{child};\n{twins}"));
     let keys = format!("{KEYS}\nwrites.child = 1");
     let sql = "INSERT INTO child VALUES (1, 7);\nINSERT INTO u VALUES (7, 'c')";
     let back = "DELETE FROM child;\nDELETE FROM totals WHERE id = 7;\nDELETE FROM u WHERE id = 7";
@@ -281,6 +284,18 @@ fn a_stage_that_makes_a_temporary_table_is_in_no_packet() {
     bench.engine(&["check", MINI]).expect(10).says(&["packet-of", "makes a temporary table"]);
     bench.mini_apply(&[]).expect(10);
     assert!(bench.runs().is_empty(), "a run was begun");
+}
+
+#[test]
+fn a_packet_may_alter_a_function() {
+    let function =
+        |n: u32| format!("CREATE OR REPLACE FUNCTION f(public.mood, text) RETURNS int LANGUAGE sql AS 'SELECT {n}'");
+    let bench = Bench::mini("function", &format!("CREATE TYPE mood AS ENUM ('well');\n{}", function(1)));
+    let keys = "writes.u = 1\nalters = [\"public.f(public.mood,text)\"]";
+    let (sql, back) = (format!("{};\n{INSERT}", function(2)), format!("{};\n{DELETE}", function(1)));
+    sealed(&bench, keys, &sql, &back, "", "us = 1");
+    rollout(&bench, "latest").expect(0);
+    assert_eq!(production(&bench, "SELECT f('well', '')"), "2");
 }
 
 #[test]

@@ -391,20 +391,22 @@ fn a_commit_that_waits_for_a_standby_says_so() {
 
 /// Whoever takes it up does not end the waiting: the commit would stand without its standby, and nobody would say so.
 #[test]
-fn a_commit_that_waits_for_a_standby_is_left_to_wait() {
+fn a_rollout_that_waits_for_a_standby_is_left_to_wait() {
     let own = OwnServer::new(&[]);
     let mut bench = Bench::mini_on(own.server(), "st_left", "");
-    bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.u = 1", INSERT, None));
-    bench.mini_apply(&["--until", "base"]).expect(0);
+    let a = bench.mini_stage("a", "\"base\"", "writes.u = 1", INSERT, Some("DELETE FROM u"));
+    bench.mini_plan(&format!("{a}{}", support::to_the_packet("\"a\"", "\"a\"", "oks = 77")));
+    bench.mini_apply(&[]).expect(0);
+    bench.psql(bench.production(), "INSERT INTO ok VALUES (1)");
     let proxy = Proxy::before(own.server().socket());
-    bench.set("SHOP_CLONE_URL", &proxy.url("engine_stage", "postgres"));
+    bench.set("MINI_WRITER_URL", &proxy.url("shop_owner", bench.production()));
     let standbys = |names: &str| {
         let alter = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}';\nSELECT pg_reload_conf();");
         bench.psql("postgres", &alter);
         bench.wait_until("postgres", "SHOW synchronous_standby_names", names);
     };
     proxy.arm(Spot::Commit, Does::Hold);
-    let engine = bench.start(&["resume"]);
+    let engine = bench.start(&["apply", support::MINI_ROLLOUT, "--yes"]);
     proxy.wait();
     standbys("nobody");
     proxy.release();
@@ -415,5 +417,5 @@ fn a_commit_that_waits_for_a_standby_is_left_to_wait() {
     assert_eq!(bench.psql("postgres", waits), "1");
     standbys("");
     bench.engine(&["resume"]).expect(0).says(&["committed before"]);
-    assert_eq!(bench.psql(bench.clone_name(), "SELECT count(*) FROM u"), "1");
+    assert_eq!(bench.psql(bench.production(), "SELECT count(*) FROM u"), "1");
 }

@@ -49,6 +49,7 @@ pub async fn prove(
     let settings = RunSettings { as_of: later, ..settings.clone() };
     let tx = writer.session("second run of a proof").await?;
     tx.begin(work.timeout, work.lock_timeout).await?;
+    tx.tell_run(&settings.run).await?;
     let before = fingerprint::sequences(&tx).await?;
     let mut after_it = AfterIt::default();
     let seen = repeat(&tx, work, &settings, again, &mut after_it).await;

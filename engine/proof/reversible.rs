@@ -60,6 +60,7 @@ pub async fn state(tx: &Tx, work: &Work, tables: &[String], known: Vec<TablePrin
 pub async fn prove(writer: &Writer, work: &Work, settings: &RunSettings, first: First<'_>) -> Result<Seen, Failure> {
     let tx = writer.session("back and forth of a proof").await?;
     tx.begin(work.timeout, work.lock_timeout).await?;
+    tx.tell_run(&settings.run).await?;
     let before = fingerprint::sequences(&tx).await?;
     let mut observations = vec![Observation::Ran(first.run.clone())];
     let tried = there_and_back(&tx, work, settings, first, &mut observations).await;

@@ -107,9 +107,11 @@ impl CheckStage {
         })?;
         let sent = self.sent(cx, on, &tx).await;
         // Whoever comes next must not meet it.
-        tx.rollback().await;
+        let answered = tx.rollback().await;
         let (found, results) = sent?;
-        commit::let_go(Way::Forward, cx, name, writer).await?;
+        if !answered && !self.parallel {
+            commit::let_go(Way::Forward, cx, name, writer).await?;
+        }
         sequences::put_back(cx, on, &sequences::moved_since(&live.reader, &found).await?).await?;
         sequences::forget(cx, &file)?;
         let results = results?;

@@ -30,6 +30,7 @@ use crate::plan::ReaderPolicy;
 use crate::plan::keys::Keys;
 use crate::target::{CloneTarget, Expected, Found, GOLDEN};
 use halfway::{Half, Left};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The kind.
@@ -52,6 +53,8 @@ struct CloneStage {
     reader: ReaderPolicy,
     /// The target it is a clone of.
     source: String,
+    /// What an earlier process left was changed, or dropped, by this one.
+    touched: AtomicBool,
 }
 
 /// How rows get into a clone.
@@ -72,7 +75,17 @@ fn parse(head: Head, mut keys: Keys, cx: &mut Parse<'_>) -> Option<Box<dyn Stage
     let source = target.clone_of.as_ref().map(|source| source.value.clone()).unwrap_or_default();
     let reader = cx.plan.target(&source).map_or(ReaderPolicy::Confined, |source| source.reader);
     let on = target.name.value;
-    Some(Box::new(CloneStage { head, on, method, acknowledged, jobs, max_lock_wait, reader, source }))
+    Some(Box::new(CloneStage {
+        head,
+        on,
+        method,
+        acknowledged,
+        jobs,
+        max_lock_wait,
+        reader,
+        source,
+        touched: AtomicBool::new(false),
+    }))
 }
 
 fn method(keys: &mut Keys, cx: &mut Parse<'_>) -> Method {
@@ -129,20 +142,18 @@ impl CloneStage {
             Left::Half(half) => Some(half),
         };
         let went_on = half.is_some();
-        let known = || cx.with_state(|state| state.stage(&self.head.name).half.map(|half| half.file));
-        let before = known();
+        self.touched.store(false, Ordering::SeqCst);
         let mut made = self.make(cx, target, (&working, half)).await;
-        // Rows had begun anew, so what was kept was used.
         if let Err(failure) = &made
             && went_on
-            && known() != before
+            && self.touched.load(Ordering::SeqCst)
             && failure.exit == Exit::StageFailed
         {
             // Perhaps because of what was kept: somebody may have been in it. What is made anew owes it nothing.
             halfway::anew(cx, self, target, &format!("what was kept did not become a clone: {}", failure.what)).await?;
             made = self.make(cx, target, (&working, None)).await;
         }
-        let untouched = went_on && known() == before;
+        let untouched = went_on && !self.touched.load(Ordering::SeqCst);
         match made {
             Ok(done) => Ok(done),
             Err(failure) => Err(self.left_behind(cx, target, failure, (went_on, untouched)).await),

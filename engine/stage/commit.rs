@@ -6,7 +6,7 @@
 use super::Cx;
 use crate::crash;
 use crate::event::{Event, Exit, Failure, Identity, Intent, StageState};
-use crate::target::{Alone, CommitOutcome, Says, WriteTx, Writer, identify};
+use crate::target::{Alone, CommitOutcome, Says, WriteTx, Writer, identify, of_run};
 use futures_util::future::try_join;
 use std::time::Duration;
 
@@ -296,7 +296,7 @@ async fn ask(what: &str, writer: &Writer, backend: Option<&(i32, String)>, xid: 
             // In the future: it never became durable, and no stranger has its number yet.
             Some("aborted" | "future") => return Ok(false),
             Some("in progress") => {
-                if round == PATIENCE
+                if round >= PATIENCE
                     && let Some((pid, started)) = backend
                     && writer.waits_for_standby(*pid, started).await?
                 {
@@ -355,14 +355,14 @@ pub async fn let_go(way: Way, cx: &Cx, stage: &str, writer: &Writer) -> Result<(
         .fact(format!("backend {pid}, started {started}")))
 }
 
-/// Before a run that is taken up does anything in a clone: waits for what a process of it that is gone has left at work there,
-/// as the transaction of a proof, which no journal knows of. It draws from sequences and holds locks.
+/// Before a run that is taken up goes on: waits for the transactions of proofs that a process of it that is gone has left open,
+/// which no journal knows of. They draw from sequences and hold locks.
 ///
 /// # Errors
 /// The server's. Who is there for longer is met as anybody else.
-pub async fn nobody_left(writer: &Writer) -> Result<(), Failure> {
+pub async fn nobody_left(run: &str, writer: &Writer) -> Result<(), Failure> {
     for round in 0..2 * PATIENCE {
-        let left = writer.left_at_work().await?;
+        let left = writer.holders_of(&of_run(run)).await?;
         if left.is_empty() {
             return Ok(());
         }

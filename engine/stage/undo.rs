@@ -74,7 +74,7 @@ pub async fn settle_aloud(cx: &Cx, stage: &dyn Stage) -> Result<(), Failure> {
 pub async fn nobody_left(cx: &Cx) -> Result<(), Failure> {
     for target in cx.targets.clones.values() {
         if let Ok(live) = target.live() {
-            commit::nobody_left(&live.writer).await?;
+            commit::nobody_left(&cx.run, &live.writer).await?;
         }
     }
     Ok(())

@@ -49,7 +49,7 @@ pub use stall::{Holding, InFlight, Lookout, Readers, Stall, Watched};
 pub use tx::{Isolation, Tx};
 pub use url::{Url, lend};
 pub use wire::{Canceller, Loader, Piece, Streamer};
-pub use writer::{CommitOutcome, WriteTx, Writer};
+pub use writer::{CommitOutcome, WriteTx, Writer, of_run};
 
 pub use crate::event::{Identity, Marker, TxRecord};
 pub use tokio_postgres::Row;

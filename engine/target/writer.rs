@@ -196,19 +196,18 @@ impl Writer {
         Ok(row?.get(0))
     }
 
-    /// Sessions that a process of the engine which is gone has left at work in this database, with when each began. Only for who
-    /// alone may work there, and does not yet.
+    /// Sessions in this database that hold an advisory lock, with when each began.
     ///
     /// # Errors
     /// The server's.
-    pub async fn left_at_work(&self) -> Result<Vec<(i32, String)>, Failure> {
+    pub async fn holders_of(&self, lock: &str) -> Result<Vec<(i32, String)>, Failure> {
         let session = self.beside.session().await?;
         let sql = "SELECT coalesce(pg_catalog.array_agg(a.pid), '{}'), \
                    coalesce(pg_catalog.array_agg(a.backend_start::text), '{}') \
-                   FROM pg_catalog.pg_stat_activity AS a \
-                   WHERE a.datname = pg_catalog.current_database() AND a.usename = session_user \
-                   AND a.application_name = 'engine' AND a.pid <> pg_catalog.pg_backend_pid() AND a.state <> 'idle'";
-        let row = as_login(&session, sql, &[]).await;
+                   FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid \
+                   WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND a.datname = pg_catalog.current_database() \
+                   AND (l.classid::pg_catalog.int8 << 32) | l.objid::pg_catalog.int8 = pg_catalog.hashtextextended($1, 0)";
+        let row = as_login(&session, sql, &[&lock]).await;
         give_back(session).await;
         let row = row?;
         let (pids, since): (Vec<i32>, Vec<String>) = (row.get(0), row.get(1));
@@ -238,6 +237,11 @@ impl Writer {
         give_back(session).await;
         identity
     }
+}
+
+/// The lock by which a transaction says of which run it is.
+pub fn of_run(run: &str) -> String {
+    format!("engine run {run} proves")
 }
 
 /// Which backend serves the session, and since when. The function below the view `pg_stat_activity`, which joins names to
@@ -316,7 +320,8 @@ impl WriteTx {
     ) -> Result<(), Failure> {
         self.tx.waits_for_locks(lock_timeout);
         let (statement_ms, lock_ms) = (timeout.as_millis(), lock_timeout.as_millis());
-        let idle_ms = (whole + Duration::from_mins(1)).as_millis();
+        // The most that a server takes.
+        let idle_ms = (whole + Duration::from_mins(1)).as_millis().min(i32::MAX.unsigned_abs().into());
         self.tx
             .begin_with(&format!(
                 "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {statement_ms}; \
@@ -427,13 +432,24 @@ impl WriteTx {
         outcome
     }
 
-    /// Rolls back and gives the session back.
-    pub async fn rollback(self) {
+    /// Rolls back and gives the session back. False: nobody answered, and its backend may still be at it.
+    pub async fn rollback(self) -> bool {
         let session = self.tx.into_session();
-        if session.batch_execute("ROLLBACK").await.is_ok() {
+        let answered = session.batch_execute("ROLLBACK").await.is_ok();
+        if answered {
             give_back(session).await;
         } else {
             drop(deadpool_postgres::Object::take(session));
         }
+        answered
+    }
+
+    /// Says by a lock which run is at work, where its journal does not: until the transaction ends.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn tell_run(&self, run: &str) -> Result<(), Failure> {
+        let sql = "SELECT pg_catalog.pg_advisory_xact_lock_shared(pg_catalog.hashtextextended($1, 0))";
+        self.tx.ask(sql, &[&of_run(run)]).await.map(drop)
     }
 }

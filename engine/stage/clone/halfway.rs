@@ -14,6 +14,7 @@ use crate::fingerprint::{self, Horizon, Leaf, SchemaObject, TableVerdict, Verdic
 use crate::target::{CloneTarget, Expected, Isolation, Tx};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 /// A smaller table is copied again sooner than its line is on the disk.
 const WORTH_KEEPING: u64 = 1 << 20;
@@ -262,6 +263,7 @@ impl Kept {
 /// Drops a half clone of which nothing can be kept, and says why.
 pub(super) async fn anew(cx: &Cx, stage: &CloneStage, target: &CloneTarget, why: &str) -> Result<(), Failure> {
     let (name, working) = (stage.head.name.as_str(), working_name(&cx.run));
+    stage.touched.store(true, Ordering::SeqCst);
     cx.say(name, &format!("the half clone is made anew: {why}"));
     cx.record(Event::CloneResumed {
         stage: name.to_owned(),

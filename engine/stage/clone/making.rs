@@ -173,11 +173,6 @@ impl<'r> Making<'r> {
 
     /// The same as a copy of `template`.
     pub(super) async fn create_from(&self, begun: &Begun, template: &str) -> Result<Expected, Failure> {
-        let creating = Box::pin(self.created(begun, template));
-        self.watch(begun, "making its database", &Arc::default(), 0).over(creating).await
-    }
-
-    async fn created(&self, begun: &Begun, template: &str) -> Result<Expected, Failure> {
         let (cx, target) = (self.cx, self.target);
         self.stage.drop_existing(cx, target).await?;
         let (stage, on) = (self.name().to_owned(), self.stage.on.clone());

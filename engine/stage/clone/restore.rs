@@ -275,14 +275,18 @@ async fn wait(child: Child, program: &str) -> Result<String, Failure> {
 }
 
 /// What a child says of what another time may go well.
-const PASSES: [&str; 7] = [
+const PASSES: [&str; 11] = [
     "due to lock timeout",
     "server closed the connection unexpectedly",
     "could not receive data from server",
     "could not send data to server",
     "no connection to the server",
     "SSL connection has been closed unexpectedly",
-    "connection to server ",
+    "Connection refused",
+    "timeout expired",
+    "the database system is ",
+    "too many clients already",
+    "remaining connection slots are reserved",
 ];
 
 /// The lines that carry no row: what stands behind `DETAIL` and `CONTEXT`, up to the next thing said, can.

@@ -20,6 +20,7 @@ use crate::name::quote::literal;
 use crate::target::{CloneTarget, Expected, Isolation, Live, Tx};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::{mpsc, oneshot};
 
 /// What is known of the source before anything is made.
@@ -93,6 +94,7 @@ async fn schema(
     let (toc, seen, clone) = tokio::try_join!(restore.schema(&begun.snapshot), seen, clone)?;
     let (seen, tables) = match (seen, kept) {
         (_, Some(kept)) => {
+            making.stage.touched.store(true, Ordering::SeqCst);
             cleared::clear(making, begun, (restore, &toc), &kept).await?;
             (kept.seen, kept.tables.into_values().collect())
         }

@@ -75,8 +75,11 @@ pub fn apply(stage: &PacketStage, sealing: &Sealing<'_>) -> Result<String, Failu
     body.push_str(&run(&hold()));
     body.push_str(&run(&keep_readings("", &at_start(stage), sealing)?));
     body.push_str(&run(&definitions::keep_files()));
-    for built in &stage.of {
+    for (number, built) in stage.of.iter().enumerate() {
         let Some(work) = &built.work else { continue };
+        if number > 0 {
+            body.push_str(&run(&deferred_again()));
+        }
         body.push_str(&one_stage(&built.head.guards, &built.ensures, work, stage, sealing)?);
     }
     body.push_str("\n-- ---------------------------------------------------------------- the end\n");
@@ -199,7 +202,6 @@ fn one_stage(
         _ => None,
     });
     out.push_str(&run(&keep_readings(&format!("at.{}", work.stage), &after, sealing)?));
-    out.push_str(&run(&deferred_again()));
     Ok(out)
 }
 
