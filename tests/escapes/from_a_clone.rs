@@ -207,7 +207,7 @@ async fn a_stage_gets_at_nothing_but_its_clone() {
         }
         match done {
             Ok(_) => drop(tx.commit(None).await),
-            Err(_) => tx.rollback().await,
+            Err(_) => drop(tx.rollback().await),
         }
         assert_eq!(session(&writer, &statements).await, clean, "after {statements:?}");
         assert_same(&around(), &before, &format!("{statements:?}"));

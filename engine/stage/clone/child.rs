@@ -54,6 +54,35 @@ impl Child {
     }
 }
 
+/// What a child prints, read here. Where nobody wants it any more the child is interrupted, and until then keeps whom it writes to:
+/// a broken pipe would end it before it has cancelled what it does.
+pub struct Printed(Option<ChildStdout>);
+
+impl Printed {
+    /// Of a child that prints into a pipe.
+    pub fn of(out: ChildStdout) -> Printed {
+        Printed(Some(out))
+    }
+
+    /// Hands all of it to another child. What goes wrong one of the two says better.
+    pub async fn into(mut self, mut reader: ChildStdin) {
+        if let Some(out) = &mut self.0 {
+            let _ = tokio::io::copy(out, &mut reader).await;
+        }
+        self.0 = None;
+    }
+}
+
+impl Drop for Printed {
+    fn drop(&mut self) {
+        let (Some(out), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            tokio::time::sleep(ENDS_WITHIN).await;
+            drop(out);
+        });
+    }
+}
+
 async fn whole(process: &mut tokio::process::Child) -> std::io::Result<Output> {
     let (out, err) = (process.stdout.take(), process.stderr.take());
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());

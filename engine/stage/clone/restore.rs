@@ -2,7 +2,7 @@
 
 use super::super::Cx;
 use super::super::source_facts::SourceFacts;
-use super::child::Child;
+use super::child::{Child, Printed};
 use super::toc::{self, Entries};
 use crate::clock::Stopwatch;
 use crate::event::{Event, Exit, Failure};
@@ -203,17 +203,13 @@ impl Restore<'_> {
         ])
         .stdin(Stdio::piped());
         let mut load = Child::start(&mut load, "psql")?;
-        let (Some(mut rows), Some(mut into)) = (dump.stdout(), load.stdin()) else {
+        let (Some(rows), Some(into)) = (dump.stdout(), load.stdin()) else {
             return Err(Failure::new(Exit::Io, "pg_dump has no output to read, or psql no input to write to"));
         };
         // Through this process, not from one to the other: when it is killed `pg_dump` writes into nothing, and ends, and
         // with it its hold on production.
-        let relay = async {
-            // What goes wrong here one of the two says better.
-            let _ = tokio::io::copy(&mut rows, &mut into).await;
-            drop((rows, into));
-        };
-        let ((), dumped, loaded) = tokio::join!(relay, wait(dump, "pg_dump"), wait(load, "psql"));
+        let ((), dumped, loaded) =
+            tokio::join!(Printed::of(rows).into(into), wait(dump, "pg_dump"), wait(load, "psql"));
         // When psql stops, pg_dump only sees a broken pipe: psql's own words come first.
         loaded?;
         dumped?;
