@@ -161,12 +161,7 @@ impl Writer {
     /// # Errors
     /// The server's.
     pub async fn backend_alive(&self, pid: i32, started: &str) -> Result<bool, Failure> {
-        let session = self.beside.session().await?;
-        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a \
-                   WHERE a.pid = $1 AND a.backend_start::text = $2)";
-        let row = as_login(&session, sql, &[&pid, &started]).await;
-        give_back(session).await;
-        Ok(row?.get(0))
+        self.backend_is(pid, started, "").await
     }
 
     /// Is that backend still at a statement, or in a transaction? One that is only there waits for its next user.
@@ -174,12 +169,7 @@ impl Writer {
     /// # Errors
     /// The server's.
     pub async fn backend_at_work(&self, pid: i32, started: &str) -> Result<bool, Failure> {
-        let session = self.beside.session().await?;
-        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a \
-                   WHERE a.pid = $1 AND a.backend_start::text = $2 AND a.state IS DISTINCT FROM 'idle')";
-        let row = as_login(&session, sql, &[&pid, &started]).await;
-        give_back(session).await;
-        Ok(row?.get(0))
+        self.backend_is(pid, started, "AND a.state IS DISTINCT FROM 'idle'").await
     }
 
     /// Does that backend wait for a synchronous standby? Then its COMMIT is done where it is, and to end it would end the
@@ -188,10 +178,16 @@ impl Writer {
     /// # Errors
     /// The server's.
     pub async fn waits_for_standby(&self, pid: i32, started: &str) -> Result<bool, Failure> {
+        self.backend_is(pid, started, "AND a.wait_event = 'SyncRep'").await
+    }
+
+    async fn backend_is(&self, pid: i32, started: &str, and: &'static str) -> Result<bool, Failure> {
         let session = self.beside.session().await?;
-        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a \
-                   WHERE a.pid = $1 AND a.backend_start::text = $2 AND a.wait_event = 'SyncRep')";
-        let row = as_login(&session, sql, &[&pid, &started]).await;
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a \
+             WHERE a.pid = $1 AND a.backend_start::text = $2 {and})"
+        );
+        let row = as_login(&session, &sql, &[&pid, &started]).await;
         give_back(session).await;
         Ok(row?.get(0))
     }
