@@ -3,6 +3,7 @@
 //! A name is `[a-z][a-z0-9_]*`, at most 63 bytes (PostgreSQL's limit), and no word that any supported
 //! PostgreSQL (15 to 18) reserves, since a name becomes a column alias in a predicate.
 
+pub mod process;
 pub mod quote;
 
 /// Words with a meaning of their own in predicates.

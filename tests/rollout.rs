@@ -77,7 +77,7 @@ fn a_revoked_ratification_closes_the_gate_again() {
 }
 
 #[test]
-fn nobody_can_revoke_while_the_packet_is_being_applied() {
+fn nobody_can_revoke_or_roll_out_as_well_while_the_packet_is_being_applied() {
     let bench = Bench::new("held");
     // The rollout shall wait for a lock as long as this test needs it to.
     for plan in [support::MAIN_JOB, ROLLOUT] {
@@ -94,6 +94,9 @@ fn nobody_can_revoke_while_the_packet_is_being_applied() {
     bench.wait_until(bench.production(), waits, "1");
     let refused = bench.psql_as("postgres", bench.production(), &format!("SET lock_timeout = '50ms'; {REVOKE}"));
     assert_eq!(refused.expect_err("a ratification was revoked").sqlstate.as_deref(), Some("55P03"));
+    let first = bench.runs().last().expect("the first rollout").clone();
+    let named = format!("held by engine {first} pid {} on ", engine.id());
+    rollout(&bench).expect(60).says(&["another session runs a stage on `production`", &named, ", backend "]);
     drop(reader);
 
     assert_eq!(engine.end(), Some(0));

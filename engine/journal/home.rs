@@ -9,6 +9,7 @@ use super::store::{self, RunFolderLock};
 use super::{Journal, rows};
 use crate::crash;
 use crate::event::{Event, Exit, Failure};
+use crate::name::process;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -113,15 +114,15 @@ impl Home {
         let place = self.place(run);
         if let (Some(base), Some(rows)) = (self.base(), &place.rows) {
             base.prepare()?;
-            let held = rows.lock(&holder(run))?;
+            let held = rows.lock(&process::of_run(run))?;
             rows.demand_powers()?;
             rows.begin()?;
             let dir = store::new_run(run)?;
             place.sign(base)?;
-            return Ok((place, Held { _rows: Some(held), _folder: store::lock(&dir, &by())? }));
+            return Ok((place, Held { _rows: Some(held), _folder: store::lock(&dir, &process::by())? }));
         }
         let dir = store::new_run(run)?;
-        let folder = store::lock(&dir, &by())?;
+        let folder = store::lock(&dir, &process::by())?;
         Ok((place, Held { _rows: None, _folder: folder }))
     }
 
@@ -133,17 +134,6 @@ impl Home {
     pub fn bring_packet(&self, word: &str, folder: &Path) -> Result<Option<String>, Failure> {
         self.base().map_or(Ok(None), |base| base.bring_packet(word, folder))
     }
-}
-
-/// How the session is called that holds a run.
-fn holder(run: &str) -> String {
-    format!("engine {run} {}", by())
-}
-
-/// `pid 7 on db1`: this process, for people who look for it.
-fn by() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("pid {} on {host}", std::process::id())
 }
 
 fn folder_holder(dir: &Path) -> Option<Holder> {
@@ -170,14 +160,16 @@ impl Place {
     /// # Errors
     /// Another process holds it (exit 60).
     pub fn hold(&self) -> Result<Held, Failure> {
-        let Some(rows) = &self.rows else { return Ok(Held { _rows: None, _folder: store::lock(&self.dir, &by())? }) };
+        let Some(rows) = &self.rows else {
+            return Ok(Held { _rows: None, _folder: store::lock(&self.dir, &process::by())? });
+        };
         let run = self.dir.file_name().unwrap_or_default().to_string_lossy();
-        let held = rows.lock(&holder(&run))?;
+        let held = rows.lock(&process::of_run(&run))?;
         rows.demand_powers()?;
         let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("{} cannot be made: {e}", self.dir.display()));
         std::fs::create_dir_all(&self.dir).map_err(lost)?;
         store::sync_dir(Path::new(store::RUNS))?;
-        let folder = store::lock(&self.dir, &by())?;
+        let folder = store::lock(&self.dir, &process::by())?;
         self.sign(rows.base())?;
         Ok(Held { _rows: Some(held), _folder: folder })
     }

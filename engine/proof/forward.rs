@@ -7,6 +7,7 @@ use super::{RunSettings, Script, Work, temporary};
 use crate::clock::Stopwatch;
 use crate::event::evidence::Repetition;
 use crate::event::{Event, Executed, Failure, HeldLock, TableWrite};
+use crate::name::process;
 use crate::target::{Alone, Says, WriteTx};
 use crate::{crash, digest};
 use futures_util::future::try_join;
@@ -19,14 +20,14 @@ pub(crate) const DEFERRED: &str = include_str!("../../sql/engine/measure/deferre
 const SCRATCH: &str = include_str!("../../sql/engine/measure/scratch.sql");
 const FORCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
-/// Tells the transaction its run id, its one instant, and what is sensitive.
+/// Tells the transaction its run id, its one instant, and what is sensitive; and others whose it is.
 ///
 /// # Errors
 /// The server's.
 pub async fn settle(tx: &WriteTx, settings: &RunSettings) -> Result<(), Failure> {
-    let sql =
-        "SELECT pg_catalog.set_config('engine.run_id', $1, true), pg_catalog.set_config('engine.as_of', $2, true)";
-    tx.ask(sql, &[&settings.run, &settings.as_of]).await?;
+    let sql = "SELECT pg_catalog.set_config('engine.run_id', $1, true), pg_catalog.set_config('engine.as_of', $2, true), \
+               pg_catalog.set_config('application_name', $3, true)";
+    tx.ask(sql, &[&settings.run, &settings.as_of, &process::of_run(&settings.at_work)]).await?;
     for (name, value) in settings.sensitive.values() {
         let name = format!("engine.var.{name}");
         tx.query("SELECT pg_catalog.set_config($1, $2, true) IS NULL", &[&name, &value]).await?;

@@ -146,8 +146,10 @@ pub struct Bound {
 /// What every writing transaction of a run is told.
 #[derive(Clone, Debug)]
 pub struct RunSettings {
-    /// `engine.run_id`.
+    /// `engine.run_id`: in a rollout the run that was approved.
     pub run: String,
+    /// The run that works, by which others can tell whose session it is.
+    pub at_work: String,
     /// `engine.as_of`.
     pub as_of: String,
     /// `engine.var.NAME` of sensitive variables.

@@ -86,7 +86,10 @@ pub async fn stage_lock(tx: &WriteTx, target: &str, parallel: bool, stage: &str)
          AND pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended($2, 0))"
     };
     let of_stage = format!("engine stage {stage}");
-    if tx.ask_one(sql, &[&LOCK_KEY, &of_stage]).await?.get(0) { Ok(()) } else { Err(locked(target)) }
+    if tx.ask_one(sql, &[&LOCK_KEY, &of_stage]).await?.get(0) {
+        return Ok(());
+    }
+    Err(locked(target, tx.others_with(&[LOCK_KEY, &of_stage]).await?))
 }
 
 /// The same on a session outside of any transaction, for as long as it lives.
@@ -95,11 +98,19 @@ pub async fn stage_lock(tx: &WriteTx, target: &str, parallel: bool, stage: &str)
 /// As `stage_lock`.
 pub async fn stage_lock_alone(alone: &Alone, target: &str, parallel: bool, stage: &str) -> Result<(), Failure> {
     let of_stage = format!("engine stage {stage}");
-    if alone.lock(&[(LOCK_KEY, parallel), (&of_stage, false)]).await? { Ok(()) } else { Err(locked(target)) }
+    if alone.lock(&[(LOCK_KEY, parallel), (&of_stage, false)]).await? {
+        return Ok(());
+    }
+    Err(locked(target, alone.others_with(&[LOCK_KEY, &of_stage]).await?))
 }
 
-fn locked(target: &str) -> Failure {
-    Failure::new(Exit::Held, format!("another session runs a stage on `{target}`"))
+/// `others`: who was seen to hold it. They may have ended since.
+fn locked(target: &str, others: Vec<String>) -> Failure {
+    let failure = Failure::new(Exit::Held, format!("another session runs a stage on `{target}`"));
+    let held = |failure: Failure, other| failure.fact(format!("held by {other}"));
+    others
+        .into_iter()
+        .fold(failure, held)
         .next("wait", "until the other session has ended, then the same command again")
         .changed("nothing was changed")
 }

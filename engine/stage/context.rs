@@ -125,7 +125,12 @@ impl Cx {
 
     /// Run id and instant, as transactions are told.
     pub fn settings(&self) -> RunSettings {
-        RunSettings { run: self.run.clone(), as_of: self.as_of.clone(), sensitive: self.sensitive.clone() }
+        RunSettings {
+            run: self.run.clone(),
+            at_work: self.run.clone(),
+            as_of: self.as_of.clone(),
+            sensitive: self.sensitive.clone(),
+        }
     }
 
     /// An event without the values of sensitive variables: what a server says of a statement can repeat them.

@@ -248,8 +248,8 @@ impl RolloutStage {
         tx.begin_within(self.head.timeout.max(timeout), timeout, lock_timeout).await?;
         commit::stage_lock(tx, &self.on, false, &self.head.name).await?;
         self.refuse_missing(cx, manifest)?;
-        let (run, as_of, sensitive) = (manifest.run.clone(), manifest.as_of.clone(), cx.sensitive.clone());
-        forward::settle(tx, &crate::proof::RunSettings { run, as_of, sensitive }).await?;
+        let (run, as_of) = (manifest.run.clone(), manifest.as_of.clone());
+        forward::settle(tx, &crate::proof::RunSettings { run, as_of, ..cx.settings() }).await?;
         if self.is_done(cx, tx).await? {
             return Ok(None);
         }

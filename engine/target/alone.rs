@@ -55,6 +55,14 @@ impl Alone {
         Ok(true)
     }
 
+    /// As `Tx::others_with`.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn others_with(&self, locks: &[&str]) -> Result<Vec<String>, Failure> {
+        self.tx.others_with(locks).await
+    }
+
     /// Executes one statement of the plan, in the plan's path. Answers the rows it reports.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use super::url::Url;
 use super::wire::Canceller;
 use super::{asked, at_work, fault};
 use crate::event::{Exit, Failure, Identity};
+use crate::name::process;
 use crate::plan::Tls as Word;
 use deadpool_postgres::{
     Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
@@ -150,7 +151,7 @@ impl Door {
             refuse(refusal)
         })?;
         config.ssl_mode(if tls.mode() == Mode::Off { SslMode::Disable } else { SslMode::Require });
-        config.application_name("engine").options(settings.options());
+        config.application_name(process::session()).options(settings.options());
         config.connect_timeout(config.get_connect_timeout().copied().unwrap_or(Duration::from_secs(10)));
         config.keepalives(true).keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(Duration::from_secs(30));
         let place = format!("{} ({})", shown_address(&config), url.origin);
@@ -273,7 +274,7 @@ impl Door {
         let mut env = vec![
             ("PGUSER".to_owned(), self.user().to_owned()),
             ("PGDATABASE".to_owned(), self.database().to_owned()),
-            ("PGAPPNAME".to_owned(), "engine".to_owned()),
+            ("PGAPPNAME".to_owned(), process::session()),
         ];
         env.extend(self.tls.environment(major)?.into_iter().map(|(name, value)| (name.to_owned(), value)));
         if self.config.get_channel_binding() == ChannelBinding::Require {

@@ -7,6 +7,7 @@
 use super::connect::Door;
 use super::fault;
 use super::maker::{Maker, bug};
+use super::tx::Tx;
 use crate::clock::Stopwatch;
 use crate::event::{Exit, Failure};
 use crate::name::quote::literal;
@@ -120,6 +121,17 @@ impl Maker {
                    FROM pg_catalog.pg_control_system() AS s";
         let rows = self.query(sql, &[]).await?;
         rows.first().map(|row| row.get(0)).ok_or_else(|| bug("a server that does not say which it is"))
+    }
+}
+
+impl Tx {
+    /// `engine RUN pid 7 on db1, backend 12`: who else has one of these advisory locks in this database, where they have it still.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn others_with(&self, locks: &[&str]) -> Result<Vec<String>, Failure> {
+        let sql = include_str!("../../sql/engine/target/lock_holders.sql");
+        Ok(self.query(sql, &[&locks]).await?.iter().map(|row| row.get(0)).collect())
     }
 }
 

@@ -1,10 +1,10 @@
--- What the engine itself waits for in this database: sessions of the role of session $1 that carry the engine's name,
--- pg_dump's included. Another engine of that role counts too: nothing on the server tells them apart.
+-- What the engine itself waits for in this database: sessions of the role of session $1 that are called like the one that
+-- asks, pg_dump's included; the name says which process it is.
 WITH ours AS MATERIALIZED (
     SELECT a.pid
     FROM pg_catalog.pg_stat_activity AS a
     JOIN pg_catalog.pg_stat_activity AS holder ON holder.pid = $1 AND holder.usesysid = a.usesysid AND holder.datid = a.datid
-    WHERE a.application_name ~ '^engine'
+    WHERE a.application_name = pg_catalog.current_setting('application_name')
 ), waiting AS MATERIALIZED (
     SELECT w.relation, w.mode, w.waitstart
     FROM pg_catalog.pg_locks AS w

@@ -1,4 +1,4 @@
--- Who waits for a lock that the session $1 holds, or another one of the clone's: one that reads a table by ranges holds its
+-- Who waits for a lock that the session $1 holds, or another one of this process: one that reads a table by ranges holds its
 -- indexes too. Table or index, mode, milliseconds, backend. pg_locks is as of now.
 WITH waiting AS MATERIALIZED (
     SELECT w.database, w.relation, w.mode, w.waitstart, w.pid
@@ -15,6 +15,6 @@ WHERE EXISTS (SELECT FROM pg_catalog.pg_locks AS h
                 AND (h.pid = $1
                      OR h.pid IN (SELECT a.pid FROM pg_catalog.pg_stat_activity AS a
                                   WHERE a.datname = pg_catalog.current_database() AND a.usename = session_user
-                                    AND a.application_name = 'engine')))
+                                    AND a.application_name = pg_catalog.current_setting('application_name'))))
 ORDER BY 3 DESC
 LIMIT 1
