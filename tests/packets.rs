@@ -88,6 +88,8 @@ fn a_signature_beside_the_sums_belongs_there_and_another_file_does_not() {
     bench.engine(&["verify", &folder]).expect(0).says(&["every file is as it was sealed"]);
     let other = bench.write(&format!("{folder}/apply.sql.sig"), "more\n");
     bench.engine(&["verify", &folder]).expect(62).says(&["apply.sql.sig", "added"]);
+    let neither = ["no run is called `packet-zzzz`", "no packet is called `packet-zzzz`", "looked in .engine/packets"];
+    bench.engine(&["verify", "packet-zzzz"]).expect(2).says(&neither);
     std::fs::remove_file(other).expect("a file");
     rollout(&bench, "latest").expect(0);
 }

@@ -24,8 +24,13 @@ pub async fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
         Err(no_run) if no_run.exit != Exit::Usage => Err(no_run),
         Err(no_run) => brought(home, word)
             .and_then(|word| packet(&word))
-            .map_err(|no_packet| if no_packet.exit == Exit::Usage { no_run } else { no_packet }),
+            .map_err(|no_packet| if no_packet.exit == Exit::Usage { neither(no_run, no_packet) } else { no_packet }),
     }
+}
+
+/// The word is no run's and no packet's: both are said, and where they were looked for.
+fn neither(no_run: Failure, no_packet: Failure) -> Failure {
+    no_packet.facts.into_iter().fold(no_run.fact(no_packet.what), Failure::fact)
 }
 
 fn packet(word: &str) -> Result<Exit, Failure> {
