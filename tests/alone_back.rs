@@ -190,3 +190,57 @@ fn an_index_that_a_rollback_left_invalid_is_built_anew() {
         |event: &Event| matches!(event, Event::ClearedAway { what, .. } if what[0].contains("public.t_x is not valid"));
     assert_eq!(bench.journal().count(cleared), 1);
 }
+
+#[test]
+fn a_rollback_is_held_to_what_its_stage_declares_and_to_never() {
+    for (name, table, index, said) in [
+        ("bounds", "u", "u_more", "index public.u_more  changed, not declared in `alters`"),
+        ("never", "gov.approvals", "gov.more", "gov.approvals  definition, and the target says never"),
+    ] {
+        let (_, bare) = index.split_once('.').unwrap_or(("", index));
+        let back = format!("{BACK};\nDROP INDEX CONCURRENTLY IF EXISTS {index}");
+        let tables = format!("CREATE INDEX {bare} ON {table} (id)");
+        let bench = bench(&format!("aback_{name}"), &tables, KEYS, GOOD, Some(&back));
+        bench.mini_apply(&[]).expect(0);
+        let stands = "what its statements did stands";
+        bench.engine(&["rollback", "latest"]).expect(42).says(&[said, stands, "not undone: `build`, `a`"]);
+        assert!(undone(&bench).is_empty(), "{name}");
+    }
+}
+
+/// Refused before anything is sent it is not under way, or whoever goes on would go back first.
+#[test]
+fn a_rollback_that_was_refused_is_not_begun() {
+    let bench = bench("aback_refused", "", KEYS, GOOD, Some(BACK));
+    bench.mini_apply(&[]).expect(0);
+    let oid = || bench.psql(bench.clone_name(), "SELECT 't_v'::regclass::oid");
+    let built = oid();
+    let lock = "SELECT pg_advisory_lock(hashtextextended('engine: a stage or a packet is at work here', 0));";
+    let holder = bench.session(bench.clone_name(), lock);
+    let said = bench.engine(&["rollback", "latest"]).expect(60);
+    said.says(&["another session runs a stage on `clone`", "held by", "nothing was undone"]);
+    drop(holder);
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!((oid(), there(&bench).as_str()), (built, BUILT));
+}
+
+/// What nothing declares cannot be told from what others do; a rollback that is given says what there is to undo.
+#[test]
+fn a_rollback_is_sent_also_where_nothing_is_declared() {
+    let keys = KEYS.replace("alters = [\"t\"]\n", "");
+    let bench = bench("aback_parallel", "", &keys, GOOD, Some(BACK));
+    bench.edit(MINI, "[probe.oks]", "parallel = true\n[probe.oks]");
+    bench.mini_apply(&[]).expect(0);
+    assert_eq!(there(&bench), BUILT);
+    bench.engine(&["rollback", "latest"]).expect(0).says(&["2 stages undone"]);
+    assert_eq!(there(&bench), BEFORE);
+}
+
+#[test]
+fn what_stands_of_a_breach_without_a_rollback_is_named() {
+    let bench = bench("aback_breach", "", &KEYS.replace("alters = [\"t\"]\n", ""), GOOD, None);
+    bench.mini_apply(&[]).expect(42).says(&["index public.t_v  changed, and `alters` is empty"]);
+    let stands = ["stands: index public.t_v", "stands: index public.t_w", "nothing was undone"];
+    bench.engine(&["rollback", "latest", "--to", "a"]).expect(50).says(&stands);
+    assert_eq!(there(&bench), BUILT);
+}

@@ -227,3 +227,20 @@ fn a_rollback_goes_back_over_all_batches_also_over_those_of_a_stage_that_failed(
     bench.engine(&["resume", "--accept-changes"]).expect(0).says(&["in 10 batches"]);
     assert_eq!(bench.psql(bench.clone_name(), "SELECT max(id) FROM log"), "10");
 }
+
+/// Part of it came before, part of it after: it stands as a whole or not at all.
+#[test]
+fn there_is_no_way_back_to_a_stage_that_another_one_lies_astride_of() {
+    let bench = bench("batch_behind");
+    let keys = format!("batch = {{ {} }}\n{WRITES}", BATCH.replace("most = 10", "most = 4"));
+    let fill = bench.mini_stage("fill", "\"base\"", &keys, FILL, Some(BACK));
+    let b = bench.mini_stage("b", "\"base\"", "writes.u = 1", "INSERT INTO u VALUES (1, 'b')", Some("DELETE FROM u"));
+    bench.mini_plan(&format!("{UNTIL}{fill}{b}"));
+    bench.mini_apply(&["--until", "fill"]).expect(40).says(&["is not done after 4 batches"]);
+    bench.engine(&["resume", "--until", "b"]).expect(0);
+    bench.edit(support::MINI, "most = 4", "most = 10");
+    bench.engine(&["resume", "--accept-changes"]).expect(0).says(&["in 10 batches"]);
+    let astride = ["`fill` began before it, and committed batches after it", "--to base", "nothing was changed"];
+    bench.engine(&["rollback", "latest", "--to", "b"]).expect(2).says(&astride);
+    bench.engine(&["rollback", "latest", "--to", "base"]).expect(0).says(&["2 stages undone"]);
+}

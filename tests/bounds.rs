@@ -71,6 +71,22 @@ fn never_is_of_the_partitions_too() {
     breach("never_leaf", tables, "alters = [\"gov.approvals_1\"]", sql, &[said]);
 }
 
+/// A lock that only looking them up would take is held until COMMIT.
+#[test]
+fn what_is_never_written_is_not_locked_to_know_its_partitions() {
+    let tables = "DROP TABLE gov.approvals; CREATE TABLE gov.approvals (id int, k int) PARTITION BY LIST (k);
+                  CREATE TABLE gov.approvals_1 PARTITION OF gov.approvals FOR VALUES IN (1)";
+    let bench = fine("never_held", tables, "writes.u = 1", "INSERT INTO u VALUES (1, 'b')");
+    let events = bench.journal().events;
+    let held = events.iter().filter_map(|event| match event {
+        Event::Measured { held, .. } => Some(held),
+        _ => None,
+    });
+    let held: Vec<&str> = held.flatten().map(|lock| lock.table.as_str()).collect();
+    assert!(held.contains(&"public.u"), "{held:?}");
+    assert!(!held.iter().any(|table| table.starts_with("gov.")), "{held:?}");
+}
+
 #[test]
 fn nothing_declares_a_large_object() {
     let sql = "ALTER TABLE u ADD COLUMN z int;\nSELECT lo_from_bytea(0, 'secret')";

@@ -319,6 +319,20 @@ fn a_clone_that_runs_out_of_time_is_left_and_can_be_dropped() {
     }
 }
 
+/// What it waits for comes before anything is made.
+#[test]
+fn a_clone_that_runs_out_of_time_before_it_is_begun_leaves_none() {
+    for method in METHODS {
+        let bench = Bench::bare("not_begun", "");
+        bench.psql(bench.production(), "CREATE TABLE t (id int)");
+        let _holder = bench.session(bench.production(), "BEGIN; LOCK TABLE t;");
+        let late = bench.make_clone(method, "timeout = \"3s\"\nlock_timeout = \"1m\"").expect(40);
+        let said = late.says(&["took longer than its timeout", "no clone was begun; production was only read"]).all();
+        assert!(!said.contains("is left"), "{method}: {said}");
+        bench.nothing_left();
+    }
+}
+
 /// Folders of a dumped schema that the newest run holds.
 fn schema_folders(bench: &Bench) -> usize {
     let entries = std::fs::read_dir(bench.home().join(bench.of_run(""))).expect("the folder of a run");

@@ -3,9 +3,10 @@
 
 mod support;
 
+use engine::event::Event;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
-use support::{Bench, Does, MINI, Proxy, Spot, ended_after, server, signal_to};
+use support::{Bench, Does, MINI, OwnServer, Proxy, Spot, ended_after, server, signal_to};
 
 /// One sequence for two tables.
 const TABLES: &str = "CREATE SEQUENCE s; CREATE TABLE h (id int DEFAULT nextval('s'), v text);
@@ -256,6 +257,43 @@ fn a_connection_that_is_lost_while_it_draws_leaves_no_gap() {
     assert_eq!(bench.psql(bench.clone_name(), drawn), "1 false");
     bench.engine(&["resume"]).expect(0);
     assert_eq!(ids(&bench), "1 2 3");
+}
+
+/// Another one would take where they stand now for where they stood.
+#[test]
+fn an_attempt_whose_sequences_cannot_go_back_is_the_last_one() {
+    let mut bench = Bench::mini("last", TABLES);
+    let sql = "INSERT INTO g (v) SELECT 'a' FROM generate_series(1, 3);\nINSERT INTO u VALUES (1, 'a')";
+    let keys = "writes.g = 3\nwrites.u = 1\nlock_timeout = \"1s\"\nretry = 3";
+    bench.mini_plan(&bench.mini_stage("a", "\"base\"", keys, sql, None));
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    let proxy = Proxy::before(server().socket());
+    bench.set("SHOP_CLONE_MAKER_URL", &proxy.url("engine_cloner", "postgres"));
+    proxy.arm(Spot::Statement("pg_catalog.setval("), Does::CutBefore);
+    let holder = bench.session(bench.clone_name(), "BEGIN; LOCK TABLE u;");
+    bench.engine(&["resume"]).expect(75).says(&["lock timeout", "its sequences are put back by a resume"]);
+    drop(holder);
+    assert_eq!(bench.journal().count(|event| matches!(event, Event::AttemptStarted { .. })), 1);
+    bench.engine(&["resume"]).expect(0);
+    assert_eq!(ids(&bench), "1 2 3");
+}
+
+/// Where a server does not say what its sessions do, one that waits for its next user looks like one at work.
+#[test]
+fn a_session_of_which_nothing_is_told_is_not_ended_when_it_has_let_go() {
+    let own = OwnServer::new(&[]);
+    let bench = Bench::mini_on(own.server(), "untold", TABLES);
+    let sql = "INSERT INTO g (v) VALUES ('never')";
+    bench.mini_plan(&bench.mini_stage("a", "\"base\"", "writes.g = 1\nretry = 1", sql, None));
+    bench.mini_apply(&["--until", "base"]).expect(0);
+    bench.psql("postgres", "ALTER ROLE engine_stage SET track_activities = off");
+    let log = || std::fs::read_to_string(own.server().log()).expect("the server's log");
+    let before = log().len();
+    bench.engine(&["resume"]).expect(40);
+    let said = log().split_off(before);
+    assert!(said.contains("violates check constraint"), "nothing was logged: {said}");
+    assert!(!said.contains("terminating connection due to administrator command"), "{said}");
+    assert_eq!(bench.psql(bench.clone_name(), "SELECT last_value || ' ' || is_called FROM s"), "1 false");
 }
 
 /// No journal knows of the transaction of a proof: what is left of it in the clone is ended, and holds up nobody.

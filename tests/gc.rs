@@ -259,6 +259,25 @@ fn what_cannot_be_dropped_stays_open_and_hides_no_other() {
     assert!(!bench.exists(bench.clone_name()));
 }
 
+#[test]
+fn what_was_dropped_is_said_also_where_another_server_is_gone() {
+    let _turn = turn();
+    let mut bench = made("one_gone", "expires = \"1s\"");
+    a_moment();
+    let other = format!(
+        "[target.other]\nclone_of = \"production\"\ndatabase = \"{}_other\"\nurl = \"env:SHOP_CLONE_URL\"\n\
+         maker_url = \"env:GONE_MAKER_URL\"\n",
+        bench.clone_name()
+    );
+    bench.edit(support::PLAN, "[defaults]", &format!("{other}[defaults]"));
+    bench.set("GONE_MAKER_URL", "postgresql://engine_cloner@127.0.0.1:1/postgres?sslmode=disable");
+    let said = bench.engine(&["gc", support::PLAN]);
+    assert_ne!(said.code, 0, "{}", said.all());
+    assert!(line(&said, bench.clone_name()).ends_with("expired and unused, dropped"), "{}", said.all());
+    said.says(&["cannot reach `other`", "what is listed as dropped is gone"]);
+    assert!(!bench.exists(bench.clone_name()));
+}
+
 /// A database that took the clone's place is never marked as ours, whatever comment it bears.
 #[test]
 fn what_took_the_clones_place_is_not_marked() {

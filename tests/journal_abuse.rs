@@ -89,10 +89,10 @@ fn every_newline_is_seen() {
         let mut changed = bytes.clone();
         changed[at] = b'\x0b';
         let (line, what) = trouble(&changed).expect("two lines in one");
-        assert!(line == number && what.starts_with("is no event: "), "line {line}: {what}");
+        assert!(line == number && what.starts_with("is no event that this engine knows: "), "line {line}: {what}");
         changed.remove(at);
         let (line, what) = trouble(&changed).expect("two lines in one");
-        assert!(line == number && what.starts_with("is no event: "), "line {line}: {what}");
+        assert!(line == number && what.starts_with("is no event that this engine knows: "), "line {line}: {what}");
     }
     let mut changed = bytes.clone();
     changed.insert(bytes.len(), b'\n');
@@ -222,7 +222,8 @@ fn the_verbs_refuse_it_and_say_where() {
     let (_, hash) = text.trim().split_once(' ').expect("a number and a hash");
     bench.write(&head, &format!("{} {hash}\n", count + 7));
     let ahead = format!("line {}: the journal ends before it, and was anchored at line {}", count + 1, count + 7);
-    bench.engine(&["verify", &run]).expect(62).says(&["the packet ", &ahead]);
+    // A packet's is sealed: one that says something else is no anchor.
+    bench.engine(&["verify", &run]).expect(62).says(&["is not what was sealed", "evidence/head.txt  differs"]);
     bench.write(&head, &text);
     let marker = |change: &str| {
         let sql = format!(
@@ -253,6 +254,25 @@ fn the_verbs_refuse_it_and_say_where() {
     bench.engine(&["verify", &run]).expect(0).says(&["not asked: there is no clone", "by the packet "]);
 }
 
+/// What its marker knew is gone with the clone. What the packet was sealed with is not, also where no line names it.
+#[test]
+fn without_the_clone_the_packet_tells_what_was_cut() {
+    let bench = &made("abuse_packet");
+    let (file, run, (packet, _)) = (bench.of_run("journal.jsonl"), bench.run_id(), bench.packet());
+    bench.engine(&["drop", &run]).expect(0);
+    let (bytes, head) = (bytes(bench), format!("{packet}/evidence/head.txt"));
+    let sealed = bench.read(&head);
+    let (count, hash) = sealed.split_once(' ').expect("a number and a hash");
+    let count: usize = count.parse().expect("a number");
+    bench.write(&head, &format!("{} {hash}", count - 1));
+    bench.engine(&["verify", &run]).expect(62).says(&["is not what was sealed", "evidence/head.txt  differs"]);
+    bench.write(&head, &sealed);
+    bench.engine(&["verify", &run]).expect(0).says(&["by the packet "]);
+    std::fs::write(bench.home().join(&file), lines(&bytes)[..count - 3].concat()).expect("a journal");
+    let place = format!("line {}: the journal ends before it, and was anchored at line {count}", count - 2);
+    bench.engine(&["verify", &run]).expect(62).says(&["TAMPERED", "the packet ", &place]);
+}
+
 /// Lines that a newer engine wrote, in a chain that fits, are no forgery: what they say is not known here.
 #[test]
 fn a_newer_format_is_told_as_one() {
@@ -280,6 +300,29 @@ fn a_newer_format_is_told_as_one() {
         assert!(std::fs::read(bench.home().join(&file)).expect("a journal") == spoilt, "it was changed");
     }
     std::fs::write(bench.home().join(&file), &bytes).expect("a journal");
+}
+
+/// The next line holds the bytes of the one before it; nothing in the journal holds those of the last one.
+#[test]
+fn an_event_of_a_newer_engine_is_told_as_one_unless_it_is_the_last() {
+    let bench = &made("abuse_event");
+    let (file, run) = (bench.of_run("journal.jsonl"), bench.run_id());
+    let text = bench.read(&file);
+    let last = text.lines().next_back().expect("lines");
+    let unknown = last.replacen("\"type\":\"", "\"type\":\"un", 1);
+    assert_ne!(unknown, last);
+    let number = text.lines().count() + 1;
+    for (more, says, tampered) in [
+        (format!("{unknown}\n{last}\n"), "knows more than this one", false),
+        (format!("{unknown}\n"), "or a newer engine wrote it", true),
+    ] {
+        std::fs::write(bench.home().join(&file), chained(&format!("{text}{more}"))).expect("a journal");
+        for verb in ["verify", "resume", "status"] {
+            let said = bench.engine(&[verb, &run]).expect(62);
+            let said = said.says(&[says, &format!("line {number}: is no event that this engine knows: ")]);
+            assert_eq!(said.all().contains("TAMPERED"), tampered, "{verb}: {}", said.all());
+        }
+    }
 }
 
 /// The same events in a chain of a forger's own.

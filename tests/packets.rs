@@ -275,6 +275,20 @@ fn what_is_deferred_is_so_again_for_the_next_stage_of_a_packet() {
     assert_eq!(production(&bench, "SELECT u_id FROM child"), "7");
 }
 
+/// Whoever applies the packet may not even name what is in there.
+#[test]
+fn what_is_deferred_in_a_schema_of_others_is_none_of_a_packets() {
+    let bench = Bench::mini("late_others", "");
+    let second = ["writes.u = 1", "INSERT INTO u VALUES (2, 'c')", "DELETE FROM u WHERE id = 2"];
+    sealed_two(&bench, ["writes.u = 1", INSERT, "DELETE FROM u WHERE id = 1"], second);
+    let key = "up int REFERENCES other.k DEFERRABLE INITIALLY DEFERRED";
+    production(&bench, &format!("CREATE SCHEMA other; CREATE TABLE other.k (id int PRIMARY KEY, {key})"));
+    by_psql(&bench, "apply.sql").expect(0);
+    by_psql(&bench, "rollback.sql").expect(0);
+    rollout(&bench, "latest").expect(0);
+    assert_eq!(production(&bench, "SELECT count(*) FROM u"), "2");
+}
+
 #[test]
 fn a_stage_that_makes_a_temporary_table_is_in_no_packet() {
     let bench = Bench::mini("temporary", "");
@@ -340,6 +354,25 @@ fn a_packet_whose_partitions_changed_since_is_refused() {
     }
     rollout(&bench, "latest").expect(0);
     assert_eq!(production(&bench, "SELECT id, k FROM p2a"), "1|2");
+}
+
+/// They come and go with their days; what acts on the rows of a new one, and is not its table's, is drift all the same.
+#[test]
+fn a_partition_that_is_new_or_gone_since_does_not_refuse_a_packet() {
+    let tables = "CREATE TABLE p (id int CHECK (id > 0), k int DEFAULT 1) PARTITION BY LIST (k);
+        CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+        CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2);
+        CREATE FUNCTION aside() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$";
+    let bench = Bench::mini("parts_of_days", tables);
+    let probe = "[probe.ps]\non = \"clone\"\nsql = \"SELECT count(*) FROM public.p\"\n";
+    sealed(&bench, "writes.p = 1", "INSERT INTO p VALUES (1, 2)", "DELETE FROM p", probe, "ps = 1");
+    production(&bench, "SET ROLE shop_owner; CREATE TABLE p3 PARTITION OF p FOR VALUES IN (3); DROP TABLE p1");
+    production(&bench, "CREATE TRIGGER aside BEFORE INSERT ON p3 FOR EACH ROW EXECUTE FUNCTION aside()");
+    let said = ["trigger aside on public.p3  is new", "`production` was not changed"];
+    rollout(&bench, "latest").expect(62).says(&said);
+    production(&bench, "DROP TRIGGER aside ON p3");
+    rollout(&bench, "latest").expect(0);
+    assert_eq!(production(&bench, "SELECT id, k FROM p2"), "1|2");
 }
 
 #[test]

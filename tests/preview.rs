@@ -2,6 +2,7 @@
 
 mod support;
 
+use engine::digest;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use support::{Bench, MINI, assert_same};
@@ -200,4 +201,29 @@ fn what_is_not_pinned_may_move_and_what_is_damaged_does_not_run() {
     bench.engine(&["apply", "all"]).expect(62).says(&["reading `oks`: 0 → 1"]);
     nothing_was_made(&bench);
     bench.engine(&["apply", "kept"]).expect(0);
+}
+
+/// Whoever takes its run up, or disposes of it, means the clone that is named by the day of the preview.
+#[test]
+fn a_run_of_a_kept_preview_is_of_its_day() {
+    const DAY: &str = "20200229";
+    let bench = Bench::mini("day", "");
+    bench.mini_plan("");
+    let of = |day: &str| format!("{}_{day}", bench.clone_name());
+    bench.edit(MINI, &format!("\"{}\"", bench.clone_name()), &format!("\"{}\"", of("{{ run.date }}")));
+    bench.engine(&["plan", MINI, "-o", "kept"]).expect(0);
+    // As if it had been kept long ago.
+    let kept = bench.read("kept");
+    let (_, body) = kept.split_once("\",\"preview\":").expect("a preview");
+    let body = body.strip_suffix("}\n").expect("its end");
+    let today = &body.split_once("\"date\":\"").expect("a day").1[..DAY.len()];
+    let older = body.replace(today, DAY);
+    let head = format!("{{\"v\":1,\"type\":\"saved preview\",\"sha256\":\"{}\"", digest::hex(older.as_bytes()));
+    bench.write("kept", &format!("{head},\"preview\":{older}}}\n"));
+    bench.killed(&["apply", "kept"], "journal/clone_made/clone/synced#1");
+    bench.engine(&["resume"]).expect(0);
+    assert!(bench.exists(&of(DAY)) && !bench.exists(&of(today)));
+    bench.engine(&["drop", "latest"]).expect(0);
+    assert!(!bench.exists(&of(DAY)));
+    bench.nothing_left();
 }

@@ -129,6 +129,19 @@ fn back_to_a_stage_and_not_over_it() {
     assert_eq!(rows(&bench), AFTER);
 }
 
+/// It is undone, and its journal does not say so to the end: it would be called one that stands.
+#[test]
+fn there_is_no_way_back_to_a_stage_whose_own_rollback_was_stopped() {
+    let bench = short("rb_stopped");
+    bench.mini_apply(&[]).expect(0);
+    bench.killed(&["rollback", "latest", "--to", "a"], "journal/undo_committed/b/synced#1");
+    let refused = ["a rollback of `b` was stopped", "nothing was changed"];
+    bench.engine(&["rollback", "latest", "--to", "b"]).expect(2).says(&refused);
+    bench.engine(&["rollback", "latest", "--to", "a"]).expect(0).says(&["rolled back to `a`: 1 stage undone"]);
+    assert_eq!(undone(&bench), ["c", "b"]);
+    assert_eq!(rows(&bench), "2|20|20");
+}
+
 #[test]
 fn a_stage_without_a_rollback_is_stuck_and_nothing_beyond_it_is_undone() {
     let bench = planned("rb_stuck", ("writes.n = 3", None), "");
@@ -298,6 +311,11 @@ fn another_clone_changed_inputs_and_another_process_are_refused() {
     bench.write(template, &format!("-- other\n{text}"));
     bench.engine(&["rollback", "latest"]).expect(62).says(&["b.rollback.sql", "nothing was changed"]);
     bench.engine(&["rollback", "latest", "--accept-changes"]).expect(62).says(&["committed", "b"]);
+    // What is to be typed does no more than what was.
+    for (verb, only) in [("rollback", ["--to", "a"]), ("resume", ["--until", "c"])] {
+        let again = format!("engine {verb} {} {} --accept-changes", bench.run_id(), only.join(" "));
+        bench.engine(&[verb, "latest", only[0], only[1]]).expect(62).says(&[&again]);
+    }
     bench.write(template, &text);
 
     bench.psql("postgres", &format!("ALTER DATABASE {clone} RENAME TO {clone}_away"));

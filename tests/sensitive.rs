@@ -176,13 +176,19 @@ fn a_resume_reads_it_again_and_tells_another_value_from_the_same() {
     bench.set("MINI_TOKEN", SECRET);
     bench.engine(&["resume", "--until", "base"]).expect(0);
     let key = bench.home().join(bench.of_run("sensitive.key"));
-    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&key).expect("the key"));
-    assert_eq!(mode & 0o777, 0o600);
+    let mode = || std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&key).expect("the key")) & 0o777;
+    assert_eq!(mode(), 0o600);
     // Without the key nobody can say that it is the same: that is a change, which a person may accept.
     std::fs::remove_file(&key).expect("remove");
     bench.engine(&["resume"]).expect(62).says(&["var.token"]);
     bench.engine(&["resume", "--accept-changes"]).expect(0);
     assert_eq!(bench.psql(bench.clone_name(), "SELECT v FROM u"), md5(&bench));
+    // What was accepted can be compared from then on.
+    assert_eq!(mode(), 0o600);
+    bench.set("MINI_TOKEN", "another value");
+    bench.engine(&["resume"]).expect(62).says(&["var.token", "accepted by pid "]);
+    bench.set("MINI_TOKEN", SECRET);
+    bench.engine(&["resume"]).expect(0);
     nowhere(&bench);
 }
 

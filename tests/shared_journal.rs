@@ -260,7 +260,7 @@ fn an_older_copy_of_the_journal_is_not_gone_on_with() {
     let two = one.another_machine();
     for machine in [&one, &two] {
         let said = machine.engine(&["resume", &run]).expect(62);
-        said.says(&["is not where its last line was written", "oid of the database", "--accept-changes"]);
+        said.says(&["is not where its last line was written", "oid of the database", "--accept-journal"]);
     }
     assert_eq!(one.journal().count(committed), 0);
     rename("", "_copy");
@@ -285,7 +285,7 @@ fn another_machine_sees_all_of_a_run_and_disposes_of_it() {
     let here =
         files(&folder).into_iter().map(|file| file.strip_prefix(&folder).expect("below it").display().to_string());
     let here: BTreeSet<String> =
-        here.filter(|file| !["lock", "holder", "journal.place"].contains(&file.as_str())).collect();
+        here.filter(|file| !["lock", "holder", "journal.place", "journal.head"].contains(&file.as_str())).collect();
     let there = one.in_journal("SELECT DISTINCT path FROM engine_journal.file");
     assert_eq!(there.lines().map(str::to_owned).collect::<BTreeSet<String>>(), here);
     two.engine(&["runs"]).expect(0).says(&[&run, "technical GO"]);
@@ -413,6 +413,7 @@ fn who_lost_the_lock_writes_nothing() {
         doc: None,
         engine_version: "0".into(),
         as_of: "2026-01-01T00:00:00Z".into(),
+        date: None,
         genesis: "g".into(),
         vars: BTreeMap::new(),
         inputs: BTreeMap::new(),
@@ -454,7 +455,8 @@ fn what_is_no_journal_of_ours_is_left_alone() {
         "/000000FF",
         "/00000001",
     ]);
-    bench.engine(&["resume", &run, "--accept-changes"]).expect(0);
+    bench.engine(&["resume", &run, "--accept-changes"]).expect(62).says(&["--accept-journal"]);
+    bench.engine(&["resume", &run, "--accept-journal"]).expect(0);
     bench.engine(&["resume", &run]).expect(0);
     let accepted =
         |event: &Event| matches!(event, Event::RunResumed { accepted, .. } if accepted == &["the journal's server"]);

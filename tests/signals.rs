@@ -304,6 +304,28 @@ fn while_a_third_batch_runs() {
     });
 }
 
+/// The run ends with what the failure means; what was cut short is said all the same.
+#[test]
+fn while_another_stage_has_failed() {
+    in_time(|| {
+        log_tells();
+        let bench = Bench::mini("failed", "");
+        let sleep = "INSERT INTO u SELECT 1 FROM pg_sleep(60)";
+        let slow = bench.mini_stage("slow", "\"base\"", "writes.u = 1", sleep, None);
+        let bad = bench.mini_stage("bad", "\"base\"", "writes.t = 1", "SELECT 1 / 0", None);
+        bench.mini_plan_with("", "parallel = true", &format!("{slow}{bad}"));
+        bench.mini_apply(&["--until", "base"]).expect(0);
+        let mut engine = bench.started(&["resume", "--jobs", "4"]);
+        let failed = |event: &Event| matches!(event, Event::StageFailed { stage, .. } if stage == "bad");
+        while bench.journal().count(failed) == 0 {
+            assert!(engine.try_wait().expect("a child").is_none(), "it ended before the signal");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        bench.wait_for_a_sleeper(bench.clone_name());
+        bench.stopped(engine, "INT", 40, "`slow` was rolled back")
+    });
+}
+
 /// Outside of a transaction: it waits for an older snapshot, and what it built so far is not valid.
 #[test]
 fn while_an_index_is_built_concurrently() {

@@ -48,6 +48,30 @@ fn a_run_goes_on_only_with_the_production_it_began_with() {
     bench.engine(&["resume"]).expect(0);
 }
 
+/// That a clone is not on another server is no word for it being gone.
+#[test]
+fn a_run_goes_on_only_with_the_server_its_clones_are_on() {
+    let mut bench = written("server");
+    bench.mini_apply(&["--until", "a"]).expect(0);
+    let own = OwnServer::new(&[]);
+    let other = Bench::bare_on(own.server(), own.server(), "server_else", "");
+    let doors = [("SHOP_CLONE_URL", "engine_stage"), ("SHOP_CLONE_MAKER_URL", "engine_cloner")];
+    for (door, role) in doors {
+        bench.set(door, &other.url(role, "postgres"));
+    }
+    let said = ["the clones of `clone` are made on another server", "nothing was changed"];
+    for words in [["resume", "latest"], ["rollback", "latest"], ["drop", "latest"]] {
+        bench.engine(&words).expect(63).says(&said);
+    }
+    assert!(bench.exists(bench.clone_name()));
+    for (door, role) in doors {
+        bench.set(door, &bench.url(role, "postgres"));
+    }
+    bench.engine(&["resume"]).expect(0);
+    bench.engine(&["drop", "latest"]).expect(0);
+    assert!(!bench.exists(bench.clone_name()));
+}
+
 /// Behind a balancer each connection may lead to another server: what was seen on one is not true of the other.
 #[test]
 fn an_address_that_leads_to_another_server_is_noticed() {

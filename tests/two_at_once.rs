@@ -8,8 +8,8 @@ use engine::target::{Door, Maker, Settings, Url};
 use std::io::{Read, Write};
 use std::process::{Child, Output, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
-use support::{Bench, Gate, MINI, server, to_the_rehearsal};
+use std::time::{Duration, Instant};
+use support::{Bench, Gate, KEEPER, MINI, server, session_to, to_the_rehearsal};
 
 /// Rounds of each of the two sorts, to begin and to resume: a hundred in all with a journal in files, and as many with one in
 /// a database, where whoever is refused first waits some seconds for a session that may be closing.
@@ -128,6 +128,31 @@ fn of_two_machines_that_begin_exactly_one_does() {
 fn of_two_machines_that_resume_exactly_one_does() {
     let [one, two] = team("resume_team");
     exactly_one_resumes([&one, &two], TEAM_ROUNDS.1);
+}
+
+/// Each comes to make its tables; whoever had to wait finds them there.
+#[test]
+fn two_machines_that_begin_at_once_in_an_empty_journal_both_do() {
+    let (mut one, mut two) = (bench("empty_one"), bench("empty_two"));
+    one.keep_runs_on(server());
+    let journal = format!("journal_of_{}", one.clone_name());
+    two.set("ENGINE_JOURNAL", &server().url(KEEPER, &journal));
+    let lock = "SELECT pg_advisory_lock(hashtextextended('engine_journal', 0));";
+    let held = session_to(&server().url("postgres", &journal), lock);
+    let begun = [&one, &two].map(|machine| machine.start(&["apply", MINI, "--until", "look"]));
+    let waiting = "SELECT least(count(*), WANTED) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    one.wait_until(&journal, &waiting.replace("WANTED", "1"), "1");
+    // They wait for five seconds; one that comes later finds the tables as well.
+    let since = Instant::now();
+    while one.in_journal(&waiting.replace("WANTED", "2")) != "2" && since.elapsed() < Duration::from_secs(3) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(held);
+    for engine in begun {
+        assert_eq!(engine.end(), Some(0));
+    }
+    assert_eq!(one.runs().len(), 2);
 }
 
 /// It has read the journal, and cannot get a word out, when another one takes the run to its end: what it knows is old.

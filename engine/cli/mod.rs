@@ -3,6 +3,7 @@
 use crate::command::{self, PlanArgs, ended};
 use crate::event::Exit;
 use crate::fingerprint::Level;
+use crate::run::Resumption;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -143,6 +144,9 @@ enum Verb {
         /// Stages that are not committed yet may differ from what the run began with
         #[arg(long)]
         accept_changes: bool,
+        /// The shared journal may be elsewhere than its last line was written: no line was lost
+        #[arg(long)]
+        accept_journal: bool,
         /// Stop before anything that depends on this stage
         #[arg(long, value_name = "STAGE")]
         until: Option<String>,
@@ -163,6 +167,9 @@ enum Verb {
         /// Stages that are not committed may differ from what the run began with
         #[arg(long)]
         accept_changes: bool,
+        /// The shared journal may be elsewhere than its last line was written: no line was lost
+        #[arg(long)]
+        accept_journal: bool,
         /// Events as JSON lines on stdout
         #[arg(long)]
         json: bool,
@@ -411,12 +418,14 @@ async fn run(verb: Verb, journal: Option<String>) -> Exit {
             let args = command::apply::Args { plan, until, locked, jobs, replace, sandbox, json, journal };
             ended(Box::pin(command::apply::run(&args)).await, json)
         }
-        Verb::Resume { run, accept_changes, until, jobs, json } => {
-            let args = command::resume::Args { run, accept_changes, until, jobs: jobs.into(), json, journal };
+        Verb::Resume { run, accept_changes, accept_journal, until, jobs, json } => {
+            let how = Resumption { accept_changes, accept_journal };
+            let args = command::resume::Args { run, how, until, jobs: jobs.into(), json, journal };
             ended(Box::pin(command::resume::run(&args)).await, json)
         }
-        Verb::Rollback { run, to, accept_changes, json } => {
-            let args = command::rollback::Args { run, to, accept_changes, json, journal };
+        Verb::Rollback { run, to, accept_changes, accept_journal, json } => {
+            let how = Resumption { accept_changes, accept_journal };
+            let args = command::rollback::Args { run, to, how, json, journal };
             ended(Box::pin(command::rollback::run(&args)).await, json)
         }
         Verb::Status { run } => ended(home().and_then(|home| command::status::run(&home, &run)), false),

@@ -172,7 +172,8 @@ pub(super) fn close(screen: &Screen, run: &str, plan: &str, Ended { exit, histor
         let short = crate::digest::short(&id);
         screen.say(&format!("  next   engine apply {} --var packet={short}   once it is ratified", rollout_plan(plan)));
     }
-    if matches!(exit, Exit::HungUp | Exit::Interrupted | Exit::Terminated) {
+    let cut = of_this_process(history).any(|event| matches!(event, Event::Interrupted { .. }));
+    if cut || matches!(exit, Exit::HungUp | Exit::Interrupted | Exit::Terminated) {
         say_left(screen, history);
         screen.say(&format!("  next   engine resume {run}"));
     }

@@ -12,18 +12,19 @@ use crate::run;
 /// # Errors
 /// A process works on the run (60), or a database is not its own (63).
 pub async fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
+    home.demand_meant(word)?;
     let (id, place) = home.find(word)?;
     let _held = place.hold()?;
     let history = place.read()?;
     let state = RunState::of(history.events());
-    let Some(Event::RunStarted { plan_path, vars, as_of, .. }) = state.started.clone() else {
+    let Some(Event::RunStarted { plan_path, vars, as_of, date, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty")));
     };
-    let workflow = match plan_of(&place, &as_begun(&plan_path, &vars, &as_of))? {
+    let workflow = match plan_of(&place, &as_begun(&plan_path, &vars, &as_of, date.as_deref()))? {
         Ok(workflow) => workflow,
         Err(exit) => return Ok(exit),
     };
-    let run::Disposed { dropped, unmarked } = run::drop_clones(&workflow, &state).await?;
+    let run::Disposed { dropped, unmarked } = run::drop_clones(&workflow, &history, &state).await?;
     if dropped.is_empty() && unmarked.is_empty() {
         print(&format!("run {id} has no database left\n"));
     }
@@ -69,13 +70,13 @@ fn write_down(place: &Place, history: &History, state: &RunState, dropped: &[Str
         failure.changed("its databases are dropped, which its journal does not say")
     };
     // A line in a journal that may have lost some would hide that from a resume.
-    if let Err(failure) = place.same_server(false) {
+    if let Err(failure) = place.same_server(false, "engine drop").and_then(|_| place.demand_noted(history)) {
         tell(&format!("note: its journal is not told: {}\n", failure.what));
         return Ok(());
     }
     let journal = place.reopen(history).map_err(untold)?;
     if history.torn_bytes > 0 {
-        let (host, pid, torn) = (run::host(), std::process::id(), Some(history.torn_bytes));
+        let (host, pid, torn) = (crate::name::process::host(), std::process::id(), Some(history.torn_bytes));
         let (accepted, inputs, stages, briefs) = Default::default();
         journal.append(Event::RunResumed { host, pid, torn, accepted, inputs, stages, briefs }).map_err(untold)?;
     }

@@ -21,20 +21,33 @@ pub async fn run(args: &PlanArgs, dry_run: bool, json: bool) -> Result<Exit, Fai
                 "engine gc PLAN   with a plan whose target has `clone_of`: its `maker_url` says where to look",
             ));
     }
-    let all = run::gc(&workflow, dry_run).await?;
+    let mut all = Vec::new();
+    let ended = run::gc(&workflow, dry_run, &mut all).await;
+    // What is gone is said, however it ended.
+    let listed = list(args, &all, dry_run, json);
+    match ended {
+        Ok(()) => Ok(listed),
+        Err(failure) if all.iter().any(|old| old.fate == Fate::Dropped) && !dry_run => {
+            Err(failure.changed("what is listed as dropped is gone"))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn list(args: &PlanArgs, all: &[Old], dry_run: bool, json: bool) -> Exit {
     let failed = all.iter().any(|old| matches!(old.fate, Fate::Failed(_)));
     let exit = if failed { Exit::Io } else { Exit::Ok };
     if json {
-        for old in &all {
+        for old in all {
             print(&format!("{}\n", as_json(old, dry_run)));
         }
-        return Ok(exit);
+        return exit;
     }
     if all.is_empty() {
         print("there is no database of this engine\n");
     }
     let width = all.iter().map(|old| old.found.name.chars().count()).max().unwrap_or(0);
-    for old in &all {
+    for old in all {
         let made = old.found.marker.as_ref().map_or(String::new(), |marker| {
             let day = marker.created.get(..10).unwrap_or("");
             format!("  run {} of {}, {day}", marker.run, marker.plan)
@@ -51,7 +64,7 @@ pub async fn run(args: &PlanArgs, dry_run: bool, json: bool) -> Result<Exit, Fai
     if dry_run && gone > 0 {
         print(&format!("next  engine gc {}\n", args.plan.display()));
     }
-    Ok(exit)
+    exit
 }
 
 fn as_json(old: &Old, dry_run: bool) -> serde_json::Value {

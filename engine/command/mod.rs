@@ -47,12 +47,17 @@ pub struct PlanArgs {
 }
 
 /// A plan as the run that its journal began used it.
-pub(crate) fn as_begun(plan_path: &str, vars: &std::collections::BTreeMap<String, String>, as_of: &str) -> PlanArgs {
+pub(crate) fn as_begun(
+    plan_path: &str,
+    vars: &std::collections::BTreeMap<String, String>,
+    as_of: &str,
+    date: Option<&str>,
+) -> PlanArgs {
     PlanArgs {
         plan: plan_path.into(),
         vars: vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         vars_file: None,
-        date: Some(as_of.get(..10).unwrap_or("").replace('-', "")),
+        date: Some(date.map_or_else(|| as_of.get(..10).unwrap_or("").replace('-', ""), str::to_owned)),
     }
 }
 
@@ -93,6 +98,9 @@ pub(crate) struct Begun {
     pub(crate) workflow: Workflow,
 }
 
+/// Of a run without an end, where its journal's server is a standby.
+pub(crate) const UNSEEN: &str = "not ended; who works on it is not seen here: the journal's server is a standby";
+
 /// Where a run's folder keeps the plan that it began with.
 pub(crate) fn kept_plan(folder: &Path, plan_path: &str) -> std::path::PathBuf {
     folder.join("plan").join(Path::new(plan_path).file_name().unwrap_or_default())
@@ -105,19 +113,21 @@ pub(crate) fn kept_plan(folder: &Path, plan_path: &str) -> std::path::PathBuf {
 pub(crate) fn begun(home: &Home, word: &str, json: bool) -> Result<Result<Begun, Exit>, Failure> {
     let (id, place) = home.find(word)?;
     let history = place.read()?;
-    let Some(Event::RunStarted { plan_path, vars, as_of, .. }) = history.events().next().cloned() else {
+    let Some(Event::RunStarted { plan_path, vars, as_of, date, .. }) = history.events().next().cloned() else {
         return Err(Failure::new(Exit::InputsChanged, format!("the journal of run {id} is empty"))
             .changed("nothing was changed"));
     };
     if std::fs::symlink_metadata(&plan_path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
         let what = format!("the plan {plan_path}, which run {id} began with, is not there");
+        // On a machine that has nothing of the run, what is named has to be there.
+        place.bring_plan()?;
         return Err(Failure::new(Exit::InputsChanged, what)
             .fact(format!("as it was then it is kept in {}", kept_plan(place.dir(), &plan_path).display()))
             .changed("nothing was changed")
             .next("then", "put it back to where it was, and the same command again")
             .next("or", format!("engine drop {id}   disposes of what the run made, without its plan")));
     }
-    let workflow = compiled(&as_begun(&plan_path, &vars, &as_of), json)?;
+    let workflow = compiled(&as_begun(&plan_path, &vars, &as_of, date.as_deref()), json)?;
     Ok(workflow.map(|workflow| Begun { id, place, history, plan_path, workflow }))
 }
 

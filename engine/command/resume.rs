@@ -11,7 +11,7 @@ pub struct Args {
     /// The run.
     pub run: String,
     /// Later stages may differ.
-    pub accept_changes: bool,
+    pub how: Resumption,
     /// Stop before anything that depends on this stage.
     pub until: Option<String>,
     /// Most stages at a time.
@@ -40,8 +40,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let (sink, progress) = (screen.sink(), screen.progress());
     let options =
         Options { jobs: args.jobs, until: args.until.clone(), replace: false, home: home.clone(), sink, progress };
-    let how = Resumption { accept_changes: args.accept_changes };
-    let ended = run::resume(workflow, place, history, how, &options).await?;
+    let ended = run::resume(workflow, place, history, args.how, &options).await?;
     super::apply::close(&screen, &id, &plan_path, &ended);
     Ok(ended.exit)
 }

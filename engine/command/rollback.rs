@@ -14,7 +14,7 @@ pub struct Args {
     /// Back to this stage, and not over it.
     pub to: Option<String>,
     /// Stages that are not committed may differ.
-    pub accept_changes: bool,
+    pub how: Resumption,
     /// Events on stdout.
     pub json: bool,
     /// `--journal`.
@@ -32,6 +32,7 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     let both = repeat.clone();
     super::may_be_stopped(args.json, move |run| vec![("then", both(run)), ("or", format!("engine resume {run}"))])?;
     let home = super::home(args.journal.as_deref())?;
+    home.demand_meant(&args.run)?;
     let Begun { id, place, history, workflow, .. } = match super::begun(&home, &args.run, args.json)? {
         Ok(begun) => begun,
         Err(exit) => return Ok(exit),
@@ -41,8 +42,8 @@ pub async fn run(args: &Args) -> Result<Exit, Failure> {
     screen.know(&id, &workflow.plan.name, &workflow.briefs);
     let (sink, progress) = (screen.sink(), screen.progress());
     let options = Options { jobs: 1, until: None, replace: false, home: home.clone(), sink, progress };
-    let how = Resumption { accept_changes: args.accept_changes };
-    let (ended, failure) = Box::pin(run::rollback(workflow, place, history, args.to.as_deref(), how, &options)).await?;
+    let (ended, failure) =
+        Box::pin(run::rollback(workflow, place, history, args.to.as_deref(), args.how, &options)).await?;
     let (exit, repeat) = (ended.exit, repeat(&id));
     say_notes(&screen, &ended.notes);
     if let Some(failure) = failure {

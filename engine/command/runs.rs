@@ -23,8 +23,9 @@ pub fn run(home: &Home, json: bool) -> Result<Exit, Failure> {
                     _ => ("?".into(), "?".into()),
                 };
                 let (took, outcome) = match &state.ended {
-                    Some(Event::RunEnded { verdict, ms, .. }) => (show_ms(*ms), verdict.clone()),
                     _ if holder.is_some() => (String::new(), "running".into()),
+                    Some(Event::RunEnded { verdict, ms, .. }) => (show_ms(*ms), verdict.clone()),
+                    _ if home.is_standby() => (String::new(), super::UNSEEN.into()),
                     _ => (String::new(), "ended without a farewell; engine resume".into()),
                 };
                 [id, plan, at, took, outcome]

@@ -11,7 +11,12 @@ use crate::report::dossier;
 /// There is none.
 pub fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
     let (id, place) = home.find(word)?;
-    let history = place.read()?;
+    let mut history = place.read()?;
+    let holder = place.holder()?;
+    if holder.is_none() && !history.events().any(|event| matches!(event, Event::RunEnded { .. })) {
+        // It may have ended between the two questions.
+        history = place.read()?;
+    }
     let events: Vec<Event> = history.events().cloned().collect();
     let state = RunState::of(&events);
     let (planned, stages) = (planned(&events).len(), dossier::stages(&events));
@@ -21,10 +26,11 @@ pub fn run(home: &Home, word: &str) -> Result<Exit, Failure> {
         _ => "?".into(),
     };
     let (pid, host) = process(&events).unwrap_or((0, "?"));
-    let word = match (&state.ended, place.holder()?.map(|holder| holder.named)) {
+    let word = match (&state.ended, holder.map(|holder| holder.named)) {
         (_, Some(Some(named))) => format!("running: {named}"),
         (_, Some(None)) => format!("running on {host} (pid {pid})"),
         (Some(Event::RunEnded { verdict, .. }), _) => verdict.clone(),
+        _ if home.is_standby() => super::UNSEEN.to_owned(),
         _ => {
             let next = match &state.rolling_back {
                 None => format!("engine resume {id}"),

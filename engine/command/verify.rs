@@ -74,8 +74,11 @@ async fn verify_run(home: &Home, id: &str, place: &Place) -> Result<Exit, Failur
         brought(home, packet)?;
     }
     let mut best: Option<Anchor> = None;
-    for anchor in of_packets(&sealed).into_iter().chain(of_clones(&state).await) {
-        history.demand(id, &anchor)?;
+    for anchor in of_packets(id, &sealed)?.into_iter().chain(of_clones(&state).await) {
+        if history.demand(id, &anchor).is_err() {
+            // It may have gone on, and been anchored, since it was read.
+            place.read()?.demand(id, &anchor)?;
+        }
         best = best.filter(|known| known.count >= anchor.count).or(Some(anchor));
     }
     let events = history.lines.len();
@@ -105,28 +108,55 @@ fn once(events: &[Event]) -> Result<(), Failure> {
     refuse(twice.map(|(what, times)| format!("{what}: {times} times")).collect(), "what stands was committed again")
 }
 
-/// Heads that are sealed with the run's packets.
-fn of_packets(sealed: &[(&str, &str)]) -> Vec<Anchor> {
+/// Heads that are sealed with the run's packets: those that the journal names, and those that name the run, which a journal
+/// that was cut does not name any more.
+///
+/// # Errors
+/// A packet is not what was sealed (62).
+fn of_packets(run: &str, sealed: &[(&str, &str)]) -> Result<Vec<Anchor>, Failure> {
     let mut anchors = Vec::new();
     for (id, path) in sealed {
-        let by = format!("the packet {}", crate::digest::short(id));
-        let text = std::fs::read_to_string(Path::new(path).join("evidence/head.txt")).unwrap_or_default();
-        let head = text.trim().split_once(' ').and_then(|(count, hash)| Some((count.parse().ok()?, hash.to_owned())));
-        match head {
-            Some((count, hash)) => anchors.push(Anchor { by, count, hash }),
-            None => print(&format!("  not asked: {by}, whose evidence is not in {path}\n")),
+        if !Path::new(path).is_dir() {
+            print(&format!("  not asked: the packet {}, which is not in {path}\n", crate::digest::short(id)));
+            continue;
+        }
+        let packet = Packet::open(path)?;
+        if packet.id != *id {
+            return Err(Failure::new(Exit::InputsChanged, format!("{path} is another packet than the run sealed"))
+                .fact(format!("sealed  {id}"))
+                .fact(format!("found   {}", packet.id))
+                .changed("nothing was changed"));
+        }
+        anchors.extend(head_of(&packet)?);
+    }
+    let entries = std::fs::read_dir(PACKETS).into_iter().flatten().filter_map(Result::ok);
+    for path in entries.map(|entry| entry.path()).filter(|path| path.join("rollout.json").is_file()) {
+        // What is no packet is none of this run's.
+        let Ok(packet) = Packet::open(&path.to_string_lossy()) else { continue };
+        if packet.manifest.run == run && sealed.iter().all(|(id, _)| *id != packet.id) {
+            anchors.extend(head_of(&packet)?);
         }
     }
-    anchors
+    Ok(anchors)
+}
+
+/// The head that a packet was sealed with, as it was sealed.
+fn head_of(packet: &Packet) -> Result<Option<Anchor>, Failure> {
+    let text = packet.text("evidence/head.txt")?;
+    let head = text.trim().split_once(' ').and_then(|(count, hash)| Some((count.parse().ok()?, hash.to_owned())));
+    let by = format!("the packet {}", crate::digest::short(&packet.id));
+    Ok(head.map(|(count, hash)| Anchor { by, count, hash }))
 }
 
 /// Heads in the markers of the run's databases, where these can be reached: only their maker's credentials are needed.
 async fn of_clones(state: &RunState) -> Vec<Anchor> {
-    let Some(Event::RunStarted { plan_path, vars, as_of, stages, .. }) = &state.started else { return Vec::new() };
+    let Some(Event::RunStarted { plan_path, vars, as_of, date, stages, .. }) = &state.started else {
+        return Vec::new();
+    };
     if stages.iter().all(|stage| stage.kind != "clone") {
         return Vec::new();
     }
-    let args = as_begun(plan_path, vars, as_of);
+    let args = as_begun(plan_path, vars, as_of, date.as_deref());
     let given = Given { vars: args.vars, date: args.date, ..Given::default() };
     let Ok(workflow) = compile::workflow(&args.plan, &given) else {
         print(&format!("  not asked: the marker of its clone, since {plan_path} is not there any more, or wrong\n"));

@@ -44,6 +44,8 @@ pub struct Workflow {
     pub vars: BTreeMap<String, (String, String)>,
     /// Variables as they would be typed again.
     pub typed: BTreeMap<String, String>,
+    /// What `run.date` means, `YYYYMMDD`.
+    pub date: String,
     /// Name of each clone's database.
     pub databases: BTreeMap<String, String>,
     /// Probes read when a stage ends, by stage.
@@ -74,7 +76,8 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
     let values = vars::resolve(&plan, given, &mut out);
     let rendered_vars = vars::for_templates(&plan, &values);
     let renderer = Renderer::new(root.join("templates"), rendered_vars);
-    let databases = databases(&plan, &renderer, given, &mut out);
+    let date = given.date.clone().unwrap_or_else(crate::clock::today);
+    let databases = databases(&plan, &renderer, &date, &mut out);
     let probes = probes(&plan, &renderer, &mut out);
     let gates = gates::parse(&plan, &mut out);
     ahead::parse(&plan, &renderer, given);
@@ -122,6 +125,7 @@ pub fn workflow(path: &Path, given: &Given) -> Result<Workflow, Diagnostics> {
         gates,
         vars: vars_text,
         typed,
+        date,
         databases,
         end_reads,
         lock,
@@ -197,10 +201,9 @@ fn head(cx: &mut Parse<'_>, stage: &PlanStage, kind: &'static Kind) -> Head {
     }
 }
 
-fn databases(plan: &Plan, renderer: &Renderer, given: &Given, out: &mut Diagnostics) -> BTreeMap<String, String> {
+fn databases(plan: &Plan, renderer: &Renderer, date: &str, out: &mut Diagnostics) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
-    let run_date =
-        [("run.date".to_owned(), Value::Text(given.date.clone().unwrap_or_else(crate::clock::today)))].into();
+    let run_date = [("run.date".to_owned(), Value::Text(date.to_owned()))].into();
     for target in &plan.targets {
         let Some(database) = &target.database else { continue };
         match renderer.plain("database", &database.value, &database.place, &run_date) {
@@ -338,7 +341,14 @@ type Read<'r> = (&'r BTreeMap<String, Query>, &'r BTreeMap<String, (String, Stri
 fn surroundings(plan: &Plan, stage: &PlanStage, compiled: &dyn Stage) -> String {
     let needs: BTreeSet<&str> = stage.needs.iter().map(|need| need.value.as_str()).collect();
     let path = if compiled.work().is_some() { plan.search_path.as_str() } else { "" };
-    format!(" needs {needs:?} names in {path}")
+    let target =
+        compiled.head().on.as_deref().and_then(|on| plan.target(on)).filter(|_| compiled.head().kind == "clone");
+    let made = target.map_or(String::new(), |target| {
+        let texts =
+            [&target.clone_of, &target.database, &target.golden].map(|spot| spot.as_ref().map(|spot| &spot.value));
+        format!(" made of {texts:?}")
+    });
+    format!(" needs {needs:?} names in {path}{made}")
 }
 
 /// What a stage promises, beside its SQL: the same text means the same promise. Time-outs are no promise.
@@ -361,6 +371,10 @@ fn promises(stage: &dyn Stage, (probes, vars): Read<'_>) -> String {
     text.push_str(&checks(stage.ensures()));
     text.push_str(&checks(stage.other_checks()));
     text.push_str(&stage.demands().join(" "));
+    text.push_str(&stage.promise());
+    for (name, query) in stage.promised_probes().iter().filter_map(|name| probes.get_key_value(name)) {
+        text.push_str(&format!(" {name} {} {};", query.target, query.sql));
+    }
     if let Some(work) = stage.work() {
         for bound in &work.writes {
             text.push_str(&format!(" writes {} {:?}", bound.table, bound.most));

@@ -37,6 +37,9 @@ pub enum Event {
         doc: Option<String>,
         engine_version: String,
         as_of: String,
+        /// What `run.date` means; that of `as_of` where it is not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        date: Option<String>,
         genesis: String,
         vars: BTreeMap<String, String>,
         inputs: BTreeMap<String, String>,

@@ -6,7 +6,7 @@
 use super::read::{History, read};
 use super::rows::{Base, Rows, RowsLock};
 use super::store::{self, RunFolderLock};
-use super::{Journal, rows};
+use super::{Anchor, Journal, note, rows};
 use crate::crash;
 use crate::event::{Event, Exit, Failure};
 use crate::name::process;
@@ -67,6 +67,11 @@ impl Home {
         self.base().map_or_else(|| store::RUNS.to_owned(), |base| base.place().to_owned())
     }
 
+    /// Is it in a database on a standby, where nobody's locks are seen?
+    pub fn is_standby(&self) -> bool {
+        self.base().is_some_and(Base::is_standby)
+    }
+
     /// The place of the run of that id.
     pub fn place(&self, run: &str) -> Place {
         let rows = match self {
@@ -99,11 +104,33 @@ impl Home {
             Home::Folder => store::find_run(word)?.0,
             Home::Shared(base) => {
                 let all = base.runs()?.into_iter().map(|(id, _)| id).collect();
-                store::meant(all, word, base.place())?
+                let unbegun = |failure| if base.has_not_begun(word) { not_begun(word, base) } else { failure };
+                store::meant(all, word, base.place()).map_err(unbegun)?
             }
         };
         let place = self.place(&id);
         Ok((id, place))
+    }
+
+    /// Demands that `word` does not mean a run of another machine just because it is the newest: what disposes of a run is
+    /// told which one.
+    ///
+    /// # Errors
+    /// It does (exit 2): names the run.
+    pub fn demand_meant(&self, word: &str) -> Result<(), Failure> {
+        if word != "latest" || self.base().is_none() {
+            return Ok(());
+        }
+        let (id, place) = self.find(word)?;
+        // Its lock: who only looked at it has a folder of it, too.
+        if place.dir.join("lock").is_file() {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Usage, format!("`latest` is run {id}, which nobody worked on from this directory"))
+            .fact(format!("journal {}", self.shown()))
+            .changed("nothing was changed")
+            .next("type", format!("the id, if it is meant: {id}"))
+            .next("look", "engine runs"))
     }
 
     /// Makes the place of a new run, and holds it; nobody sees the run before its first line.
@@ -114,7 +141,7 @@ impl Home {
         let place = self.place(run);
         if let (Some(base), Some(rows)) = (self.base(), &place.rows) {
             base.prepare()?;
-            let held = rows.lock(&process::of_run(run))?;
+            let held = rows.lock(&process::of(run))?;
             rows.demand_powers()?;
             rows.begin()?;
             let dir = store::new_run(run)?;
@@ -136,6 +163,14 @@ impl Home {
     }
 }
 
+/// A run that is known, and has no line.
+fn not_begun(run: &str, base: &Base) -> Failure {
+    Failure::new(Exit::Usage, format!("run {run} was stopped before its first line: it has done nothing"))
+        .fact(format!("in {}", base.place()))
+        .changed("nothing was changed")
+        .next("start", "engine apply PLAN")
+}
+
 fn folder_holder(dir: &Path) -> Option<Holder> {
     store::is_running(dir).then(|| Holder { named: store::holder_of(dir) })
 }
@@ -144,6 +179,11 @@ impl Place {
     /// A folder whose journal is in it.
     pub fn at(dir: &Path) -> Place {
         Place { dir: dir.to_owned(), rows: None }
+    }
+
+    /// The run's id.
+    fn run(&self) -> String {
+        self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The run's folder here.
@@ -163,8 +203,9 @@ impl Place {
         let Some(rows) = &self.rows else {
             return Ok(Held { _rows: None, _folder: store::lock(&self.dir, &process::by())? });
         };
-        let run = self.dir.file_name().unwrap_or_default().to_string_lossy();
-        let held = rows.lock(&process::of_run(&run))?;
+        // Before the lock: one that is taken on a standby keeps nobody away.
+        rows.base().demand_primary()?;
+        let held = rows.lock(&process::of(&self.run()))?;
         rows.demand_powers()?;
         let lost = |e: std::io::Error| Failure::new(Exit::Io, format!("{} cannot be made: {e}", self.dir.display()));
         std::fs::create_dir_all(&self.dir).map_err(lost)?;
@@ -180,6 +221,19 @@ impl Place {
     /// The server's, the disk's, or bytes that are not those they were kept as (62).
     pub fn bring(&self) -> Result<(), Failure> {
         self.rows.as_ref().map_or(Ok(()), |rows| rows.bring(&self.dir))
+    }
+
+    /// Makes the plan that the run began with, its templates too, a part of the folder here.
+    ///
+    /// # Errors
+    /// As `bring`.
+    pub fn bring_plan(&self) -> Result<(), Failure> {
+        if self.rows.is_none() {
+            return Ok(());
+        }
+        let kept = self.kept()?;
+        let files = store::files_of(&kept.dir, "plan")?;
+        files.iter().try_for_each(|(name, bytes)| store::write(&self.dir.join(name), bytes))
     }
 
     /// Says in the folder where its journal is: it has none itself.
@@ -258,8 +312,9 @@ impl Place {
     /// Demands that the server and the database that answer are those that took the last line.
     ///
     /// # Errors
-    /// It is another one, or another timeline of it (exit 62); with `accept` what moved is answered instead.
-    pub fn same_server(&self, accept: bool) -> Result<Option<String>, Failure> {
+    /// It is another one, or another timeline of it (exit 62); with `accept` what moved is answered instead. `again` is
+    /// the command that asks.
+    pub fn same_server(&self, accept: bool, again: &str) -> Result<Option<String>, Failure> {
         let Some(rows) = &self.rows else { return Ok(None) };
         match rows.moved()? {
             None => Ok(None),
@@ -272,8 +327,31 @@ impl Place {
             .fact(format!("now   {now}   system identifier, timeline, and oid of the database"))
             .fact("after a failover, from a backup or in a copy its last lines can be missing, and stages would run twice")
             .changed("nothing was changed")
-            .next("go on", "engine resume RUN --accept-changes   when you know that no line was lost")),
+            .next("look", "is the newest state of the journal's database here? else bring that back first")
+            .next("go on", format!("{again} --accept-journal   when you know that no line was lost"))),
         }
+    }
+
+    /// Demands that the shared journal has the last line that this machine wrote. It may have been brought back, in its
+    /// place, from before that.
+    ///
+    /// # Errors
+    /// It has not (exit 62).
+    pub fn demand_noted(&self, history: &History) -> Result<(), Failure> {
+        let Some(rows) = &self.rows else { return Ok(()) };
+        let Some((count, hash)) = note::read(&self.dir) else { return Ok(()) };
+        let by = format!("{}, on this machine,", self.dir.join(note::FILE).display());
+        history.demand(&self.run(), &Anchor { by, count, hash }).map_err(|failure| Failure {
+            what: format!("the journal of {} lacks what this machine wrote into it", rows.place()),
+            next: vec![
+                (
+                    "then".to_owned(),
+                    "bring the newest state of the journal's database back, and the same command again".to_owned(),
+                ),
+                ("or".to_owned(), format!("engine drop {}   and apply its plan again", self.run())),
+            ],
+            ..failure
+        })
     }
 
     /// Begins its journal.

@@ -9,6 +9,7 @@
 
 mod anchor;
 mod home;
+mod note;
 mod read;
 mod rows;
 pub mod store;
@@ -50,13 +51,13 @@ struct State {
 #[derive(Debug)]
 enum Paper {
     File(File),
-    Rows(Rows),
+    Rows(Rows, note::Note),
 }
 
 impl Journal {
     fn begin(place: Place, genesis: &str) -> Result<Journal, Failure> {
         let paper = if let Some(rows) = place.rows() {
-            Paper::Rows(rows.clone())
+            Paper::Rows(rows.clone(), noted(&place)?)
         } else {
             let path = place.dir().join(FILE);
             let file = File::options().append(true).create_new(true).open(&path).map_err(|e| lost(&path, &e))?;
@@ -69,7 +70,7 @@ impl Journal {
     /// A torn last line is cut first; no row is ever torn.
     fn go_on(place: Place, history: &History) -> Result<Journal, Failure> {
         let paper = if let Some(rows) = place.rows() {
-            Paper::Rows(rows.clone())
+            Paper::Rows(rows.clone(), noted(&place)?)
         } else {
             let path = place.dir().join(FILE);
             let file = File::options().append(true).open(&path).map_err(|e| lost(&path, &e))?;
@@ -115,9 +116,11 @@ impl Journal {
         let head = link(&state.head, &bytes);
         let place = |phase: &str| format!("journal/{}/{phase}", named(&line.event));
         crash::point(|| place("before"));
+        let dir = self.place.dir();
         let written = match &mut state.paper {
-            Paper::File(file) => on_file(file, bytes, &place).map_err(|e| lost(&self.place.dir().join(FILE), &e)),
-            Paper::Rows(rows) => on_rows(rows, &line, &head, &bytes, &place),
+            Paper::File(file) => on_file(file, bytes, &place).map_err(|e| lost(&dir.join(FILE), &e)),
+            Paper::Rows(rows, note) => on_rows(rows, &line, &head, &bytes, &place)
+                .and_then(|()| note.write(line.seq + 1, &head).map_err(|e| lost(&dir.join(note::FILE), &e))),
         };
         crash::point(|| place("synced"));
         if let Err(failure) = written {
@@ -157,6 +160,10 @@ fn on_rows(rows: &Rows, line: &Line, hash: &str, bytes: &[u8], place: &impl Fn(&
     // Sent or not, committed or not: only reading tells.
     crash::point(|| place("written"));
     rows.written(answer)
+}
+
+fn noted(place: &Place) -> Result<note::Note, Failure> {
+    note::Note::open(place.dir()).map_err(|e| lost(&place.dir().join(note::FILE), &e))
 }
 
 /// `stage_done/a_seed`, for crash points.

@@ -66,9 +66,18 @@ impl History {
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         let mut rest = bytes[..whole].split_inclusive(|b| *b == b'\n').map(|raw| &raw[..raw.len() - 1]).peekable();
         while let Some(raw) = rest.next() {
-            let line = chain.take(raw).map_err(|trouble| match (trouble.format, rest.peek()) {
-                (Some(_), Some(next)) if !follows(next, raw) => Trouble { format: None, ..trouble },
-                _ => trouble,
+            let line = chain.take(raw).map_err(|trouble| {
+                let followed = rest.peek().map(|next| follows(next, raw));
+                match followed {
+                    Some(false) => Trouble { format: None, newer: false, ..trouble },
+                    // Nothing but the anchors holds the bytes of the last line: whether it was changed cannot be told.
+                    None if trouble.newer => Trouble {
+                        newer: false,
+                        what: format!("{}; it was changed, or a newer engine wrote it", trouble.what),
+                        ..trouble
+                    },
+                    _ => trouble,
+                }
             })?;
             self.lines.push(line);
             self.hashes.push(chain.head.clone());
@@ -87,7 +96,7 @@ fn tampered(path: &Path, trouble: &Trouble) -> Failure {
 impl Trouble {
     /// What does not fit at a line, from 1.
     pub fn at(line: u64, what: impl Into<String>) -> Trouble {
-        Trouble { line, what: what.into(), format: None }
+        Trouble { line, what: what.into(), format: None, newer: false }
     }
 
     /// For people: `journal` is what they call it.
@@ -97,6 +106,16 @@ impl Trouble {
             Some(format) => Failure::new(
                 Exit::InputsChanged,
                 format!("{journal} is of format {format}, and this engine reads format {FORMAT}"),
+            )
+            .fact(place)
+            .changed("nothing was changed")
+            .next("use", "the engine that wrote it, or a newer one"),
+            None if self.newer => Failure::new(
+                Exit::InputsChanged,
+                format!(
+                    "{journal} was written by an engine that knows more than this one, {}",
+                    env!("CARGO_PKG_VERSION")
+                ),
             )
             .fact(place)
             .changed("nothing was changed")
@@ -117,6 +136,8 @@ pub struct Trouble {
     pub what: String,
     /// The line is whole, and of a format that this engine does not know.
     pub format: Option<u32>,
+    /// The line follows the one before it, is of the known format, and tells of something that this engine does not know.
+    pub newer: bool,
 }
 
 /// The format of lines that this engine writes, and the only one it reads.
@@ -175,12 +196,15 @@ impl Chain {
         if raw.is_empty() {
             return Err(at("an empty line".into()));
         }
-        if let Some(frame) = serde_json::from_slice::<Frame>(raw).ok().filter(|frame| frame.v != FORMAT) {
+        let frame = serde_json::from_slice::<Frame>(raw).ok();
+        let fits = frame.as_ref().is_some_and(|frame| self.seq > 0 && frame.prev == self.head);
+        if let Some(frame) = frame.filter(|frame| frame.v != FORMAT) {
             // Only one that fits is somebody else's: whoever changes a digit breaks the chain.
             let format = Some(frame.v).filter(|_| self.seq == 0 || frame.prev == self.head);
             return Err(Trouble { format, ..at(format!("format {} is not known to this engine", frame.v)) });
         }
-        let line: Line = serde_json::from_slice(raw).map_err(|e| at(format!("is no event: {e}")))?;
+        let line: Line = serde_json::from_slice(raw)
+            .map_err(|e| Trouble { newer: fits, ..at(format!("is no event that this engine knows: {e}")) })?;
         if self.seq == 0 {
             match &line.event {
                 Event::RunStarted { genesis, .. } if *genesis == line.prev => self.head.clone_from(genesis),
@@ -222,6 +246,7 @@ mod tests {
             doc: None,
             engine_version: "0".into(),
             as_of: "2026-01-01T00:00:00Z".into(),
+            date: None,
             genesis: "g".into(),
             vars: std::collections::BTreeMap::new(),
             inputs: std::collections::BTreeMap::new(),

@@ -5,6 +5,7 @@
 
 mod files;
 mod grants;
+mod lock;
 
 use super::read::{History, Trouble, parse};
 use crate::event::{Exit, Failure};
@@ -19,8 +20,7 @@ const TABLES: &str = include_str!("../../sql/engine/journal.sql");
 /// The version of the tables that this engine knows.
 const FORMAT: i32 = 1;
 
-/// How long a lock is asked for: that of a process that was just killed takes a moment to go.
-const ASKED: (u32, Duration) = (50, Duration::from_millis(100));
+pub use lock::RowsLock;
 
 /// The key of a run's lock: the same words in every statement that needs it.
 macro_rules! key {
@@ -32,12 +32,15 @@ macro_rules! key {
 /// Advisory locks of this database by their keys, and what the sessions are called that hold them.
 macro_rules! holders {
     () => {
-        "(SELECT (l.classid::bigint << 32) | l.objid::bigint AS key, a.application_name FROM pg_catalog.pg_locks AS l \
+        "(SELECT (l.classid::bigint << 32) | l.objid::bigint AS key, a.application_name, a.pid, a.wait_event \
+         FROM pg_catalog.pg_locks AS l \
          JOIN pg_catalog.pg_stat_activity AS a USING (pid) WHERE l.locktype = 'advisory' AND l.granted \
          AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d \
          WHERE d.datname = pg_catalog.current_database()))"
     };
 }
+
+use {holders, key};
 
 /// The database, and this process's one session to it.
 #[derive(Debug)]
@@ -92,16 +95,31 @@ impl Base {
         &self.ledger.place
     }
 
+    /// Is it a standby, which takes no line and knows nobody's locks?
+    pub fn is_standby(&self) -> bool {
+        self.server.contains("/standby/")
+    }
+
+    /// Demands that it takes lines.
+    ///
+    /// # Errors
+    /// It is a standby (1).
+    pub fn demand_primary(&self) -> Result<(), Failure> {
+        if !self.is_standby() {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Io, format!("the journal's server {} is a standby", self.place()))
+            .fact("it takes no line, and whoever works on a run is not seen on it")
+            .changed("nothing was changed")
+            .next("then", "name the primary in --journal or ENGINE_JOURNAL"))
+    }
+
     /// Makes the tables if they are not there.
     ///
     /// # Errors
     /// The role may not (1), or the server's.
     pub fn prepare(&self) -> Result<(), Failure> {
-        if self.server.contains("/standby/") {
-            return Err(Failure::new(Exit::Io, format!("the journal's server {} is a standby", self.place()))
-                .changed("nothing was changed")
-                .next("then", "name the primary in --journal or ENGINE_JOURNAL"));
-        }
+        self.demand_primary()?;
         if self.known || self.format()? {
             return Ok(());
         }
@@ -110,13 +128,21 @@ impl Base {
             .script("BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('engine_journal', 0))")
             .and_then(|()| if self.format()? { Ok(()) } else { self.ledger.script(TABLES) })
             .and_then(|()| self.ledger.script("COMMIT"));
-        made.map_err(|failure| {
+        made.or_else(|failure| {
             let _ = self.ledger.script("ROLLBACK");
+            // Another machine may have made them meanwhile: whatever failed of it here, they are there.
+            if self.format()? {
+                return Ok(());
+            }
             let (role, database) = (&self.identity().session_user, &self.identity().database);
-            Failure::new(Exit::Io, format!("the journal's tables cannot be made in {}: {}", self.place(), failure.what))
-                .changed("nothing was changed")
+            let what = format!("the journal's tables cannot be made in {}: {}", self.place(), failure.what);
+            let told = Failure::new(Exit::Io, what).changed("nothing was changed");
+            if failure.sqlstate.as_deref() != Some("42501") {
+                return Err(told.next("then", "the same command again"));
+            }
+            Err(told
                 .next("then", format!("GRANT CREATE ON DATABASE {database} TO {role}, by the database's owner"))
-                .next("or", "let the owner run sql/engine/journal.sql there, and grant as docs/journal.md says")
+                .next("or", "let the owner run sql/engine/journal.sql there, and grant as docs/journal.md says"))
         })
     }
 
@@ -150,6 +176,13 @@ impl Base {
         .fact(format!("known  {FORMAT}"))
         .changed("nothing was changed")
         .next("then", "use the engine that wrote it, or a newer one"))
+    }
+
+    /// Is a run of exactly that id known, without any line? False also where it cannot be asked.
+    pub fn has_not_begun(&self, run: &str) -> bool {
+        const UNBEGUN: &str = "SELECT FROM engine_journal.run AS r WHERE r.run = $1 \
+            AND NOT EXISTS (SELECT FROM engine_journal.line AS k WHERE k.run = r.run)";
+        self.known && self.ledger.ask(UNBEGUN, vec![Box::new(run.to_owned())]).is_ok_and(|rows| !rows.is_empty())
     }
 
     /// Runs that have a line: id, and what the session is called that holds it now. Oldest first.
@@ -245,58 +278,6 @@ impl Rows {
         self.only_by_holder(self.base.ledger.ask(BEGIN, vec![self.id(), self.pid()]))
     }
 
-    /// Takes the run's lock on the session that writes its lines.
-    ///
-    /// # Errors
-    /// Another process holds it (60): names it.
-    pub fn lock(&self, holder: &str) -> Result<RowsLock, Failure> {
-        const TRY: &str = concat!(
-            "SELECT pg_catalog.pg_try_advisory_lock(",
-            key!("$1"),
-            "), pg_catalog.pg_backend_pid(), (SELECT h.application_name FROM ",
-            holders!(),
-            " AS h WHERE h.key = ",
-            key!("$1"),
-            " LIMIT 1), pg_catalog.set_config('application_name', $2, false)"
-        );
-        let mut other = None;
-        for _ in 0..ASKED.0 {
-            let values: Vec<Value> = vec![self.id(), Box::new(holder.get(..63).unwrap_or(holder).to_owned())];
-            let rows = self.base.ledger.ask(TRY, values).map_err(|failure| unreadable(self.base.place(), &failure))?;
-            let Some(row) = rows.first() else { continue };
-            if row.get(0) {
-                self.backend.store(row.get(1), Ordering::Relaxed);
-                return Ok(RowsLock(self.clone()));
-            }
-            other = row.get::<_, Option<String>>(2);
-            std::thread::sleep(ASKED.1);
-        }
-        let other = other.unwrap_or_else(|| "a session that just ended".to_owned());
-        Err(Failure::new(Exit::Held, format!("another process works on run {}", self.run))
-            .fact(format!("held by {other}"))
-            .fact(format!("journal {}", self.base.place()))
-            .changed("nothing was changed")
-            .next("wait", "until it has ended; its lock dies with its session, which ends within half a minute if its machine is gone")
-            .next("look", "engine status"))
-    }
-
-    /// What the session is called that holds the run's lock.
-    ///
-    /// # Errors
-    /// The server's.
-    pub fn holder(&self) -> Result<Option<String>, Failure> {
-        const HOLDER: &str = concat!(
-            "SELECT h.application_name FROM ",
-            holders!(),
-            " AS h WHERE h.key = ",
-            key!("$1::text"),
-            " LIMIT 1"
-        );
-        let rows = self.base.ledger.ask(HOLDER, vec![self.id()]);
-        let rows = rows.map_err(|failure| unreadable(self.base.place(), &failure))?;
-        Ok(rows.first().and_then(|row| row.get(0)))
-    }
-
     /// All lines, as they would stand in a file, whole or not.
     ///
     /// # Errors
@@ -319,10 +300,18 @@ impl Rows {
         history(&kept).map_err(|trouble| trouble.failure(&format!("the journal of {}", self.place())))
     }
 
+    /// In pages: over a slow line no single answer is to take longer than a statement may.
     fn rows(&self) -> Result<Vec<Row>, Failure> {
-        const LINES: &str =
-            "SELECT k.seq, k.prev, k.hash, k.line FROM engine_journal.line AS k WHERE k.run = $1 ORDER BY k.seq";
-        self.base.ledger.ask(LINES, vec![self.id()]).map_err(|failure| unreadable(self.base.place(), &failure))
+        const LINES: &str = "SELECT k.seq, k.prev, k.hash, k.line FROM engine_journal.line AS k \
+            WHERE k.run = $1 AND k.seq > $2 ORDER BY k.seq LIMIT 2000";
+        let (mut all, mut last) = (Vec::new(), i64::MIN);
+        loop {
+            let page = self.base.ledger.ask(LINES, vec![self.id(), Box::new(last)]);
+            let page = page.map_err(|failure| unreadable(self.base.place(), &failure))?;
+            let Some(end) = page.last() else { return Ok(all) };
+            last = end.get(0);
+            all.extend(page);
+        }
     }
 
     /// Which server took the last line, when it is not the one that answers now: after a failover or a restored backup
@@ -398,19 +387,6 @@ impl Rows {
 
     fn pid(&self) -> Value {
         Box::new(self.backend.load(Ordering::Relaxed))
-    }
-}
-
-/// A run's lock in the shared journal; also let go when its session ends, in any way.
-#[derive(Debug)]
-pub struct RowsLock(Rows);
-
-impl Drop for RowsLock {
-    fn drop(&mut self) {
-        const UNLOCK: &str = concat!("SELECT pg_catalog.pg_advisory_unlock(", key!("$1"), ")");
-        self.0.backend.store(0, Ordering::Relaxed);
-        // A session that is gone holds nothing any more.
-        let _ = self.0.base.ledger.post(UNLOCK, vec![self.0.id()]).wait_for_line();
     }
 }
 

@@ -114,7 +114,11 @@ fn first_written(dir: &Path) -> std::time::SystemTime {
 /// # Errors
 /// None or several match (exit 2): lists them.
 pub fn find_run(word: &str) -> Result<(String, PathBuf), Failure> {
-    let all = runs()?.into_iter().map(|(id, _)| id).collect();
+    let all = runs()?;
+    if word == "latest" {
+        refuse_newer_elsewhere(all.last().map(|(_, dir)| dir.as_path()))?;
+    }
+    let all = all.into_iter().map(|(id, _)| id).collect();
     let id = meant(all, word, RUNS).map_err(|failure| match elsewhere(word) {
         Some(place) => failure
             .fact(format!("a run of that id was kept in {place}"))
@@ -123,6 +127,21 @@ pub fn find_run(word: &str) -> Result<(String, PathBuf), Failure> {
     })?;
     let dir = Path::new(RUNS).join(&id);
     Ok((id, dir))
+}
+
+/// `latest` is no run in files when one was begun here since whose journal is in a database: that one would be meant.
+fn refuse_newer_elsewhere(newest: Option<&Path>) -> Result<(), Failure> {
+    let Some(newest) = newest.map(first_written) else { return Ok(()) };
+    let entries = std::fs::read_dir(RUNS).into_iter().flatten().filter_map(Result::ok);
+    let elsewhere = entries.filter(|entry| first_written(&entry.path()) > newest).find_map(|entry| {
+        let place = std::fs::read_to_string(entry.path().join(ELSEWHERE)).ok()?;
+        Some((entry.file_name().to_string_lossy().into_owned(), place.trim().to_owned()))
+    });
+    let Some((id, place)) = elsewhere else { return Ok(()) };
+    Err(Failure::new(Exit::Usage, format!("`latest` would pass over run {id}, whose journal is in {place}"))
+        .changed("nothing was changed")
+        .next("then", "engine --journal PLACE ...   or ENGINE_JOURNAL, as when it began")
+        .next("or", "name the run: engine runs   lists those whose journals are here"))
 }
 
 /// Where the journal of a run is that has only its folder here.
@@ -189,6 +208,7 @@ fn gone(run: &str, place: &str) -> Option<Failure> {
         Failure::new(Exit::InputsChanged, format!("the journal {} is gone", dir.join(super::FILE).display()))
             .fact("line 1: there is none; a run that was killed before it has done nothing, else somebody removed it")
             .changed("nothing was changed; a journal is never repaired")
+            .next("start", "engine apply PLAN   if it was killed before its first line")
     })
 }
 

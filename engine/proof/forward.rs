@@ -27,7 +27,7 @@ const FORCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 pub async fn settle(tx: &WriteTx, settings: &RunSettings) -> Result<(), Failure> {
     let sql = "SELECT pg_catalog.set_config('engine.run_id', $1, true), pg_catalog.set_config('engine.as_of', $2, true), \
                pg_catalog.set_config('application_name', $3, true)";
-    tx.ask(sql, &[&settings.run, &settings.as_of, &process::of_run(&settings.at_work)]).await?;
+    tx.ask(sql, &[&settings.run, &settings.as_of, &process::of(&settings.at_work)]).await?;
     for (name, value) in settings.sensitive.values() {
         let name = format!("engine.var.{name}");
         tx.query("SELECT pg_catalog.set_config($1, $2, true) IS NULL", &[&name, &value]).await?;

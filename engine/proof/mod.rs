@@ -63,9 +63,9 @@ pub struct Work {
 
 impl Work {
     /// Maintenance outside of a transaction: neither rows nor definitions are another thing after it, so there is no way
-    /// back to go.
+    /// back to go. Who gives a rollback says that there is one.
     pub fn changes_nothing(&self) -> bool {
-        self.alone && self.alters.is_empty()
+        self.alone && self.alters.is_empty() && self.rollback.is_none()
     }
 
     /// Columns that no comparison looks at, as a proof prints them.

@@ -34,6 +34,12 @@ pub struct Refusal {
     pub constraint: Option<String>,
 }
 
+/// What cases promise beside their SQL.
+pub fn promise(rejects: &[Reject]) -> String {
+    let cases = rejects.iter().flat_map(|reject| reject.refuse.iter().map(move |case| (reject, case)));
+    cases.map(|(reject, c)| format!(" {} {} {} {:?};", reject.name, c.name, c.error, c.constraint)).collect()
+}
+
 const CONSTRAINT_ROOT: &str = include_str!("../../sql/engine/measure/constraint_root.sql");
 
 /// Runs all cases; answers every result.

@@ -17,7 +17,7 @@ pub(super) fn inputs(
     workflow: &Workflow,
     state: &RunState,
     how: Resumption,
-    verb: &str,
+    again: &str,
 ) -> Result<Vec<String>, Failure> {
     let (before, now) = (&state.inputs, &workflow.inputs);
     let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
@@ -27,10 +27,7 @@ pub(super) fn inputs(
     }
     let mut failure = Failure::new(Exit::InputsChanged, "the plan or its inputs changed since the run began")
         .changed("nothing was changed")
-        .next(
-            "go on",
-            format!("engine {verb} {} --accept-changes   when only stages that are not committed differ", state.run),
-        )
+        .next("go on", format!("{again} --accept-changes   when only stages that are not committed differ"))
         .next("or", "put the files back as they were");
     failure.facts = moved;
     Err(failure)

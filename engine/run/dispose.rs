@@ -1,10 +1,13 @@
 //! Disposing of databases: those of a run, golden copies, and clones that have had their time.
 
 use super::bind::{Binding, bind, maker_settings};
-use super::life::{hold_run, host, run_key};
+use super::life::{hold_run, run_key};
+use super::rebound;
 use crate::clock;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState};
+use crate::journal::History;
+use crate::name::process;
 use crate::target::{Door, GOLDEN, Maker, Ours, RunLock, Url};
 
 /// What dropping a run's databases came to.
@@ -20,15 +23,16 @@ pub struct Disposed {
 ///
 /// # Errors
 /// The run is at work (60): one that lost its journal has lost only that lock. Or a database carries another marker (63).
-pub async fn drop_clones(workflow: &Workflow, state: &RunState) -> Result<Disposed, Failure> {
+pub async fn drop_clones(workflow: &Workflow, history: &History, state: &RunState) -> Result<Disposed, Failure> {
     let Binding { targets, .. } = bind(workflow).await?;
+    rebound::same_servers(&targets, &state.run, history).await?;
     let _locks = hold_run(&targets, &state.run).await?;
     let mut disposed = Disposed::default();
     // By the journal, not by the plan: the target may have been renamed since.
     let mut names: Vec<(&str, String)> = Vec::new();
     let mut made: Vec<String> = Vec::new();
-    for (target, event) in &state.clones {
-        if let Event::CloneMade { database, .. } = event {
+    for event in history.events() {
+        if let Event::CloneMade { target, database, .. } = event {
             names.push((target, database.clone()));
             made.push(database.clone());
         }
@@ -63,8 +67,7 @@ pub async fn drop_golden(workflow: &Workflow) -> Result<Vec<(String, bool)>, Fai
     let mut dropped = Vec::new();
     for clone in targets.clones.values() {
         let Some(name) = &clone.golden else { continue };
-        let holder = format!("engine drop pid {} on {}", std::process::id(), host());
-        let _held = clone.maker.hold_golden(name, holder.get(..63).unwrap_or(&holder)).await?;
+        let _held = clone.maker.hold_golden(name, &process::of("drop")).await?;
         dropped.push((name.clone(), clone.maker.drop_golden(name).await?));
     }
     Ok(dropped)
@@ -94,9 +97,8 @@ pub struct Old {
 /// plan made them; with `only_look` nothing is dropped.
 ///
 /// # Errors
-/// A server cannot be reached, or its error. What was dropped before is gone.
-pub async fn gc(workflow: &Workflow, only_look: bool) -> Result<Vec<Old>, Failure> {
-    let mut all: Vec<Old> = Vec::new();
+/// A server cannot be reached, or its error. What was dropped before is gone, and in `all`.
+pub async fn gc(workflow: &Workflow, only_look: bool, all: &mut Vec<Old>) -> Result<(), Failure> {
     let mut servers: Vec<String> = Vec::new();
     for target in workflow.plan.targets.iter().filter(|target| target.clone_of.is_some()) {
         let name = target.name.value.as_str();
@@ -121,7 +123,7 @@ pub async fn gc(workflow: &Workflow, only_look: bool) -> Result<Vec<Old>, Failur
         }
         all[first..].sort_by(|a, b| a.found.name.cmp(&b.found.name));
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Why it is not to be dropped; `None`: it is.
@@ -176,8 +178,7 @@ async fn collected(
 
 /// That lock; `None`: somebody has it.
 async fn unless_held(maker: &Maker, key: &str) -> Result<Option<RunLock>, Failure> {
-    let holder = format!("engine gc pid {} on {}", std::process::id(), host());
-    match maker.hold(key, holder.get(..63).unwrap_or(&holder)).await {
+    match maker.hold(key, &process::of("gc")).await {
         Ok(lock) => Ok(Some(lock)),
         Err(failure) if failure.exit == Exit::Held => Ok(None),
         Err(failure) => Err(failure),

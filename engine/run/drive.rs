@@ -6,7 +6,7 @@ use crate::clock::Stopwatch;
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, StageState, Status, behind};
 use crate::plan::Policy;
-use crate::stage::{self, Cx, Done, Stage, undo};
+use crate::stage::{self, Cx, Done, Head, Stage, undo};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -289,6 +289,10 @@ async fn leave(cx: &Cx, stage: &dyn Stage) {
     if cx.with_state(|state| state.stage(&stage.head().name).intent.is_none()) {
         let _ = tokio::time::timeout(FAREWELL, Box::pin(undo::settle(cx, stage))).await;
     }
+    // A proof of one that is committed may be at it as well.
+    if stage.work().is_some() {
+        let _ = tokio::time::timeout(FAREWELL, Box::pin(undo::nobody_left(cx))).await;
+    }
 }
 
 /// What a stage that ran out of time left behind, by what the journal knows of it.
@@ -308,7 +312,7 @@ fn timed_out(cx: &Cx, stage: &dyn Stage, limit: Duration) -> Failure {
             .next("then", format!("engine resume {}   asks the server what became of it", cx.run));
     }
     if head.kind == "clone" {
-        return half_clone(cx, &head.name, Failure::new(Exit::StageFailed, what), &state);
+        return half_clone(cx, head, Failure::new(Exit::StageFailed, what), &state);
     }
     let changed = match stage.work() {
         Some(work) if work.alone => {
@@ -326,8 +330,14 @@ fn timed_out(cx: &Cx, stage: &dyn Stage, limit: Duration) -> Failure {
 }
 
 /// A clone that ran out of time is left as it is: nobody waits for a DROP then.
-fn half_clone(cx: &Cx, stage: &str, failure: Failure, state: &StageState) -> Failure {
-    let mut changed = format!("the half-made clone `engine_{}` is left; production was only read", cx.run);
+fn half_clone(cx: &Cx, head: &Head, failure: Failure, state: &StageState) -> Failure {
+    let (stage, on) = (&head.name, head.on.as_deref().unwrap_or_default());
+    let (half, made) = cx.with_state(|all| (all.half_made.contains_key(on), all.clones.contains_key(on)));
+    let mut changed = match (half, made) {
+        (true, _) => format!("the half-made clone `engine_{}` is left; production was only read", cx.run),
+        (false, true) => "the clone is made, and not done yet; production was only read".to_owned(),
+        (false, false) => "no clone was begun; production was only read".to_owned(),
+    };
     if let Some(run) = &state.dropped {
         changed.push_str(&format!("; the clone of run {run}, which was in its place, is gone"));
     }

@@ -12,7 +12,7 @@ use crate::clock::{self, Stopwatch};
 use crate::compile::Workflow;
 use crate::event::{Event, Exit, Failure, RunState, Status};
 use crate::journal::{Held, History, Home, Journal, Place};
-use crate::name;
+use crate::name::{self, process};
 use crate::report::dossier;
 use crate::stage::{Cx, Looks, Progress, Sink};
 use crate::target::{Expected, RunLock, Sensitive, Targets};
@@ -36,11 +36,15 @@ pub struct Options {
     pub progress: Progress,
 }
 
+const AGAIN: &str = "the same command again";
+
 /// How a run is taken up again.
 #[derive(Clone, Copy, Debug)]
 pub struct Resumption {
     /// Later stages may differ from what the run began with.
     pub accept_changes: bool,
+    /// The shared journal may be elsewhere than its last line was written: whoever says so knows that none was lost.
+    pub accept_journal: bool,
 }
 
 /// How a run ended, as far as this process had a part in it.
@@ -60,23 +64,20 @@ pub struct Ended {
 /// Before anything was begun: credentials, reachability, a target held by another run.
 pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String, Ended), Failure> {
     let key = sensitive::new_key()?;
-    let secrets = sensitive::read(&mut workflow, Some(&key))?;
+    let secrets = sensitive::read(&mut workflow, &key)?;
     let workflow = Arc::new(workflow);
     let run = name::run_id().map_err(|e| Failure::new(Exit::Io, format!("no random bytes for a run id: {e}")))?;
     let Binding { targets, events } = bind(&workflow).await?;
     refuse_as_journal(&options.home, &targets).await?;
     let locks = hold(&targets, &run).await?;
-    let (place, held) = options.home.begin(&run)?;
-    keep_inputs(&place, &workflow).map_err(|failure| {
-        let again = "the same command again";
-        failure.changed("nothing was changed; no stage was begun").next("then", again)
-    })?;
+    let (place, held) = options.home.begin(&run).map_err(unbegun)?;
+    keep_inputs(&place, &workflow).map_err(unbegun)?;
     if !secrets.is_empty() {
         sensitive::keep_key(place.dir(), &key)?;
     }
     // From its first line on it is a run, and to be resumed.
     signals::at_work(&run).await;
-    let journal = Arc::new(place.create(&workflow.genesis)?);
+    let journal = Arc::new(place.create(&workflow.genesis).map_err(unbegun)?);
     let as_of = clock::now();
     let bound = Bound { targets, locks, secrets };
     let cx = context(&workflow, run.clone(), as_of.clone(), journal, bound, RunState::default(), options);
@@ -87,19 +88,31 @@ pub async fn start(mut workflow: Workflow, options: &Options) -> Result<(String,
         doc: workflow.plan.doc.clone(),
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),
         as_of,
+        date: Some(workflow.date.clone()),
         genesis: workflow.genesis.clone(),
         vars: workflow.typed.clone(),
         inputs: workflow.inputs.clone(),
         stages: workflow.briefs.clone(),
-        host: host(),
+        host: process::host(),
         pid: std::process::id(),
-    })?;
+    })
+    .map_err(unbegun)?;
     for event in events {
         cx.record(event)?;
     }
     let ended = finish(workflow, cx, History::default(), options).await?;
     drop(held);
     Ok((run, ended))
+}
+
+/// Before its first line there is nothing to be resumed.
+fn unbegun(mut failure: Failure) -> Failure {
+    failure.next.retain(|(_, next)| !next.starts_with("engine resume"));
+    if !failure.next.iter().any(|(_, next)| next.ends_with(AGAIN)) {
+        failure = failure.next("then", AGAIN);
+    }
+    let told = failure.changed.take().filter(|changed| changed.starts_with("nothing was"));
+    failure.changed(told.unwrap_or_else(|| "nothing was changed; no stage was begun".to_owned()))
 }
 
 /// Takes a run up again.
@@ -113,7 +126,8 @@ pub async fn resume(
     how: Resumption,
     options: &Options,
 ) -> Result<Ended, Failure> {
-    let taken = take_up(workflow, place, &history, how, options, "resume").await?;
+    let rest = options.until.as_ref().map_or_else(String::new, |until| format!(" --until {until}"));
+    let taken = take_up(workflow, place, &history, how, options, ("resume", &rest)).await?;
     let (workflow, cx) = (&taken.workflow, &taken.cx);
     // A rollback that was killed: what was committed of it counts.
     let finished = match signals::unless_it_comes(rollback::finish_pending(workflow, cx)).await {
@@ -139,7 +153,7 @@ pub(super) struct TakenUp {
     _held: Held,
 }
 
-/// Takes a run up again for `verb`: nobody else works on it, its inputs are what they were, its clones are its own.
+/// Takes a run up again for a verb, with what else was typed behind the run's id: nobody else works on it, its inputs are what they were, its clones are its own.
 ///
 /// # Errors
 /// As `resume`.
@@ -149,30 +163,42 @@ pub(super) async fn take_up(
     history: &History,
     how: Resumption,
     options: &Options,
-    verb: &str,
+    (verb, rest): (&str, &str),
 ) -> Result<TakenUp, Failure> {
     let held = place.hold()?;
     // Who had the lock since it was read may have gone on with it.
     place.demand_still(history)?;
-    let key = sensitive::stored_key(place.dir())?;
-    let secrets = sensitive::read(&mut workflow, key.as_ref())?;
-    let keyless = key.is_none() && !secrets.is_empty();
-    let told = |failure| if keyless { sensitive::without_key(failure, place.dir()) } else { failure };
+    let stored = sensitive::stored_key(place.dir())?;
+    // Without it nothing can be compared: under a new one every value is another one, and stays comparable from then on.
+    let key = stored.map_or_else(sensitive::new_key, Ok)?;
+    let secrets = sensitive::read(&mut workflow, &key)?;
+    let keyless = stored.is_none() && !secrets.is_empty();
+    let told = |failure| {
+        if keyless {
+            sensitive::without_key(failure, place.dir())
+        } else {
+            sensitive::with_another_key(failure, history.events())
+        }
+    };
     let workflow = Arc::new(workflow);
     let state = RunState::of(history.events());
     let Some(Event::RunStarted { run, as_of, .. }) = state.started.clone() else {
         return Err(Failure::new(Exit::InputsChanged, "the journal does not say how the run began"));
     };
-    let mut accepted = changed::inputs(&workflow, &state, how, verb).map_err(told)?;
+    // First: a journal that lacks lines knows no better what was accepted, and which stages are committed.
+    let again = format!("engine {verb} {run}{rest}");
+    let moved = place.same_server(how.accept_journal, &again)?;
+    place.demand_noted(history)?;
+    let mut accepted = changed::inputs(&workflow, &state, how, &again).map_err(told)?;
     place.bring()?;
     let open = if accepted.is_empty() {
         Vec::new()
     } else {
         changed::refuse_stages(&workflow, &state, &place, &accepted).map_err(told)?
     };
-    accepted.extend(place.same_server(how.accept_changes)?);
+    accepted.extend(moved);
     let Binding { targets, events } = bind(&workflow).await?;
-    super::rebound::demand(&targets, &run, history)?;
+    super::rebound::demand(&targets, &run, history).await?;
     refuse_as_journal(&options.home, &targets).await?;
     let locks = hold(&targets, &run).await?;
     anchors::demand(&targets, &run, history).await?;
@@ -181,6 +207,9 @@ pub(super) async fn take_up(
     let committed = committed::among(&workflow, &targets, &state, &open, &options.progress).await?;
     if !committed.is_empty() {
         return Err(differs::refused(&workflow, &state, &place, &committed));
+    }
+    if keyless {
+        sensitive::keep_key(place.dir(), &key)?;
     }
     signals::at_work(&run).await;
     let journal = Arc::new(place.reopen(history)?);
@@ -191,7 +220,7 @@ pub(super) async fn take_up(
     }
     let digests = || workflow.briefs.iter().map(|stage| (stage.name.clone(), stage.digest.clone())).collect();
     cx.record(Event::RunResumed {
-        host: host(),
+        host: process::host(),
         pid: std::process::id(),
         torn: (history.torn_bytes > 0).then_some(history.torn_bytes),
         inputs: if accepted.is_empty() { BTreeMap::new() } else { workflow.inputs.clone() },
@@ -375,7 +404,7 @@ async fn refuse_as_journal(home: &Home, targets: &Targets) -> Result<(), Failure
 /// One run at a time per clone, held in the maintenance database: a TEMPLATE copy needs the clone free of sessions.
 async fn hold(targets: &Targets, run: &str) -> Result<Vec<RunLock>, Failure> {
     let mut locks = Vec::new();
-    let holder = held_by(run);
+    let holder = process::of(run);
     for clone in targets.clones.values() {
         let identity = clone.maker.identity().await?;
         let key = format!("{} of server {}", clone.database, identity.system_identifier);
@@ -391,16 +420,10 @@ pub(super) async fn hold_run(targets: &Targets, run: &str) -> Result<Vec<RunLock
     let (mut locks, mut places) = (Vec::new(), BTreeSet::new());
     for clone in targets.clones.values() {
         if places.insert(clone.maker.instance().await?) {
-            locks.push(clone.maker.hold(&run_key(run), &held_by(run)).await?);
+            locks.push(clone.maker.hold(&run_key(run), &process::of(run)).await?);
         }
     }
     Ok(locks)
-}
-
-/// What the sessions that hold its locks are called, as long as a name may be.
-fn held_by(run: &str) -> String {
-    let holder = format!("engine {run} {}", holder());
-    holder.get(..63).map_or_else(|| holder.clone(), str::to_owned)
 }
 
 /// What a run at work holds, for whoever finds a database of its.
@@ -463,14 +486,4 @@ fn keep_inputs(place: &Place, workflow: &Workflow) -> Result<(), Failure> {
     files.push(("vars.json".to_owned(), &vars));
     files.push(("SHA256SUMS".to_owned(), sums.as_bytes()));
     place.keep_all(&files)
-}
-
-/// `pid 7 on db1`: this process, for people who look for it.
-pub fn holder() -> String {
-    format!("pid {} on {}", std::process::id(), host())
-}
-
-/// This machine's name, for people who look for the process.
-pub fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -21,7 +21,7 @@ pub use anchors::{Answer, ask};
 pub use bind::{Binding, bind};
 pub use dispose::{Disposed, Fate, Old, drop_clones, drop_golden, gc};
 pub use drive::Outcome;
-pub use life::{Ended, Options, Resumption, host, resume, start};
+pub use life::{Ended, Options, Resumption, resume, start};
 pub use rollback::rollback;
 pub use schedule::{Ready, Schedule};
 pub use signals::{Cut, until_at_work};

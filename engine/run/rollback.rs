@@ -34,7 +34,11 @@ pub async fn rollback(
         refuse_unknown(&workflow, &state, to)?;
     }
     refuse_rollouts(&workflow, &state, to)?;
-    let TakenUp { workflow, cx, .. } = &take_up(workflow, place, &history, how, options, "rollback").await?;
+    refuse_under_way(&workflow, &state, to)?;
+    refuse_astride(&state, to)?;
+    let typed = rest(to);
+    let verb = ("rollback", typed.as_str());
+    let TakenUp { workflow, cx, .. } = &take_up(workflow, place, &history, how, options, verb).await?;
     let watch = Stopwatch::start();
     let back = Back { workflow, cx, to };
     let mut way = Way::default();
@@ -63,6 +67,11 @@ pub async fn rollback(
         }
     };
     Ok((end(workflow, cx, verdict, watch.ms(), history).await?, failure))
+}
+
+/// What was typed behind the run's id: the same command without it would undo everything.
+fn rest(to: Option<&str>) -> String {
+    to.map_or_else(String::new, |to| format!(" --to {to}"))
 }
 
 /// Stages whose rollback a process that died had begun: undone if it was committed, given up else.
@@ -174,9 +183,10 @@ impl Back<'_> {
         let state = self.cx.with_state(|state| state.stage(name));
         let undo = state.undo.clone().unwrap_or_default();
         if undo.intent.is_some() || undo.committed {
-            return Failure::new(Exit::Stuck, what)
-                .changed("it is either wholly undone or not at all")
-                .next("then", format!("engine rollback {}   asks the server what became of it", self.cx.run));
+            return Failure::new(Exit::Stuck, what).changed("it is either wholly undone or not at all").next(
+                "then",
+                format!("engine rollback {}{}   asks the server what became of it", self.cx.run, rest(self.to)),
+            );
         }
         let alone = self.workflow.index(name).and_then(|index| self.workflow.stages[index].work());
         let alone = alone.is_some_and(|work| work.alone);
@@ -186,7 +196,14 @@ impl Back<'_> {
             } else {
                 "its statements were ended and rolled back"
             })
-            .next("then", format!("raise `timeout` of `{name}`, and: engine rollback {} --accept-changes", self.cx.run))
+            .next(
+                "then",
+                format!(
+                    "raise `timeout` of `{name}`, and: engine rollback {}{} --accept-changes",
+                    self.cx.run,
+                    rest(self.to)
+                ),
+            )
     }
 
     /// Stages on clones that come after `to`, last one first: those that are in no transaction and were stopped half way,
@@ -266,6 +283,45 @@ fn last_look(state: &RunState, here: &[&dyn Stage]) -> Option<String> {
 /// Where in the order of commits what comes after `to` begins.
 fn behind(state: &RunState, to: Option<&str>) -> usize {
     to.and_then(|to| state.order.iter().position(|name| name == to)).map_or(0, |at| at + 1)
+}
+
+/// A rollback that was stopped, of a stage that is not to be gone over: it may be undone, or half undone, and would be called
+/// one that stands.
+fn refuse_under_way(workflow: &Workflow, state: &RunState, to: Option<&str>) -> Result<(), Failure> {
+    let alone =
+        |name: &str| workflow.index(name).and_then(|at| workflow.stages[at].work()).is_some_and(|work| work.alone);
+    let may_stand = |name: &&String| {
+        let undo = state.stage(name).undo;
+        undo.is_none_or(|undo| !undo.committed && undo.intent.is_none() && !alone(name))
+    };
+    let (Some(to), before) = (to, &state.order[..behind(state, to)]) else { return Ok(()) };
+    let Some(name) = before.iter().find(|name| !may_stand(name)) else { return Ok(()) };
+    let run = &state.run;
+    Err(Failure::new(
+        Exit::Usage,
+        format!("--to {to}: a rollback of `{name}` was stopped, and has to be gone on with first"),
+    )
+    .changed("nothing was changed")
+    .next("then", format!("engine rollback {run}   goes on back, over `{name}` and all before it"))
+    .next("or", format!("engine resume {run}   brings it to an end, and goes forward from there")))
+}
+
+/// A stage in batches that had begun before `to` and went on behind it: part of it came after, and it goes back as a whole or
+/// not at all.
+fn refuse_astride(state: &RunState, to: Option<&str>) -> Result<(), Failure> {
+    let Some(to) = to else { return Ok(()) };
+    let (before, of_to) = (&state.order[..behind(state, Some(to)) - 1], state.stage(to).committed_at);
+    let astride = |name: &&String| state.stage(name).committed && state.stage(name).committed_at > of_to && of_to > 0;
+    let Some(at) = before.iter().position(|name| astride(&name)) else { return Ok(()) };
+    let (name, run) = (&before[at], &state.run);
+    let failure =
+        Failure::new(Exit::Usage, format!("--to {to}: `{name}` began before it, and committed batches after it"))
+            .changed("nothing was changed");
+    let failure = match at.checked_sub(1).map(|earlier| &before[earlier]) {
+        Some(earlier) => failure.next("then", format!("engine rollback {run} --to {earlier}   goes back over both")),
+        None => failure,
+    };
+    Err(failure.next("or", format!("engine rollback {run} --to {name}   goes back over what began after it")))
 }
 
 fn refuse_unknown(workflow: &Workflow, state: &RunState, to: &str) -> Result<(), Failure> {

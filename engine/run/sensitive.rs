@@ -4,7 +4,7 @@
 
 use crate::compile::{Workflow, genesis};
 use crate::digest;
-use crate::event::{Exit, Failure};
+use crate::event::{Event, Exit, Failure};
 use crate::name;
 use crate::target::Sensitive;
 use std::fs::File;
@@ -22,7 +22,7 @@ pub(super) type Key = [u8; 32];
 ///
 /// # Errors
 /// A value is not where the plan or the command line says (exit 1).
-pub(super) fn read(workflow: &mut Workflow, key: Option<&Key>) -> Result<Sensitive, Failure> {
+pub(super) fn read(workflow: &mut Workflow, key: &Key) -> Result<Sensitive, Failure> {
     let named = workflow.plan.vars.iter().filter(|var| var.sensitive).map(|var| var.name.value.as_str());
     let texts = named.filter_map(|name| Some((name, workflow.typed.get(name)?.as_str())));
     let sensitive = Sensitive::read(texts)?;
@@ -36,9 +36,7 @@ pub(super) fn read(workflow: &mut Workflow, key: Option<&Key>) -> Result<Sensiti
         .next("then", "choose another value, or another name"));
     }
     for (name, value) in sensitive.values() {
-        // Without the key nothing can be compared, and an input that cannot be compared is one that changed.
-        let known = key.map_or("no key".to_owned(), |key| digest::keyed(key, value.as_bytes()));
-        workflow.inputs.insert(format!("var.{name}"), known);
+        workflow.inputs.insert(format!("var.{name}"), digest::keyed(key, value.as_bytes()));
     }
     workflow.genesis = genesis(&workflow.inputs);
     Ok(sensitive)
@@ -72,6 +70,8 @@ pub(super) fn new_key() -> Result<Key, Failure> {
 /// The disk did not take it.
 pub(super) fn keep_key(dir: &Path, key: &Key) -> Result<(), Failure> {
     let path = dir.join(KEY);
+    // One that is no key is in the way.
+    let _ = std::fs::remove_file(&path);
     let made = File::options().write(true).create_new(true).mode(0o600).open(&path);
     made.and_then(|mut file| file.write_all(key).and_then(|()| file.sync_all()))
         .map_err(|e| Failure::new(Exit::Io, format!("{} cannot be written: {e}", path.display())))
@@ -83,6 +83,21 @@ pub(super) fn without_key(failure: Failure, dir: &Path) -> Failure {
     failure
         .fact(format!("sensitive variables cannot be compared here: {} is not there", path.display()))
         .next("bring", format!("{KEY} of this run from the machine that began it, mode 0600, to {}", path.display()))
+}
+
+/// The same where there is a key, and the digests were written anew since by a machine that had none.
+pub(super) fn with_another_key<'e>(failure: Failure, events: impl Iterator<Item = &'e Event>) -> Failure {
+    let compared = |name: &String| failure.facts.iter().any(|fact| fact == name);
+    let anew = |event: &'e Event| match event {
+        Event::RunResumed { accepted, host, pid, .. } if accepted.iter().any(compared) => Some((host, pid)),
+        _ => None,
+    };
+    match events.filter_map(anew).last() {
+        Some((host, pid)) => failure.fact(format!(
+            "accepted by pid {pid} on {host}: where that is another machine, its {KEY} is the one to compare sensitive variables by"
+        )),
+        None => failure,
+    }
 }
 
 /// The key that this machine keeps of a run, if it does.

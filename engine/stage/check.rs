@@ -50,6 +50,10 @@ impl Stage for CheckStage {
         &self.ensures
     }
 
+    fn promise(&self) -> String {
+        reject::promise(&self.rejects)
+    }
+
     /// Its rejects are rolled back, but for what they draw from sequences: nobody else may draw meanwhile.
     fn writes_target(&self) -> bool {
         !self.rejects.is_empty()

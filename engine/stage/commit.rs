@@ -183,6 +183,7 @@ async fn asked(way: Way, cx: &Cx, stage: &str, writer: &Writer, xid: &str) -> Re
     let outcome = loop {
         // What cut the one connection may have cut those in the pool as well.
         match recover_on(way, cx, stage, writer, &known).await {
+            Err(failure) if waits_for_standby(&failure) => return Err(failure),
             Err(failure) if failure.exit == Exit::Temporary && round < ASKED_AGAIN => {
                 round += 1;
                 tokio::time::sleep(Duration::from_millis(500)).await;
@@ -323,12 +324,20 @@ async fn ask(what: &str, writer: &Writer, backend: Option<&(i32, String)>, xid: 
             }
         }
     }
-    Err(stuck(what, xid, "it has been in progress for a minute and nobody ends it"))
+    Err(stuck(what, xid, "it has been in progress for a minute and nobody ends it")
+        .next("then", "the same command again, which asks anew"))
+}
+
+const WAITS_FOR_STANDBY: &str = "waits for a synchronous standby";
+
+/// Is its transaction committed on its server, and waits there? Then it is open as long as it does.
+pub fn waits_for_standby(failure: &Failure) -> bool {
+    failure.exit == Exit::Temporary && failure.what.ends_with(WAITS_FOR_STANDBY)
 }
 
 /// To end its backend would end the waiting, not the commit: then nobody would learn that the standby has it not.
 fn standby(what: &str, xid: &str, pid: i32) -> Failure {
-    Failure::new(Exit::Temporary, format!("COMMIT of {what} waits for a synchronous standby"))
+    Failure::new(Exit::Temporary, format!("COMMIT of {what} {WAITS_FOR_STANDBY}"))
         .fact(format!(
             "transaction {xid} of backend {pid}: committed on its server, and not yet where it is to be as well"
         ))

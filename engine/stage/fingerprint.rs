@@ -106,6 +106,10 @@ impl Stage for FingerprintStage {
         &self.head
     }
 
+    fn promise(&self) -> String {
+        format!("{:?} {:?}", self.scope, self.equals)
+    }
+
     fn sees_whole(&self) -> Option<(&str, &'static str)> {
         (self.scope == Scope::all(Level::Content) && !self.of_clone).then_some((self.on.as_str(), "own"))
     }

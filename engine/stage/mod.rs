@@ -112,6 +112,14 @@ pub trait Stage: Send + Sync + Debug {
     fn demands(&self) -> Vec<String> {
         Vec::new()
     }
+    /// What else it promises, in words that are the same as long as the promise is: beside its SQL, its checks and its bounds.
+    fn promise(&self) -> String {
+        String::new()
+    }
+    /// Probes that it reads beside those of its checks: what they ask is a part of its promise.
+    fn promised_probes(&self) -> &[String] {
+        &[]
+    }
     /// The target that is no clone whose whole content it reads, and under which label it keeps that fingerprint.
     fn sees_whole(&self) -> Option<(&str, &'static str)> {
         None

@@ -142,6 +142,12 @@ impl Stage for PacketStage {
         self.done_when.as_slice()
     }
 
+    fn promise(&self) -> String {
+        let of: Vec<&str> = self.of.iter().map(|stage| stage.head.name.as_str()).collect();
+        let gates: Vec<&str> = self.gates.iter().map(|gate| gate.predicate.text.as_str()).collect();
+        format!("{of:?} for {} behind {gates:?}", self.target)
+    }
+
     fn run<'r>(&'r self, cx: &'r Cx) -> Running<'r> {
         Box::pin(self.go(cx))
     }

@@ -139,6 +139,10 @@ impl Stage for RehearseStage {
         vec!["rehearsal".to_owned()]
     }
 
+    fn promise(&self) -> String {
+        format!("back to {}", self.baseline)
+    }
+
     fn run<'r>(&'r self, cx: &'r Cx) -> Running<'r> {
         Box::pin(self.go(cx))
     }

@@ -86,6 +86,14 @@ impl Stage for SqlStage {
         demands
     }
 
+    fn promise(&self) -> String {
+        reject::promise(&self.rejects)
+    }
+
+    fn promised_probes(&self) -> &[String] {
+        &self.monotonic
+    }
+
     fn writes_target(&self) -> bool {
         true
     }
@@ -194,7 +202,10 @@ impl SqlStage {
                     Ok(()) => failure,
                     // The clone went away under the stage, or is another one by now.
                     Err(gone) if gone.exit == Exit::WrongDatabase => gone.fact(failure.what),
-                    Err(also) => failure.fact(format!("its sequences are put back by the next attempt: {}", also.what)),
+                    // No further attempt: it would take where they stand now for where they stood.
+                    Err(also) => {
+                        return Err(failure.fact(format!("its sequences are put back by a resume: {}", also.what)));
+                    }
                 }),
                 outcome => outcome,
             };
@@ -214,7 +225,7 @@ impl SqlStage {
     /// the resume that finds out puts them back.
     fn not_known(&self, cx: &Cx, failure: &Failure) -> bool {
         let intended = || cx.with_state(|state| state.stage(&self.head.name).intent.is_some());
-        failure.exit == Exit::Stuck || failure.exit == Exit::Io && intended()
+        failure.exit == Exit::Stuck || commit::waits_for_standby(failure) || failure.exit == Exit::Io && intended()
     }
 
     /// Other writers at work on the target move sequences of their own, which must not be taken for ours.

@@ -238,11 +238,7 @@ impl Unit<'_> {
             return self.attempts(rollback).await;
         }
         half_done::clear_away(self.cx, &self.live, &self.work, Towards::Back).await?;
-        let stands = if self.work.changes_nothing() {
-            Vec::new()
-        } else {
-            half_done::stands(self.cx, &self.live, &self.work).await?
-        };
+        let stands = half_done::stands(self.cx, &self.live, &self.work).await?;
         if stands.is_empty() { Ok(()) } else { Err(self.in_part(reason, stands)) }
     }
 
@@ -365,13 +361,14 @@ impl Unit<'_> {
     async fn attempt_alone(&self, rollback: &Script, attempt: u32) -> Result<(), Failure> {
         let purpose = format!("rollback of `{}`", self.name);
         let alone = Alone::open(&self.live.writer, &purpose, self.work.timeout, self.work.lock_timeout).await?;
+        // Only what may be begun is said to be under way: nothing goes on with the rest.
+        commit::stage_lock_alone(&alone, self.on, self.work.parallel, self.name).await?;
         self.cx.record(Event::UndoStarted {
             stage: self.name.to_owned(),
             attempt,
             backend_pid: alone.backend_pid,
             backend_start: alone.backend_start.clone(),
         })?;
-        commit::stage_lock_alone(&alone, self.on, self.work.parallel, self.name).await?;
         // An index that an attempt before left invalid would be taken for one that is there.
         if half_done::is_kept(&self.cx.dir, self.name) {
             half_done::clear_away(self.cx, &self.live, &self.work, Towards::Back).await?;
@@ -384,6 +381,13 @@ impl Unit<'_> {
         let statements = sent.map_err(|failure| failure.changed(stands))?;
         let (stage, purpose) = (self.name.to_owned(), "rollback".to_owned());
         self.cx.record(Event::Statements { stage, purpose, statements })?;
+        // Bounds and `never` hold both ways, as far as definitions go.
+        let held = half_done::within_bounds(self.cx, &self.live, &self.work).await;
+        held.map_err(|failure| {
+            let drop =
+                format!("engine drop {}   and apply the plan again, with a rollback that keeps to it", self.cx.run);
+            failure.changed("it is in no transaction: what its statements did stands").next("then", drop)
+        })?;
         self.cx.record(Event::UndoCommitted { stage: self.name.to_owned(), xid: None, open_ms: None })
     }
 

@@ -8,7 +8,7 @@ use crate::event::{Exit, Failure, Identity};
 use deadpool_postgres::{ClientWrapper, Object};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -40,11 +40,14 @@ enum Work {
 
 struct Request {
     work: Work,
+    /// Set when it is sent: those before it may be long.
+    sent: Arc<OnceLock<Instant>>,
     answer: SyncSender<Result<Vec<Row>, Failure>>,
 }
 
 /// What becomes of a statement that was sent.
 pub struct Answer {
+    sent: Arc<OnceLock<Instant>>,
     receiver: Receiver<Result<Vec<Row>, Failure>>,
     silent: Arc<Silent>,
 }
@@ -120,11 +123,12 @@ impl Ledger {
 
     fn send(&self, work: Work) -> Answer {
         let (answer, waiting) = sync_channel(1);
+        let sent = Arc::new(OnceLock::new());
         // A thread that ended drops the request, and with it the answer: that is what `wait` sees.
         if !self.silent.is.load(Ordering::SeqCst) {
-            let _ = self.requests.send(Request { work, answer });
+            let _ = self.requests.send(Request { work, sent: Arc::clone(&sent), answer });
         }
-        Answer { receiver: waiting, silent: Arc::clone(&self.silent) }
+        Answer { sent, receiver: waiting, silent: Arc::clone(&self.silent) }
     }
 }
 
@@ -145,16 +149,26 @@ impl Answer {
         self.within(LINE_PATIENCE)
     }
 
+    /// From when it was sent: a line that stands behind a file which is on its way is not the one that takes long. Whoever
+    /// asked for the file watches over it.
     fn within(self, patience: Duration) -> Result<Vec<Row>, Failure> {
-        match self.receiver.recv_timeout(patience) {
-            Ok(answer) => answer,
-            Err(RecvTimeoutError::Timeout) => {
-                self.silent.is.store(true, Ordering::SeqCst);
-                self.silent.told.notify_one();
-                Err(Failure::new(Exit::Temporary, format!("the server did not answer within {patience:?}")))
+        let mut left = patience;
+        loop {
+            match self.receiver.recv_timeout(left) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Disconnected) => return Err(gone()),
+                Err(RecvTimeoutError::Timeout) if self.silent.is.load(Ordering::SeqCst) => return Err(gone()),
+                Err(RecvTimeoutError::Timeout) => {
+                    left = self.sent.get().map_or(patience, |sent| patience.saturating_sub(sent.elapsed()));
+                    if left.is_zero() {
+                        break;
+                    }
+                }
             }
-            Err(RecvTimeoutError::Disconnected) => Err(gone()),
         }
+        self.silent.is.store(true, Ordering::SeqCst);
+        self.silent.told.notify_one();
+        Err(Failure::new(Exit::Temporary, format!("the server did not answer within {patience:?}")))
     }
 }
 
@@ -187,7 +201,8 @@ fn serve(
             }
         };
         let asked = |since| *ASKED.lock().unwrap_or_else(PoisonError::into_inner) = since;
-        while let Some(Request { work, answer }) = requests.recv().await {
+        while let Some(Request { work, sent, answer }) = requests.recv().await {
+            let _ = sent.set(Instant::now());
             asked(Some(Instant::now()));
             let said = tokio::select! {
                 said = done(&session, work) => said,
@@ -206,8 +221,9 @@ async fn begin(door: &Door) -> Result<(ClientWrapper, Identity), Failure> {
     let session = door.only_holding()?.session().await?;
     let identity = identify_session(&session).await?;
     // Its answers are small: one that is not taken within half a minute is for a machine that is gone.
-    let soon = session.batch_execute("SET tcp_user_timeout = 30000").await;
-    soon.map_err(|e| fault::statement("setting up the session", &e))?;
+    // And the durability of a line is not left to options of the connection, which a pooler may drop.
+    let set = session.batch_execute("SET tcp_user_timeout = 30000; SET synchronous_commit = on").await;
+    set.map_err(|e| fault::statement("setting up the session", &e))?;
     Ok((Object::take(session), identity))
 }
 

@@ -164,12 +164,19 @@ impl Writer {
         self.backend_is(pid, started, "").await
     }
 
-    /// Is that backend still at a statement, or in a transaction? One that is only there waits for its next user.
+    /// Is that backend still at a statement, or in a transaction? One that is only there waits for its next user. Where
+    /// `track_activities` is off only a transaction's own lock tells.
     ///
     /// # Errors
     /// The server's.
     pub async fn backend_at_work(&self, pid: i32, started: &str) -> Result<bool, Failure> {
-        self.backend_is(pid, started, "AND a.state IS DISTINCT FROM 'idle'").await
+        self.backend_is(
+            pid,
+            started,
+            "AND a.state IS DISTINCT FROM 'idle' AND (a.state IS DISTINCT FROM 'disabled' OR EXISTS ( \
+             SELECT FROM pg_catalog.pg_locks AS l WHERE l.pid = a.pid AND l.locktype = 'virtualxid'))",
+        )
+        .await
     }
 
     /// Does that backend wait for a synchronous standby? Then its COMMIT is done where it is, and to end it would end the
@@ -192,16 +199,16 @@ impl Writer {
         Ok(row?.get(0))
     }
 
-    /// Sessions in this database that hold an advisory lock, with when each began.
+    /// Sessions in this database that hold an advisory lock, with when each began; empty where this role is not told.
     ///
     /// # Errors
     /// The server's.
     pub async fn holders_of(&self, lock: &str) -> Result<Vec<(i32, String)>, Failure> {
         let session = self.beside.session().await?;
         let sql = "SELECT coalesce(pg_catalog.array_agg(a.pid), '{}'), \
-                   coalesce(pg_catalog.array_agg(a.backend_start::text), '{}') \
+                   coalesce(pg_catalog.array_agg(coalesce(a.backend_start::text, '')), '{}') \
                    FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid \
-                   WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND a.datname = pg_catalog.current_database() \
+                   WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND a.datname = pg_catalog.current_database() \
                    AND (l.classid::pg_catalog.int8 << 32) | l.objid::pg_catalog.int8 = pg_catalog.hashtextextended($1, 0)";
         let row = as_login(&session, sql, &[&lock]).await;
         give_back(session).await;

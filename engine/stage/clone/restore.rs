@@ -264,26 +264,45 @@ async fn wait(child: Child, program: &str) -> Result<String, Failure> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let exit = if PASSES.iter().any(|text| said.contains(text)) { Exit::Temporary } else { Exit::StageFailed };
+    let exit = if passes(&said) { Exit::Temporary } else { Exit::StageFailed };
     let mut failure = Failure::new(exit, format!("{program} failed: {}", output.status));
     failure.facts = tellable(&said);
     Err(failure)
 }
 
 /// What a child says of what another time may go well.
-const PASSES: [&str; 11] = [
+const PASSES: [&str; 17] = [
     "due to lock timeout",
     "server closed the connection unexpectedly",
     "could not receive data from server",
     "could not send data to server",
     "no connection to the server",
     "SSL connection has been closed unexpectedly",
+    "SSL SYSCALL error",
+    "SSL error: unexpected eof",
     "Connection refused",
+    "Connection timed out",
+    "No route to host",
+    "Network is unreachable",
+    "could not translate host name",
     "timeout expired",
     "the database system is ",
     "too many clients already",
     "remaining connection slots are reserved",
 ];
+
+/// Only what the child itself says counts, not the text of a statement or a row that it quotes.
+fn passes(said: &str) -> bool {
+    let mut quoted = false;
+    said.lines().any(|line| {
+        if ["pg_dump:", "pg_restore:", "psql:"].iter().any(|begin| line.starts_with(begin)) {
+            quoted = false;
+        } else if ["Command was:", "DETAIL:", "CONTEXT:"].iter().any(|begins| line.contains(begins)) {
+            quoted = true;
+        }
+        !quoted && PASSES.iter().any(|text| line.contains(text))
+    })
+}
 
 /// The lines that carry no row: what stands behind `DETAIL` and `CONTEXT`, up to the next thing said, can.
 fn tellable(said: &str) -> Vec<String> {
@@ -305,7 +324,22 @@ fn tellable(said: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::tellable;
+    use super::{passes, tellable};
+
+    #[test]
+    fn what_passes_is_what_the_child_says_and_not_what_it_quotes() {
+        assert!(passes(
+            "pg_dump: error: query failed: SSL SYSCALL error: EOF detected\npg_dump: detail: Query was: COPY t"
+        ));
+        assert!(passes("pg_dump: error: connection to server at \"db\" failed: No route to host\n"));
+        assert!(passes(
+            "pg_restore: error: could not execute query: x\nCommand was: y\npg_restore: error: Connection refused"
+        ));
+        let body = "pg_restore: error: could not execute query: ERROR:  syntax error\n\
+                    Command was: CREATE FUNCTION f() AS 'BEGIN\n RAISE ''timeout expired'';\n Connection refused\nEND';\n";
+        assert!(!passes(body));
+        assert!(!passes("pg_restore: error: ERROR:  no such thing\n"));
+    }
 
     #[test]
     fn a_row_is_not_told_however_many_lines_it_has() {

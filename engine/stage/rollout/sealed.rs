@@ -15,19 +15,30 @@ pub(super) async fn refuse_drift(target: &str, tx: &WriteTx, manifest: &Manifest
     let now: BTreeSet<(String, String, String)> = objects.iter().map(line).collect();
     let known: BTreeSet<(String, String, String)> = manifest.schema.iter().map(line).collect();
     let named: BTreeSet<(String, String)> = known.iter().map(|(k, i, _)| (k.clone(), i.clone())).collect();
-    let gone: Vec<String> = known.difference(&now).map(|(_, identity, _)| identity.clone()).collect();
-    // Something new on a written table (a trigger, a constraint) is drift as well.
-    let mut parents: BTreeSet<String> = BTreeSet::new();
-    for table in manifest.writes.iter().map(|w| &w.table).chain(&manifest.alters) {
-        parents.extend(bounds::partitions(tx, table).await?);
-        parents.insert(table.clone());
+    let tables: BTreeSet<&String> = manifest.writes.iter().map(|w| &w.table).chain(&manifest.alters).collect();
+    let mut partitions: BTreeSet<String> = BTreeSet::new();
+    for table in &tables {
+        partitions.extend(bounds::partitions(tx, table).await?);
     }
-    let added: Vec<String> = objects
-        .into_iter()
-        .filter(|o| o.parent.as_deref().is_some_and(|p| parents.contains(p)))
-        .filter(|o| !named.contains(&(o.kind.clone(), o.identity.clone())))
-        .map(|o| o.identity)
-        .collect();
+    let of = |objects: &[SchemaObject]| objects.iter().filter_map(|o| o.parent.clone()).collect::<BTreeSet<String>>();
+    let (sealed, there) = (of(&manifest.schema), of(&objects));
+    // A partition comes and goes with its day: one that is wholly gone is no drift.
+    let dropped: BTreeSet<&String> = sealed.iter().filter(|t| !tables.contains(t) && !there.contains(*t)).collect();
+    let of_dropped = |o: &SchemaObject| {
+        let own = |table: &String| o.parent.as_ref() == Some(table) || o.identity.ends_with(&format!(" {table}"));
+        dropped.iter().any(|table| own(table))
+    };
+    let gone = manifest.schema.iter().filter(|o| !now.contains(&line(o)) && !of_dropped(o));
+    let gone: BTreeSet<String> = gone.map(|o| o.identity.clone()).collect();
+    // Something new on a written table (a trigger, a constraint) is drift as well; on a partition that is new itself, what
+    // it has not from its table.
+    let concerned = |o: &&SchemaObject| {
+        o.parent.as_ref().is_some_and(|table| {
+            tables.contains(table) || partitions.contains(table) && (sealed.contains(table) || is_its_own(o))
+        })
+    };
+    let new = |o: &&SchemaObject| !named.contains(&(o.kind.clone(), o.identity.clone()));
+    let added: Vec<String> = objects.iter().filter(concerned).filter(new).map(|o| o.identity.clone()).collect();
     if gone.is_empty() && added.is_empty() {
         return Ok(());
     }
@@ -40,6 +51,12 @@ pub(super) async fn refuse_drift(target: &str, tx: &WriteTx, manifest: &Manifest
         .chain(added.iter().map(|a| format!("{a}  is new")))
         .collect();
     Err(failure)
+}
+
+/// Does it act on rows, and belong to a partition alone?
+fn is_its_own(o: &SchemaObject) -> bool {
+    let acts = ["trigger", "policy", "rule", "constraint", "not null constraint"].contains(&o.kind.as_str());
+    acts && !o.definition.lines().any(|line| line == "of the parent table" || line == "inherited")
 }
 
 fn line(o: &SchemaObject) -> (String, String, String) {

@@ -9,7 +9,7 @@ use super::half_done::{self, Towards};
 use crate::crash;
 use crate::event::{Event, Failure, Judgement, Moment, Reading, Role, Status};
 use crate::guard::{self, Check, Values};
-use crate::proof::{Work, bounds, forward, measure};
+use crate::proof::{Work, forward};
 use crate::stage::{Cx, Done, Head, Running, Stage, commit, readings, stall};
 use crate::target::{Alone, Isolation, Live, RETRYABLE};
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,7 +161,8 @@ impl AloneStage {
     async fn finish(&self, cx: &Cx, live: &Live, how: String) -> Result<Done, Failure> {
         let stands = "what its statements did stands: they were in no transaction; production was only read";
         let name = self.head.name.as_str();
-        let altered = self.within_bounds(cx, live).await.map_err(|failure| failure.changed(stands))?;
+        let altered =
+            half_done::within_bounds(cx, live, &self.work).await.map_err(|failure| failure.changed(stands))?;
         let before = by_name(&cx.with_state(|state| state.stage(name).before));
         let done = self.ask(cx, live, Role::DoneWhen, std::slice::from_ref(&self.done_when), None).await?;
         if let Some(mut failure) = guard::refusal(Role::Ensure, &format!("stage `{name}`"), &done) {
@@ -241,22 +242,5 @@ impl AloneStage {
         let now = self.read(cx, &self.ensures).await?;
         readings::keep(cx, &self.head.name, Moment::Before, &now)?;
         half_done::keep(cx, live, &self.head.name).await
-    }
-
-    /// Definitions that changed, all of them declared.
-    async fn within_bounds(&self, cx: &Cx, live: &Live) -> Result<Vec<String>, Failure> {
-        // Beside other writers nobody can tell whose definition it is.
-        let name = self.head.name.as_str();
-        let Some(found) = half_done::found(cx, name)?.filter(|_| !self.parallel) else { return Ok(Vec::new()) };
-        let tx = live.reader.begin("what was altered", Isolation::Snapshot).await?;
-        let resolved = bounds::resolve(&tx, &self.work).await?;
-        let objects = half_done::altered(cx, &tx, name, &found).await?;
-        tx.finish().await?;
-        let mut delta = measure::Delta { objects, ..measure::Delta::default() };
-        if !delta.objects.is_empty() {
-            delta.catalogs = [("pg_class".to_owned(), delta.objects.len() as u64)].into();
-        }
-        resolved.hold(name, &delta)?;
-        Ok(bounds::Resolved::altered(&delta))
     }
 }

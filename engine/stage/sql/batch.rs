@@ -94,10 +94,11 @@ impl SqlStage {
                     return Err(self.kept(cx, failure));
                 }
                 Err(failure) => {
-                    let failure = match self.undo_sequences(cx).await {
-                        Ok(()) => failure,
-                        Err(also) => failure.fact(format!("its sequences are put back by a resume: {}", also.what)),
-                    };
+                    if let Err(also) = self.undo_sequences(cx).await {
+                        // No further attempt: it would take where they stand now for where they stood.
+                        let failure = failure.fact(format!("its sequences are put back by a resume: {}", also.what));
+                        return Err(self.kept(cx, failure));
+                    }
                     retries += 1;
                     let again = failure.sqlstate.as_deref().is_some_and(|code| RETRYABLE.contains(&code));
                     if !again || retries > self.head.retry {

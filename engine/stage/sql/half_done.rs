@@ -8,7 +8,7 @@ use super::stored;
 use crate::crash;
 use crate::event::{Event, Failure};
 use crate::fingerprint::{self, SchemaObject};
-use crate::proof::{Work, measure};
+use crate::proof::{Work, bounds, measure};
 use crate::stage::{Cx, sequences};
 use crate::target::{Alone, Isolation, Live, Tx};
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,26 @@ pub async fn altered(cx: &Cx, tx: &Tx, stage: &str, found: &Found) -> Result<Vec
     Ok(objects.into_iter().filter(|(what, _)| !others.contains(what)).collect())
 }
 
+/// Definitions that changed since it began, either way, all of them declared.
+///
+/// # Errors
+/// One is not declared, or belongs to what is never touched (42); the server's.
+pub async fn within_bounds(cx: &Cx, live: &Live, work: &Work) -> Result<Vec<String>, Failure> {
+    // Beside other writers nobody can tell whose definition it is.
+    let name = work.stage.as_str();
+    let Some(found) = found(cx, name)?.filter(|_| !work.parallel) else { return Ok(Vec::new()) };
+    let tx = live.reader.begin("what was altered", Isolation::Snapshot).await?;
+    let resolved = bounds::resolve(&tx, work).await?;
+    let objects = altered(cx, &tx, name, &found).await?;
+    tx.finish().await?;
+    let mut delta = measure::Delta { objects, ..measure::Delta::default() };
+    if !delta.objects.is_empty() {
+        delta.catalogs = [("pg_class".to_owned(), delta.objects.len() as u64)].into();
+    }
+    resolved.hold(name, &delta)?;
+    Ok(bounds::Resolved::altered(&delta))
+}
+
 /// What of a stage that was stopped half way stands, in words; empty: nothing does.
 ///
 /// # Errors
@@ -95,7 +115,9 @@ pub async fn stands(cx: &Cx, live: &Live, work: &Work) -> Result<Vec<String>, Fa
     let tx = live.reader.begin("what stands of it", Isolation::Snapshot).await?;
     let mut words: BTreeSet<String> =
         altered(cx, &tx, &work.stage, &found).await?.into_iter().map(|(what, _)| what).collect();
-    words.extend(left(&tx, work, &found).await?.into_iter().map(|left| left.words));
+    // Of maintenance an index of a TOAST table may be left, which only a superuser may drop.
+    let counts = |left: &Left| !(left.toast && work.changes_nothing());
+    words.extend(left(&tx, work, &found).await?.into_iter().filter(counts).map(|left| left.words));
     tx.finish().await?;
     Ok(words.into_iter().collect())
 }
@@ -143,9 +165,11 @@ pub async fn clear_away(cx: &Cx, live: &Live, work: &Work, towards: Towards) -> 
     if ours.is_empty() {
         return Ok(cleared);
     }
+    cx.alone()?;
     let purpose = format!("clearing away what stage `{}` left half done", work.stage);
     let alone = Alone::open(&live.writer, &purpose, work.timeout, work.lock_timeout).await?;
     for left in ours {
+        cx.alone()?;
         match alone.execute(&left.statement).await {
             Ok(_) => cleared.away.push(format!("{}: {}", left.words, left.statement)),
             Err(failure) if left.toast && failure.sqlstate.as_deref() == Some(NOT_ALLOWED) => {
@@ -176,28 +200,48 @@ struct Left {
 
 async fn left(tx: &Tx, work: &Work, found: &Found) -> Result<Vec<Left>, Failure> {
     let rows = tx.query(HALF_DONE, &[&found.not_valid]).await?;
-    let ours = rows.iter().filter(|row| means(work, &row.get::<_, Vec<String>>(2), row.get(3)));
+    let ours = rows.iter().filter(|row| means(work, &row.get::<_, Vec<String>>(2), row.get(3), row.get(4)));
     Ok(ours
         .map(|row| Left { words: row.get(0), statement: row.get(1), goes_on: row.get(4), toast: row.get(5) })
         .collect())
 }
 
 /// Can a statement of this stage have left that behind? It names the index, its table or the table's root, or goes over
-/// the whole schema.
-fn means(work: &Work, names: &[String], schema: &str) -> bool {
+/// the whole schema. Only one that detaches leaves a partition half `detached`.
+fn means(work: &Work, names: &[String], schema: &str, detached: bool) -> bool {
     let scripts = || std::iter::once(&work.forward).chain(&work.rollback);
     let whole = |text: &str| says(text, "reindex") && says(text, "schema") && says(text, schema);
-    scripts().any(|script| names.iter().any(|name| says(&script.text, name)) || whole(&script.text))
+    scripts().filter(|script| !detached || says(&script.text, "detach")).any(|script| {
+        names.iter().any(|name| says(&script.text, name) || says(&script.text, &name.replace('"', "\"\"")))
+            || whole(&script.text)
+    })
 }
 
-/// Does a text name this, as a word of its own?
+/// Bytes that PostgreSQL keeps of an index's name before `_ccnew`, or fewer, where a letter would be cut.
+const CUT: std::ops::RangeInclusive<usize> = 54..=57;
+
+/// Does a text name this, as a word of its own? One that may have been cut, as the beginning of a word.
 fn says(text: &str, name: &str) -> bool {
     let word = |c: char| c.is_alphanumeric() || c == '_';
-    let (text, name) = (text.to_lowercase(), name.to_lowercase());
-    text.match_indices(&name)
-        .any(|(at, found)| !text[..at].ends_with(word) && !text[at + found.len()..].starts_with(word))
+    let ends = |rest: &str| !rest.starts_with(word) || CUT.contains(&name.len());
+    let (text, low) = (text.to_lowercase(), name.to_lowercase());
+    text.match_indices(&low).any(|(at, found)| !text[..at].ends_with(word) && ends(&text[at + found.len()..]))
 }
 
 fn file(stage: &str) -> String {
     format!("fingerprints/{stage}.alone.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::says;
+
+    #[test]
+    fn a_name_is_a_word_and_one_that_was_cut_begins_one() {
+        assert!(says("REINDEX INDEX CONCURRENTLY public.t_v;", "t_v"));
+        assert!(!says("REINDEX INDEX CONCURRENTLY public.t_v2;", "t_v"));
+        let long = "i".repeat(62);
+        assert!(says(&format!("REINDEX INDEX CONCURRENTLY {long};"), &long[..57]));
+        assert!(!says(&format!("REINDEX INDEX CONCURRENTLY x{long};"), &long[..57]));
+    }
 }
