@@ -134,6 +134,41 @@ fn a_packet_of_which_nobody_can_tell_whether_it_is_applied_is_not_sent() {
 }
 
 /// Both would go on from the same line, and each of its stages would run twice.
+/// A proof that failed is not loosened until it passes: what it looks at is a part of what was promised.
+#[test]
+fn what_a_committed_stage_has_to_prove_stays_what_it_was() {
+    let bench = Bench::mini("acc_proof", "");
+    let probes = "[probe.more]\non = \"clone\"\nsql = \"SELECT count(*) FROM public.u\"\n\
+                  [probe.fewer]\non = \"clone\"\nsql = \"SELECT -count(*) FROM public.u\"\n";
+    let keys = "writes.u = 1\nmonotonic = [\"more\", \"fewer\"]";
+    let a = bench.mini_stage("a", "\"base\"", keys, "INSERT INTO u VALUES (1, 'a')", Some("DELETE FROM u"));
+    bench.mini_plan(&format!("{probes}{a}"));
+    bench.mini_apply(&[]).expect(44).says(&["fewer"]);
+    let plan = bench.read(MINI);
+    for (what, by) in [(", \"fewer\"]", "]"), ("SELECT -count(*)", "SELECT count(*)")] {
+        bench.write(MINI, &plan.replace(what, by));
+        let said = bench.engine(&["resume", "--accept-changes"]).expect(62);
+        said.says(&["a stage that is committed was changed since", "a"]);
+    }
+    bench.write(MINI, &plan);
+    bench.engine(&["resume"]).expect(44);
+}
+
+/// What a fingerprint saw by one level is no word for another one.
+#[test]
+fn a_fingerprint_that_is_done_keeps_its_level() {
+    let bench = Bench::mini("acc_look", "");
+    let bad = bench.mini_stage("bad", "\"look\"", "writes.u = 1", "SELECT 1 / 0", Some("DELETE FROM u WHERE id = 1"));
+    let look = "[stage.look]\nkind = \"fingerprint\"\non = \"clone\"\nneeds = [\"base\"]\nlevel = \"counts\"\nno_guard = \"none\"\n";
+    bench.mini_plan(&format!("{look}{bad}"));
+    bench.mini_apply(&[]).expect(40);
+    bench.write("templates/mini/bad.sql", "INSERT INTO u VALUES (1, 'a');\n");
+    bench.edit(MINI, "level = \"counts\"", "level = \"content\"");
+    bench.engine(&["resume", "--accept-changes"]).expect(62).says(&["was changed since", "`look`"]);
+    bench.edit(MINI, "level = \"content\"", "level = \"counts\"");
+    bench.engine(&["resume", "--accept-changes"]).expect(0);
+}
+
 #[test]
 fn a_copy_of_a_runs_folder_is_no_run() {
     let bench = stopped("acc_copy");

@@ -123,7 +123,7 @@ fn a_run_whose_lock_is_gone_goes_no_further() {
 fn unlock(bench: &Bench) {
     let run = bench.run_id();
     let sql = format!(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'engine {run} pid%'"
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'engine {run} pid%' AND datname = 'postgres'"
     );
     assert_eq!(bench.psql("postgres", &sql), "2");
 }
