@@ -307,6 +307,16 @@ fn a_state_that_is_gone_or_not_the_one_is_not_relied_on() {
     bench.psql("postgres", &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", golden(&bench)));
     bench.psql(&golden(&bench), "UPDATE log SET what = 'another' WHERE at = 5");
     anew(&bench, "SELECT 1", "somebody opened it");
+    // Closed by an engine that could not drop it: what was done in it stays done.
+    bench.psql("postgres", &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", golden(&bench)));
+    let somebody = bench.session(&golden(&bench), "UPDATE log SET what = 'a third' WHERE at = 5;");
+    apply(&bench).expect(75);
+    assert_eq!(
+        bench.psql("postgres", &format!("SELECT datallowconn FROM pg_database WHERE datname = '{}'", golden(&bench))),
+        "f"
+    );
+    drop(somebody);
+    anew(&bench, "SELECT 1", "somebody had opened it");
     branched(&bench, "UPDATE log SET what = 'y' WHERE at = 3");
 }
 

@@ -264,6 +264,17 @@ impl Maker {
         self.execute(&format!("ALTER DATABASE {} RENAME TO {}", quoted(from)?, quoted(to)?)).await
     }
 
+    /// Says in a golden copy's marker that nothing is known of its content any more.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn doubt(&self, name: &str, oid: i64, marker: Marker) -> Result<(), Failure> {
+        if marker.state.is_none() {
+            return Ok(());
+        }
+        self.mark(name, oid, &Marker { state: None, ..marker }).await
+    }
+
     /// Drops a golden copy of this engine, whichever run made it.
     ///
     /// # Errors
@@ -271,7 +282,11 @@ impl Maker {
     pub async fn drop_golden(&self, name: &str) -> Result<bool, Failure> {
         let Some(found) = self.find(name).await? else { return Ok(false) };
         match found.marker.filter(|marker| marker.role == GOLDEN && marker.is_of(found.oid)) {
-            Some(marker) => self.drop_database(name, &marker.run).await,
+            Some(marker) => {
+                // First: it is closed before it is dropped, and one that is closed looks like one that nobody was in.
+                self.doubt(name, found.oid, marker.clone()).await?;
+                self.drop_database(name, &marker.run).await
+            }
             None => {
                 Err(Failure::new(Exit::WrongDatabase, format!("database `{name}` is no golden copy of this engine"))
                     .fact("its comment is no marker of a golden copy, so it is neither dropped nor copied from")

@@ -50,6 +50,12 @@ pub(super) async fn make(making: Making<'_>, name: &str, half: Option<Box<Half>>
         return Err(not_golden(name));
     }
     let kept = State::load(name, found.as_ref(), &server, &making.target.owner_role);
+    if let Some((opened, marker)) =
+        found.as_ref().filter(|found| !found.shut).zip(found.as_ref().and_then(|f| f.marker.clone()))
+    {
+        // Whoever closes it again does not undo what was done in it.
+        maker.doubt(name, opened.oid, marker).await?;
+    }
     let begun = making.begin().await?;
     let horizon = Horizon::of(&begun.tx).await?;
     let asked = begun.facts.left_out.clone();

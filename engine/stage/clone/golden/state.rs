@@ -60,7 +60,7 @@ impl State {
     pub(super) fn load(name: &str, found: Option<&Found>, server: &Identity, owner: &str) -> Result<State, String> {
         let found = found.ok_or("there was none")?;
         let marker = found.marker.as_ref().ok_or("it has no marker")?;
-        let wanted = marker.state.as_deref().ok_or("it was never finished")?;
+        let wanted = marker.state.as_deref().ok_or("it was never finished, or somebody had opened it")?;
         // It is made shut and nobody of ours opens it.
         if !found.shut {
             return Err("somebody opened it, and may have changed it".to_owned());
