@@ -251,7 +251,8 @@ async fn outcome(way: Way, stage: &str, writer: &Writer, state: &StageState) -> 
     };
     let identity = writer.identity().await?;
     if identity.system_identifier != *system_identifier || identity.timeline != *timeline {
-        return Err(stuck(&what, xid, "this is another server, or one that was restored or failed over since"));
+        return Err(stuck(&what, xid, "this is another server, or one that was restored or failed over since")
+            .next("or", "where it was a clone, start anew: engine drop RUN, engine apply PLAN"));
     }
     if identity.oid != *oid {
         return Err(Failure::new(Exit::WrongDatabase, format!("{what} was committed to another database"))

@@ -320,7 +320,7 @@ const FAILED_OVER_WITHIN: &[Then] = &[
         first: "standby promoted, 30 transactions of others",
         repair: fail_over,
         exit: 50,
-        says: &["whether stage `a` was committed is not known", "restored or failed over since"],
+        says: &["whether stage `a` was committed is not known", "restored or failed over since", "start anew"],
         ..RESUME
     },
     Then { repair: checkpoints_again, word: "drop", ..RESUME },
