@@ -134,6 +134,18 @@ fn a_packet_of_which_nobody_can_tell_whether_it_is_applied_is_not_sent() {
 }
 
 /// Both would go on from the same line, and each of its stages would run twice.
+/// What was accepted once and moves again is told as what it is.
+#[test]
+fn a_template_that_moves_again_is_no_matter_of_sensitive_variables() {
+    let bench = stopped("acc_again");
+    bench.write("templates/mini/bad.sql", "SELECT 2 / 0;\n");
+    bench.engine(&["resume", "--accept-changes"]).expect(40);
+    bench.write("templates/mini/bad.sql", "INSERT INTO u VALUES (1, 'a');\n");
+    let said = bench.engine(&["resume"]).expect(62).says(&["bad.sql"]);
+    assert!(!said.stderr.contains("sensitive"), "{}", said.stderr);
+    bench.engine(&["resume", "--accept-changes"]).expect(0);
+}
+
 /// A proof that failed is not loosened until it passes: what it looks at is a part of what was promised.
 #[test]
 fn what_a_committed_stage_has_to_prove_stays_what_it_was() {

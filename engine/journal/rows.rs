@@ -302,15 +302,19 @@ impl Rows {
 
     /// In pages: over a slow line no single answer is to take longer than a statement may.
     fn rows(&self) -> Result<Vec<Row>, Failure> {
+        const PAGE: usize = 2000;
         const LINES: &str = "SELECT k.seq, k.prev, k.hash, k.line FROM engine_journal.line AS k \
             WHERE k.run = $1 AND k.seq > $2 ORDER BY k.seq LIMIT 2000";
         let (mut all, mut last) = (Vec::new(), i64::MIN);
         loop {
             let page = self.base.ledger.ask(LINES, vec![self.id(), Box::new(last)]);
             let page = page.map_err(|failure| unreadable(self.base.place(), &failure))?;
-            let Some(end) = page.last() else { return Ok(all) };
-            last = end.get(0);
+            last = page.last().map_or(last, |end| end.get(0));
+            let is_last = page.len() < PAGE;
             all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
         }
     }
 

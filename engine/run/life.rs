@@ -177,7 +177,7 @@ pub(super) async fn take_up(
         if keyless {
             sensitive::without_key(failure, place.dir())
         } else {
-            sensitive::with_another_key(failure, history.events())
+            sensitive::with_another_key(failure, &secrets, history.events())
         }
     };
     let workflow = Arc::new(workflow);

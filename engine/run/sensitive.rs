@@ -86,8 +86,14 @@ pub(super) fn without_key(failure: Failure, dir: &Path) -> Failure {
 }
 
 /// The same where there is a key, and the digests were written anew since by a machine that had none.
-pub(super) fn with_another_key<'e>(failure: Failure, events: impl Iterator<Item = &'e Event>) -> Failure {
-    let compared = |name: &String| failure.facts.iter().any(|fact| fact == name);
+pub(super) fn with_another_key<'e>(
+    failure: Failure,
+    secrets: &Sensitive,
+    events: impl Iterator<Item = &'e Event>,
+) -> Failure {
+    let secret =
+        |input: &str| input.strip_prefix("var.").is_some_and(|var| secrets.values().any(|(name, _)| name == var));
+    let compared = |input: &String| secret(input) && failure.facts.contains(input);
     let anew = |event: &'e Event| match event {
         Event::RunResumed { accepted, host, pid, .. } if accepted.iter().any(compared) => Some((host, pid)),
         _ => None,

@@ -32,7 +32,7 @@ impl Rows {
         let mut other = None;
         let mut waits = None;
         for _ in 0..ASKED.0 {
-            let values: Vec<Value> = vec![self.id(), Box::new(holder.get(..63).unwrap_or(holder).to_owned())];
+            let values: Vec<Value> = vec![self.id(), Box::new(holder.to_owned())];
             let rows = self.base.ledger.ask(TRY, values).map_err(|failure| unreadable(self.base.place(), &failure))?;
             let Some(row) = rows.first() else { continue };
             if row.get(0) {

@@ -17,6 +17,7 @@ use super::making::{Made, Making};
 use crate::clock::{self, Stopwatch, show_ms};
 use crate::event::{Event, Exit, Failure, Marker, TableWrite};
 use crate::fingerprint::Horizon;
+use crate::name::process;
 use crate::target::{Doors, GOLDEN, NewDatabase};
 use branch::Branched;
 use state::State;
@@ -42,9 +43,8 @@ pub(super) async fn make(making: Making<'_>, name: &str, half: Option<Box<Half>>
     let (cx, maker) = (making.cx, &making.target.maker);
     let watch = Stopwatch::start();
     let server = maker.identity().await?;
-    let holder = format!("engine {} pid {}", cx.run, std::process::id());
     // Nobody replaces it while another run copies it.
-    let _held = maker.hold_golden(name, &holder).await?;
+    let _held = maker.hold_golden(name, &process::of(&cx.run)).await?;
     let found = maker.find(name).await?;
     if found.as_ref().is_some_and(|found| found.marker.as_ref().is_none_or(|marker| marker.role != GOLDEN)) {
         return Err(not_golden(name));
